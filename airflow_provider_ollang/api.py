@@ -1,0 +1,437 @@
+"""
+The Ollang API without input or output: the requests to send, and what every possible answer means.
+
+Pure rules over plain values, shared by the synchronous and the asynchronous half of the hook. The pages this
+rests on are `Get Order by ID` and `Rerun Order` of https://api-docs.ollang.com.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow_provider_ollang.exceptions import (
+    OllangAccessDeniedError,
+    OllangAuthenticationError,
+    OllangBadRequestError,
+    OllangConfigurationError,
+    OllangError,
+    OllangOrderNotEligibleError,
+    OllangOrderNotFoundError,
+    OllangRateLimitError,
+    OllangRerunOutcomeUnknownError,
+    OllangRerunRefusedError,
+    OllangUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.settings import Settings
+
+CONNECT_TIMEOUT = 10.0
+MAX_ANSWER_BYTES = 20 * 1024 * 1024
+MAX_PAGE_SIZE = 50
+
+_REPEATED_STATUSES = frozenset({408, 500, 502, 503, 504})
+
+
+# --- Requests -------------------------------------------------------------------------------------------------
+
+
+def order_id_of(value: object) -> str:
+    """
+    Read the id of an order from whatever a DAG hands on.
+
+    :param value: the id as text or number, or a mapping with ``order_id`` or ``id``, such as the result of an
+        operator or sensor of this provider, or an order.
+    :return: the id, trimmed.
+    :raises OllangConfigurationError: it is empty, ``None``, an unrendered template, or could not be one path segment.
+    """
+    if isinstance(value, Mapping):
+        value = value.get("order_id", value.get("id"))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise OllangConfigurationError(
+            f"order_id must be an Ollang order id, or a mapping with 'order_id' or 'id', not {value!r}; "
+            "an upstream task may have returned nothing."
+        )
+    order_id = value.strip()
+    if (
+        order_id in {"", "None", ".", ".."}
+        or "{{" in order_id
+        or any(unicodedata.category(one) == "Cc" for one in order_id)
+    ):
+        raise OllangConfigurationError(
+            f"order_id {value!r} is no Ollang order id; check the task or template it comes from."
+        )
+    if order_id.startswith(("{", "[")):
+        raise OllangConfigurationError(
+            f"order_id {order_id[:80]!r} is a whole value rendered as text; hand on `task.output` instead of a "
+            "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
+        )
+    return order_id
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    One request of the protocol, before it has a host.
+
+    :param method: HTTP method.
+    :param path: path below the base URL, encoded.
+    :param what: what it does, for messages: "get order 60b8…".
+    :param order_id: the order it is about.
+    :param query: decoded names and values.
+    :param body: the JSON text to send.
+    :param paid: whether processing it may cost money, so that it must never be sent again blindly.
+    """
+
+    method: str
+    path: str
+    what: str
+    order_id: str | None = None
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    paid: bool = False
+
+    def url(self, settings: Settings) -> str:
+        """Return the whole URL."""
+        query = f"?{urlencode(self.query)}" if self.query else ""
+        return f"{settings.base_url}{self.path}{query}"
+
+    def fields(self) -> dict[str, Any]:
+        """Return what errors about this call carry."""
+        return {"order_id": self.order_id, "method": self.method, "path": self.path}
+
+
+def get_order(order_id: object) -> Call:
+    """Return the request of `Get Order by ID`."""
+    one = order_id_of(order_id)
+    return Call("GET", f"/integration/orders/{quote(one, safe='')}", f"get order {one}", one)
+
+
+def rerun_order(order_id: object) -> Call:
+    """Return the request of `Rerun Order`."""
+    one = order_id_of(order_id)
+    path = f"/integration/orders/{quote(one, safe='')}/rerun"
+    return Call("POST", path, f"rerun order {one}", one, body=b"{}", paid=True)
+
+
+def list_orders(page: int, take: int, filters: Mapping[str, str | None]) -> Call:
+    """
+    Return the request of one page of `List Orders`.
+
+    :param page: page number, from 1.
+    :param take: rows a page, 1 to 50.
+    :param filters: names as the API nests them, such as ``filter[type]``; those that are ``None`` are left out.
+    """
+    query = {"pageOptions[page]": str(page), "pageOptions[take]": str(take), **filters}
+    pairs = tuple((name, value) for name, value in query.items() if value is not None)
+    return Call("GET", "/integration/orders", "list orders", query=pairs)
+
+
+# --- Answers --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    An HTTP answer, read to its end.
+
+    :param status: HTTP status.
+    :param headers: its headers, names in lower case.
+    :param body: its decoded bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The server's clock when it answered, from the ``Date`` header."""
+        return _http_date(self.headers.get("date"))
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asked to wait; a date is measured against the server's own clock."""
+        text = self.headers.get("retry-after", "").strip()
+        try:
+            seconds = float(text)
+        except ValueError:
+            date = _http_date(text)
+            if date is None:
+                return None
+            seconds = (date - (self.server_time or datetime.now(UTC))).total_seconds()
+        return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+    def json(self) -> Any:
+        """
+        Parse the body strictly.
+
+        :raises ValueError: it is no JSON, or nested or sized beyond what Python reads.
+        """
+        try:
+            return json.loads(self.body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+
+def read_order(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
+    """
+    Read the answer to :func:`get_order`.
+
+    :return: the order, as the API gave it.
+    :raises OllangError: the answer is no such order; the class says what to do about it.
+    """
+    value = _read_object(settings, call, answer)
+    if not isinstance(value.get("status"), str):
+        _raise_garbled(settings, call, answer, "an order without a status")
+    other = value.get("id")
+    if other is not None and str(other) != call.order_id:
+        _raise_garbled(settings, call, answer, "another order")
+    return value
+
+
+def read_page(settings: Settings, call: Call, answer: Answer) -> tuple[list[dict[str, Any]], bool]:
+    """
+    Read the answer to :func:`list_orders`.
+
+    :return: the rows of the page, and whether there is another page.
+    :raises OllangError: the answer is no such page.
+    """
+    value = _read_object(settings, call, answer)
+    rows, meta = value.get("data"), value.get("meta")
+    if not isinstance(rows, list):
+        _raise_garbled(settings, call, answer, "a list without rows")
+    more = isinstance(meta, Mapping) and meta.get("hasNextPage") is True
+    return [row for row in rows if isinstance(row, dict)], more
+
+
+def read_paid(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
+    """
+    Read the answer to a request that may cost money.
+
+    :return: the answer of an accepted request.
+    :raises OllangRerunOutcomeUnknownError: it may or may not have been processed.
+    :raises OllangError: it surely was not processed.
+    """
+    if answer.status == 408 or answer.status >= 500:
+        raise unknown_outcome(call, f"the server answered {_status_words(settings, answer)}", answer.status)
+    if answer.status < 300:
+        value = _json_object(answer)
+        if value is None:
+            raise unknown_outcome(call, f"the server answered {answer.status} without a JSON object", answer.status)
+        if value.get("success") is False:
+            detail = _detail(settings, answer)
+            raise OllangRerunRefusedError(
+                f"Ollang refused to {call.what}: {detail or 'no reason given'}. Nothing was started.",
+                status_code=answer.status,
+                detail=detail,
+                **call.fields(),
+            )
+        if value.get("orderId") not in {None, call.order_id}:
+            raise unknown_outcome(call, "the server answered about another order", answer.status)
+        return value
+    return _read_object(settings, call, answer)
+
+
+def unknown_outcome(call: Call, reason: str, status: int | None = None) -> OllangRerunOutcomeUnknownError:
+    """Return the error of a paid request of which nobody can say whether it was processed."""
+    return OllangRerunOutcomeUnknownError(
+        f"Nobody can say whether the request to {call.what} was processed: {reason}. It was not sent again, since "
+        "that could be billed twice. Look at the order in Ollang: if it is being processed or has a new result, "
+        "it was; if not, clear this task to send the request again.",
+        status_code=status,
+        **call.fields(),
+    )
+
+
+def not_answered(call: Call, reason: str) -> OllangUnavailableError:
+    """Return the error of a request that got no whole answer and that may be sent again."""
+    return OllangUnavailableError(f"Could not {call.what}: {reason}.", **call.fields())
+
+
+def may_repeat(call: Call, error: BaseException) -> bool:
+    """Tell whether the hook may send a request again after this error."""
+    if call.paid:
+        return isinstance(error, OllangRateLimitError) or (
+            isinstance(error, OllangUnavailableError) and error.status_code is None
+        )
+    return isinstance(error, OllangRateLimitError) or (
+        isinstance(error, OllangUnavailableError)
+        and (error.status_code is None or error.status_code < 300 or error.status_code in _REPEATED_STATUSES)
+    )
+
+
+def _read_object(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
+    """Return the JSON object of a 2xx answer; raise what any other answer means."""
+    if 300 <= answer.status < 400:
+        target = urlsplit(answer.headers.get("location", "")).netloc or "another address"
+        raise OllangConfigurationError(
+            f"Could not {call.what}: {settings.base_url} redirects to {target}. Redirects are not followed, since the "
+            f"API key would go along; correct the base URL of connection {settings.conn_id!r}.",
+            status_code=answer.status,
+            **call.fields(),
+        )
+    if answer.status == 429:
+        raise OllangRateLimitError(
+            f"Could not {call.what}: Ollang's rate limit was reached (429).",
+            retry_after=answer.retry_after,
+            status_code=429,
+            detail=_detail(settings, answer),
+            **call.fields(),
+        )
+    value = _json_object(answer)
+    if 400 <= answer.status < 500 and answer.status != 408:
+        raise _client_error(settings, call, answer, value)
+    if not 200 <= answer.status < 300:
+        raise _unavailable(settings, call, answer, f"the server answered {_status_words(settings, answer)}")
+    if value is None:
+        _raise_garbled(settings, call, answer, "no JSON object")
+    return value
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What a 4xx answer with a JSON object means: found by its status, else by its code, else by its words."""
+
+    error: type[OllangError]
+    status: int | None
+    code: str | None
+    words: str | None
+    advice: str
+
+
+_CLIENT_ERRORS = (
+    _Meaning(
+        OllangAuthenticationError,
+        401,
+        "UNAUTHORIZED",
+        "invalid or missing api key",
+        "Ollang does not accept the API key of connection {conn_id!r}; put a valid one into its password.",
+    ),
+    _Meaning(
+        OllangAccessDeniedError,
+        403,
+        "ACCESS_DENIED",
+        None,
+        "The key of connection {conn_id!r} may not do this; the order may belong to another Ollang account.",
+    ),
+    _Meaning(
+        OllangOrderNotFoundError,
+        404,
+        "ORDER_NOT_FOUND",
+        "no order found",
+        "Check the order id, and that connection {conn_id!r} is of the order's account.",
+    ),
+    _Meaning(
+        OllangOrderNotEligibleError,
+        None,
+        "ORDER_NOT_ELIGIBLE",
+        "only completed or delivered orders",
+        "Nothing was started. Wait until the order is completed or delivered, then rerun it.",
+    ),
+)
+_OTHER_CLIENT_ERROR = _Meaning(OllangBadRequestError, None, None, None, "The same request would be refused again.")
+
+
+def _client_error(settings: Settings, call: Call, answer: Answer, value: dict[str, Any] | None) -> OllangError:
+    words = _status_words(settings, answer)
+    text = f"{value.get('detail')} {value.get('message')}".casefold() if value else ""
+    fields = {
+        "status_code": answer.status,
+        "code": _code(value),
+        "detail": _detail(settings, answer),
+        **call.fields(),
+    }
+    if answer.status == 404 and (value is None or f"cannot {call.method.casefold()} /" in text):
+        return OllangConfigurationError(
+            f"Could not {call.what}: {settings.base_url} answered {words}, which is not Ollang's API; correct the base "
+            f"URL of connection {settings.conn_id!r}.",
+            **fields,
+        )
+    if value is None or (call.method == "GET" and answer.status in {409, 423, 425}):
+        return _unavailable(settings, call, answer, f"the server answered {words}")
+    matches = (
+        lambda row: row.status == answer.status,
+        lambda row: row.code is not None and row.code == fields["code"],
+        lambda row: row.words is not None and row.words in text,
+    )
+    row = next((row for match in matches for row in _CLIENT_ERRORS if match(row)), _OTHER_CLIENT_ERROR)
+    advice = row.advice.format(conn_id=settings.conn_id)
+    return row.error(f"Could not {call.what}: Ollang answered {words}. {advice}", **fields)
+
+
+def _raise_garbled(settings: Settings, call: Call, answer: Answer, what: str) -> NoReturn:
+    raise _unavailable(settings, call, answer, f"the server answered {answer.status} with {what}")
+
+
+def _unavailable(settings: Settings, call: Call, answer: Answer, reason: str) -> OllangUnavailableError:
+    return OllangUnavailableError(
+        f"Could not {call.what}: {reason}.",
+        retry_after=answer.retry_after,
+        status_code=answer.status,
+        detail=_detail(settings, answer),
+        **call.fields(),
+    )
+
+
+def _json_object(answer: Answer) -> dict[str, Any] | None:
+    try:
+        value = answer.json()
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _code(value: Mapping[str, Any] | None) -> str | None:
+    # The generic envelope has the number -1 here, which says nothing.
+    code = (value or {}).get("code")
+    return code if isinstance(code, str) else None
+
+
+def _status_words(settings: Settings, answer: Answer) -> str:
+    detail = _detail(settings, answer)
+    return f"{answer.status}: {detail}" if detail else str(answer.status)
+
+
+def _detail(settings: Settings, answer: Answer) -> str | None:
+    """Return the server's own words, short, on one line, without the key and without URL queries."""
+    value = _json_object(answer)
+    if value is None:
+        kind = answer.headers.get("content-type", "").split(";")[0].strip() or "no content type"
+        return f"{len(answer.body)} bytes of {kind}" if answer.body else None
+    words = []
+    for name in ("error", "message", "detail"):
+        said = value.get(name)
+        text = ", ".join(map(str, said)) if isinstance(said, list) else said
+        if isinstance(text, str) and text and text.casefold() not in {"unknownerror", "unknown error"}:
+            words.append(text)
+    return settings.clean(": ".join(words)) or None
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date and date.tzinfo is None else date
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("number too large")
+    return number

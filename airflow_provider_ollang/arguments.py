@@ -1,0 +1,52 @@
+"""Reading the arguments of operators and sensors: what is accepted, and a clear error for the rest."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from datetime import timedelta
+
+from airflow_provider_ollang.exceptions import OllangConfigurationError
+from airflow_provider_ollang.orders import KNOWN_STATUSES
+
+
+def seconds_of(name: str, value: float | timedelta) -> float:
+    """
+    Read a duration.
+
+    :param name: the argument, for the message.
+    :param value: seconds, or a ``timedelta``.
+    :raises OllangConfigurationError: it is no duration, or negative.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise OllangConfigurationError(f"{name} must be a number of seconds from 0 or a timedelta, not {value!r}.")
+    return float(value)
+
+
+def names_of(name: str, value: Iterable[str] | str) -> list[str]:
+    """
+    Read a list of names, each once, in their order.
+
+    :param name: the argument, for the message.
+    :param value: a collection, or a comma-separated text.
+    :raises OllangConfigurationError: it is empty, or holds something that is no name.
+    """
+    found = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    names = [one.strip() if isinstance(one, str) else one for one in found]
+    if not names or not all(isinstance(one, str) and one for one in names):
+        raise OllangConfigurationError(f"{name} must be one or more names, or a comma-separated text, not {value!r}.")
+    return list(dict.fromkeys(names))
+
+
+def unknown_statuses(statuses: Iterable[str]) -> dict[str, str | None]:
+    """Return the statuses that nobody knows, each with the known one it resembles most."""
+    known = sorted(KNOWN_STATUSES)
+    by_lower = {one.casefold(): one for one in known}
+    found: dict[str, str | None] = {}
+    for status in statuses:
+        if status not in KNOWN_STATUSES:
+            near = difflib.get_close_matches(status.casefold(), by_lower, n=1)
+            found[status] = by_lower[near[0]] if near else None
+    return found

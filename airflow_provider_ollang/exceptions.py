@@ -1,0 +1,124 @@
+"""
+The errors this provider raises, sorted by what Airflow should do with the task.
+
+A :class:`OllangTransientError` leaves the task to its ``retries``; a :class:`OllangPermanentError` is an
+``AirflowFailException``, so the task fails at once, in every waiting mode of a sensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_ollang._compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+)
+
+
+class OllangError(AirflowException):
+    """
+    Base of every error of this provider: one ``except`` clause catches them all.
+
+    :param message: what happened, to which order, and what to do next.
+    :param status_code: HTTP status of the answer; ``None`` where there was no answer.
+    :param code: the API's own error code, such as ``"ORDER_NOT_FOUND"``.
+    :param order_id: the order concerned.
+    :param method: HTTP method of the request.
+    :param path: path of the request, without host and query.
+    :param detail: the server's own words, at most 500 characters, without keys and URL queries.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int | None = None,
+        code: str | None = None,
+        order_id: str | None = None,
+        method: str | None = None,
+        path: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        # Airflow declares a status_code of 500 on the class; "no answer" must not read as "server error".
+        self.status_code = status_code  # type: ignore[assignment]
+        self.code = code
+        self.order_id = order_id
+        self.method = method
+        self.path = path
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by message and state: the default would lose every keyword argument."""
+        return type(self), (str(self),), self.__dict__
+
+
+class OllangTransientError(OllangError):
+    """
+    Worth another try of the task: nothing says that the next one would fail too.
+
+    :param message: as for :class:`OllangError`, and so are the other keyword arguments.
+    :param retry_after: seconds the server asked to wait, from the moment of its answer; ``None`` if it did
+        not say.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.retry_after = retry_after
+
+
+class OllangRateLimitError(OllangTransientError):
+    """429: too many requests, for longer than a worker should sleep."""
+
+
+class OllangUnavailableError(OllangTransientError):
+    """Network trouble, a 5xx, or an answer that is not what the API documents."""
+
+
+class OllangPermanentError(OllangError, AirflowFailException):
+    """The same request would fail again: the task fails without a retry."""
+
+
+class OllangConfigurationError(OllangPermanentError):
+    """The connection or an argument is wrong; nothing was sent, or the base URL is not Ollang's API."""
+
+
+class OllangAuthenticationError(OllangPermanentError):
+    """401: the API key is missing, wrong or revoked."""
+
+
+class OllangAccessDeniedError(OllangPermanentError):
+    """403: the order belongs to another account, or the key may not do this."""
+
+
+class OllangOrderNotFoundError(OllangPermanentError):
+    """404: no order has this id."""
+
+
+class OllangBadRequestError(OllangPermanentError):
+    """Any other 4xx, with the server's words."""
+
+
+class OllangOrderNotEligibleError(OllangPermanentError):
+    """The order is in no state to be rerun; nothing was started."""
+
+
+class OllangRerunRefusedError(OllangPermanentError):
+    """The API answered a rerun with ``success: false``; nothing was started."""
+
+
+class OllangOrderFailedError(OllangPermanentError):
+    """The order reached a failure status."""
+
+
+class OllangRerunOutcomeUnknownError(OllangPermanentError):
+    """The rerun request may or may not have been processed, so it must not be sent again blindly."""
+
+
+class OllangStaleResultError(OllangPermanentError):
+    """The order says it is done, but nothing shows that this is the result of the rerun."""
+
+
+class OllangTimeoutError(OllangError, AirflowSensorTimeout):
+    """The wait reached its ``timeout``; never retried, as with any Airflow sensor."""

@@ -1,0 +1,219 @@
+"""Sends calls of the protocol with ``requests``: one whole answer within its time, or an error in our words."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang.api import (
+    CONNECT_TIMEOUT,
+    MAX_ANSWER_BYTES,
+    Answer,
+    Call,
+    not_answered,
+    unknown_outcome,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_ollang.settings import Settings
+
+_CHUNK = 64 * 1024
+
+
+class _Attempt:
+    """What one attempt did so far."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self.connected = False
+        self.out_of_time = False
+        self.ends = _clock.monotonic() + CONNECT_TIMEOUT + timeout
+
+    @contextmanager
+    def limits(self, sock: socket.socket | None) -> Iterator[None]:
+        """Break off the wait for the head of an answer, which may come byte by byte and so never time out."""
+        self.ends = _clock.monotonic() + self.timeout
+
+        def cut() -> None:
+            self.out_of_time = True
+            with suppress(OSError):
+                if sock is not None:
+                    sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(self.timeout, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("_attempt")
+
+
+class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _attempt.get().connected = True
+
+    def getresponse(self) -> Any:
+        with _attempt.get().limits(self.sock):
+            return super().getresponse()
+
+
+class _TLSConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _attempt.get().connected = True
+
+    def getresponse(self) -> Any:
+        with _attempt.get().limits(self.sock):
+            return super().getresponse()
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The adapter of ``requests``, over connections that know the attempt they serve."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
+
+
+class RequestsTransport:
+    """
+    Sends calls over a pool of kept-alive connections.
+
+    :param settings: where to, with which key, proxy and certificates; nothing is looked up elsewhere.
+    :param user_agent: the ``User-Agent`` of every request.
+    """
+
+    def __init__(self, settings: Settings, user_agent: str) -> None:
+        self._settings = settings
+        self._headers = settings.headers(user_agent)
+        self._session = self._new_session()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(self, call: Call, *, timeout: float | None = None) -> Answer:
+        """
+        Send a call once.
+
+        :param timeout: seconds for the whole answer, if not those of the settings.
+        :return: the answer, whatever its status.
+        :raises OllangUnavailableError: there was none; for a paid call: it surely was not sent.
+        :raises OllangRerunOutcomeUnknownError: a paid call was, or may have been, sent.
+        """
+        if not call.paid:
+            return self._send(self._session, call, timeout)
+        # On a kept-alive connection that the server has closed, a request never sent looks like a lost answer.
+        with self._new_session() as session:
+            return self._send(session, call, timeout)
+
+    def _send(self, session: requests.Session, call: Call, timeout: float | None) -> Answer:
+        attempt = _Attempt(timeout or self._settings.timeout)
+        token = _attempt.set(attempt)
+        try:
+            with session.request(
+                call.method,
+                call.url(self._settings),
+                headers=self._headers if call.body is None else {**self._headers, "Content-Type": "application/json"},
+                data=call.body,
+                timeout=(CONNECT_TIMEOUT, attempt.timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = self._read(response, attempt)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status_code, headers, body)
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
+            OSError,
+            ValueError,
+        ) as error:
+            reason = self._reason(error, attempt)
+            if call.paid and attempt.connected:
+                raise unknown_outcome(call, reason) from None
+            # Errors of the libraries may show request headers, so none of them goes on as a cause.
+            raise not_answered(call, reason) from None
+        finally:
+            _attempt.reset(token)
+
+    def _read(self, response: requests.Response, attempt: _Attempt) -> bytes:
+        body = bytearray()
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
+            if _clock.monotonic() > attempt.ends:
+                attempt.out_of_time = True
+                raise TimeoutError
+        return bytes(body)
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        # The environment is read once, into the settings: its .netrc would replace the headers of every request.
+        session.trust_env = False
+        session.verify = (self._settings.ca_bundle or True) if self._settings.verify else False
+        if self._settings.proxy:
+            session.proxies = {"http": self._settings.proxy, "https": self._settings.proxy}
+        for prefix in ("http://", "https://"):
+            session.mount(prefix, _Adapter())
+        return session
+
+    def _reason(self, error: BaseException, attempt: _Attempt) -> str:
+        """Say in words why there was no whole answer."""
+        if attempt.out_of_time or isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
+            return f"no whole answer within {attempt.timeout:g} s"
+        if isinstance(error, requests.ConnectTimeout):
+            return f"no connection to {self._settings.base_url} within {CONNECT_TIMEOUT:g} s"
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
+                return f"the host of {self._settings.base_url} could not be found"
+            if isinstance(cause, ConnectionRefusedError):
+                return f"{self._settings.base_url} refused the connection"
+        last = causes[-1]
+        words = (last.strerror if isinstance(last, OSError) else None) or str(last) or type(last).__name__
+        through = "through the proxy " if self._settings.proxy else ""
+        stage = "the connection broke" if attempt.connected else f"no connection {through}to {self._settings.base_url}"
+        return f"{stage} ({self._settings.clean(words)})"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from a library's error down to the one that started it."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        inner = [getattr(found, "reason", None), *found.args, found.__cause__, found.__context__]
+        found = next((one for one in inner if isinstance(one, BaseException)), None)

@@ -1,0 +1,333 @@
+"""The hook: Ollang's API over an Airflow connection."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import platform
+import random
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tenacity
+from airflow.sdk import BaseHook
+from requests.utils import get_environ_proxies, select_proxy
+
+from airflow_provider_ollang import __version__, _clock, api
+from airflow_provider_ollang._compat import AirflowNotFoundException
+from airflow_provider_ollang.exceptions import (
+    OllangConfigurationError,
+    OllangError,
+    OllangTransientError,
+)
+from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
+from airflow_provider_ollang.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+#: Seconds before the second, third, … attempt, each varied by a half either way.
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+#: The longest a worker sleeps because the server asked for it; beyond it the error carries the wish.
+LONGEST_OBEYED_PAUSE = 300.0
+#: The longest one call may take with its pauses.
+LONGEST_CALL = 600.0
+TEST_TIMEOUT = 10.0
+
+T = TypeVar("T")
+
+
+class OllangHook(BaseHook):
+    """
+    Talks to Ollang's integration API.
+
+    Requests that are safe to repeat are repeated on network trouble, 408, 429, 5xx and garbled answers; a rerun only
+    while it surely has not been processed. Redirects are never followed, and no error or log line shows the key.
+
+    .. code-block:: python
+
+        @task
+        def name_of(order_id: str) -> str:
+            return OllangHook().get_order(order_id)["name"]
+
+    :param ollang_conn_id: the Airflow connection of type ``ollang``; see :mod:`~airflow_provider_ollang.settings`
+        for its fields.
+    """
+
+    conn_name_attr = "ollang_conn_id"
+    default_conn_name = "ollang_default"
+    conn_type = "ollang"
+    hook_name = "Ollang"
+
+    def __init__(self, ollang_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.ollang_conn_id = ollang_conn_id
+        self._settings: Settings | None = None
+        self._transport: RequestsTransport | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """
+        What the connection says; read when first needed.
+
+        :raises OllangConfigurationError: the connection is not usable; the message names the field.
+        """
+        if self._settings is None:
+            self._settings = self._read_settings()
+        return self._settings
+
+    def get_order(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
+        """
+        Get an order with all its details (`Get Order by ID`).
+
+        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :param max_attempts: how often to send the request at most; ``None`` means as the connection says.
+        :return: the order as the API gave it. Links in it are signed and expire.
+        :raises OllangOrderNotFoundError: no order has this id.
+        :raises OllangAccessDeniedError: it belongs to another account.
+        :raises OllangAuthenticationError: the key is not valid.
+        :raises OllangUnavailableError: no usable answer after all attempts.
+        :raises OllangRateLimitError: still rate limited after all attempts.
+        :raises OllangConfigurationError: the connection or the id is wrong.
+        """
+        call = api.get_order(order_id)
+        return self._with_retries(
+            call, lambda: api.read_order(self.settings, call, self._send(call)), max_attempts=max_attempts
+        )
+
+    def rerun_order(self, order_id: object) -> dict[str, Any]:
+        """
+        Ask Ollang to produce an order anew (`Rerun Order`). This may be billed, and replaces the current result.
+
+        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :return: ``{"order_id": str, "message": str | None, "requested_at": str | None}``; ``requested_at`` is the
+            server's time of acceptance, ISO 8601.
+        :raises OllangOrderNotEligibleError: the order is not completed or delivered.
+        :raises OllangRerunRefusedError: the API answered ``success: false``.
+        :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; it was not sent again.
+        :raises OllangError: as :meth:`get_order`; the rerun surely was not accepted.
+        """
+        call = api.rerun_order(order_id)
+
+        def send() -> tuple[dict[str, Any], api.Answer]:
+            answer = self._send(call)
+            return api.read_paid(self.settings, call, answer), answer
+
+        value, answer = self._with_retries(call, send)
+        message = value.get("message")
+        return {
+            "order_id": call.order_id,
+            "message": message if isinstance(message, str) else None,
+            "requested_at": answer.server_time.isoformat() if answer.server_time else None,
+        }
+
+    def list_orders(
+        self,
+        *,
+        order_type: str | None = None,
+        status: str | None = None,
+        name: str | None = None,
+        project_id: str | None = None,
+        created_from: str | None = None,
+        created_to: str | None = None,
+        search: str | None = None,
+        page_size: int = api.MAX_PAGE_SIZE,
+    ) -> Iterator[dict[str, Any]]:
+        """
+        List the account's orders, newest id first, fetching page by page as the caller goes on (`List Orders`).
+
+        :param order_type: only orders of this type, such as ``"subtitle"``.
+        :param status: only orders in this status.
+        :param name: only orders of this name.
+        :param project_id: only orders of this project.
+        :param created_from: only orders created at or after this time, ISO 8601.
+        :param created_to: only orders created at or before this time, ISO 8601.
+        :param search: free text.
+        :param page_size: rows a request, 1 to 50.
+        :return: an iterator over short rows: ``id, name, sourceLanguage, targetLanguage, status, type, createdAt,
+            clientId, projectId``; each order once.
+        :raises OllangConfigurationError: ``page_size`` is out of range.
+        :raises OllangError: as :meth:`get_order`, when a page is fetched.
+        """
+        if not 1 <= page_size <= api.MAX_PAGE_SIZE:
+            raise OllangConfigurationError(f"page_size must be from 1 to {api.MAX_PAGE_SIZE}, not {page_size}.")
+        filters = {
+            "filter[type]": order_type,
+            "filter[status]": status,
+            "filter[name]": name,
+            "filter[projectId]": project_id,
+            "filter[createdAtRange][from]": created_from,
+            "filter[createdAtRange][to]": created_to,
+            "pageOptions[search]": search,
+        }
+        # Not every server is documented to know these filters, so what they let through is looked at again.
+        wanted = {"type": order_type, "status": status, "projectId": project_id}
+        return self._rows(page_size, filters, {key: value for key, value in wanted.items() if value is not None})
+
+    def reload(self) -> bool:
+        """
+        Read the connection again, for a wait that outlives its key.
+
+        :return: whether the key is another one now.
+        """
+        before = self.settings.api_key
+        settings = self._read_settings()
+        if settings.api_key == before:
+            return False
+        self.close()
+        self._settings = settings
+        return True
+
+    def close(self) -> None:
+        """Close the connections to the server; the hook stays usable."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Tell whether the connection works, by listing one order: free, one request, at most 10 seconds.
+
+        :return: success, and what was reached or what is wrong.
+        """
+        try:
+            settings = self.settings
+            call = api.list_orders(1, 1, {})
+            timeout = min(TEST_TIMEOUT, settings.timeout)
+            api.read_page(settings, call, self._get_transport().send(call, timeout=timeout))
+        except OllangError as error:
+            return False, str(error)
+        finally:
+            self.close()
+        return True, f"{settings.base_url} answered and accepts the API key."
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the behaviour of the standard form fields, for Airflow 3.1."""
+        return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra form fields, for Airflow 3.1."""
+        from wtforms import BooleanField, IntegerField, StringField  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        kinds = {"boolean": BooleanField, "integer": IntegerField, "number": StringField, "string": StringField}
+        return {
+            one.name: kinds[one.json_type](one.label, description=one.description, default=one.default)
+            for one in CONNECTION_FIELDS
+        }
+
+    def _rows(
+        self, page_size: int, filters: Mapping[str, str | None], wanted: Mapping[str, str]
+    ) -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
+        page, more = 1, True
+        while more:
+            rows, more = self._page(page, page_size, filters)
+            new = [row for row in rows if str(row.get("id")) not in seen]
+            seen.update(str(row.get("id")) for row in new)
+            yield from (row for row in new if all(row.get(key) == value for key, value in wanted.items()))
+            # A page without anything new means that the server ignores the page number.
+            more = more and bool(new)
+            page += 1
+
+    def _page(self, page: int, page_size: int, filters: Mapping[str, str | None]) -> tuple[list[dict[str, Any]], bool]:
+        call = api.list_orders(page, page_size, filters)
+        return self._with_retries(call, lambda: api.read_page(self.settings, call, self._send(call)))
+
+    def _send(self, call: api.Call) -> api.Answer:
+        return self._get_transport().send(call)
+
+    def _get_transport(self) -> RequestsTransport:
+        if self._transport is None:
+            self._transport = RequestsTransport(self.settings, user_agent())
+        return self._transport
+
+    def _with_retries(self, call: api.Call, attempt: Callable[[], T], *, max_attempts: int | None = None) -> T:
+        attempts = max_attempts or self.settings.max_attempts
+        started = _clock.monotonic()
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.retry_after if isinstance(error, OllangTransientError) else None
+            usual = PAUSES[min(state.attempt_number, len(PAUSES)) - 1] * random.uniform(0.5, 1.5)  # noqa: S311
+            return usual if asked is None else max(asked, 0.0)
+
+        def give_up(state: tenacity.RetryCallState) -> bool:
+            ends = _clock.monotonic() - started + state.upcoming_sleep
+            return (
+                state.attempt_number >= attempts or state.upcoming_sleep > LONGEST_OBEYED_PAUSE or ends > LONGEST_CALL
+            )
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self.log.warning(
+                "%s Trying again in %.1f s (attempt %d of %d).",
+                error,
+                state.upcoming_sleep,
+                state.attempt_number + 1,
+                attempts,
+            )
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(functools.partial(api.may_repeat, call)),
+            wait=pause,
+            stop=give_up,
+            before_sleep=tell,
+            sleep=_clock.sleep,
+            reraise=True,
+        )(attempt)
+
+    def _read_settings(self) -> Settings:
+        try:
+            connection = self.get_connection(self.ollang_conn_id)
+        except AirflowNotFoundException:
+            raise OllangConfigurationError(
+                f"Connection {self.ollang_conn_id!r} does not exist; create one of type Ollang under this id, or name "
+                "another with ollang_conn_id."
+            ) from None
+        try:
+            extra = connection.extra_dejson
+        except ValueError:
+            raise OllangConfigurationError(f"Connection {self.ollang_conn_id!r}: its extra is no JSON.") from None
+        return resolve_environment(
+            Settings.from_connection(
+                self.ollang_conn_id,
+                password=connection.password,
+                host=connection.host,
+                port=connection.port,
+                schema=connection.schema,
+                extra=extra,
+            )
+        )
+
+
+def resolve_environment(settings: Settings) -> Settings:
+    """
+    Fill what the connection leaves open from the environment: the proxy and the certificates to trust.
+
+    :return: settings from which both halves of the hook are built alike.
+    :raises OllangConfigurationError: a file of certificates does not exist, or the proxy is none that can be used.
+    """
+    proxy = settings.proxy or select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
+    if proxy and not proxy.startswith(("http://", "https://")):
+        raise OllangConfigurationError(
+            f"Connection {settings.conn_id!r}: its proxy, or the one of the environment, must begin with http:// or "
+            "https://."
+        )
+    named = settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or None
+    if settings.verify and named and not Path(named).exists():
+        raise OllangConfigurationError(
+            f"Connection {settings.conn_id!r}: the file of trusted certificates {named!r} does not exist here."
+        )
+    return dataclasses.replace(settings, proxy=proxy or None, ca_bundle=named)
+
+
+@functools.cache
+def user_agent() -> str:
+    """Return how this provider introduces itself to the server."""
+    airflow, python = version("apache-airflow-core"), platform.python_version()
+    return f"airflow-provider-ollang/{__version__} apache-airflow/{airflow} python/{python}"

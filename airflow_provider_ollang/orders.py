@@ -1,0 +1,419 @@
+"""
+What an Ollang order is, which of its documents are results, and when a result is new.
+
+Pure functions over the JSON of `Get Order by ID`: no network, no Airflow. Every field of that answer may be
+missing, null or of another type, so nothing here raises because of what an order holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Order = Mapping[str, Any]
+Readiness = Literal["ready", "running", "not_eligible"]
+
+#: Statuses in which an order has a result and may be rerun.
+DONE_STATUSES = frozenset({"completed", "delivered"})
+#: Statuses from which no result comes; used by Ollang's own polling code, though by no page of its documentation.
+FAILURE_STATUSES = frozenset({"failed", "cancelled"})
+#: Statuses that usually last until somebody at the customer or at Ollang acts.
+ATTENTION_STATUSES = frozenset({"review", "waitingForApprove", "revision", "delayed"})
+#: Every status on record. The set is open: an unknown one means "not finished".
+KNOWN_STATUSES = (
+    DONE_STATUSES
+    | FAILURE_STATUSES
+    | ATTENTION_STATUSES
+    | {"pending", "ongoing", "waitingForCC", "waitingForSubtitle", "qualityCheck", "readyToSent"}
+)
+#: In these an order is neither finished nor on its way to a new result.
+_NOT_ELIGIBLE = FAILURE_STATUSES | {"revision", "review", "waitingForApprove", "readyToSent"}
+
+MAX_LISTED_OUTPUTS = 100
+
+_AUXILIARY_TYPES = frozenset(
+    {
+        "characterlist",
+        "compressedvideo",
+        "embeddedvideo",
+        "glossary",
+        "guideline",
+        "guidelineglossary",
+        "invoice",
+        "sourcevocalsonlyaudio",
+        "subtitleembeddedvideo",
+        "thumbnail",
+        "waveform",
+    }
+)
+_DELIVERY_EVENTS = frozenset({"order_delivered", "lsp_approved", "translator_delivered"})
+
+
+def parse_time(value: object) -> datetime | None:
+    """
+    Read a timestamp of the API.
+
+    :param value: ISO 8601, with or without milliseconds; without a zone it is UTC, as the API documents.
+    :return: an aware datetime, or ``None`` for anything that is no such text.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def document_kind(document_type: object) -> Literal["source", "auxiliary", "output"]:
+    """
+    Tell what a document of an order is for.
+
+    :param document_type: its ``type``; camelCase and snake_case are both on record.
+    :return: ``"source"`` (what was uploaded), ``"auxiliary"`` (invoice, waveform, …: says nothing about a result)
+        or ``"output"`` (everything else).
+    """
+    name = _plain(document_type)
+    if name.startswith("source"):
+        return "source"
+    return "auxiliary" if name.removeprefix("created") in _AUXILIARY_TYPES else "output"
+
+
+def rerun_readiness(status: str) -> Readiness:
+    """
+    Tell whether an order in this status can be rerun.
+
+    :return: ``"ready"``; ``"running"``: it will be once its current run is finished; ``"not_eligible"``: somebody
+        has to act first.
+    """
+    if status in DONE_STATUSES:
+        return "ready"
+    return "not_eligible" if status in _NOT_ELIGIBLE else "running"
+
+
+def shows_running(status: str) -> bool:
+    """Tell whether an order seen in this status after a rerun request proves that the rerun began."""
+    return status not in DONE_STATUSES | FAILURE_STATUSES | {"revision"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """One output document of an order, without its links; times as the API gave them."""
+
+    id: str | None
+    type: str | None
+    name: str | None
+    size: float | None
+    word_count: float | None
+    duration: float | None
+    created_at: str | None
+    updated_at: str | None
+
+    @classmethod
+    def from_order_doc(cls, doc: Order) -> Document:
+        """Read an item of ``orderDocs``."""
+        return cls(
+            id=_text(doc.get("id")),
+            type=_text(doc.get("type")),
+            name=_text(doc.get("name")),
+            size=_number(doc.get("size")),
+            word_count=_number(doc.get("wordCount")),
+            duration=_number(doc.get("duration")),
+            created_at=_text(doc.get("createdAt")),
+            updated_at=_text(doc.get("updatedAt")),
+        )
+
+    @property
+    def newest_time(self) -> datetime | None:
+        """The later of its two times."""
+        return max(
+            (time for time in (parse_time(self.created_at), parse_time(self.updated_at)) if time),
+            default=None,
+        )
+
+    def differs_from(self, earlier: Document) -> bool:
+        """Tell whether this is a later state of the same document; a value unknown on one side proves nothing."""
+        for mine, theirs in ((self.updated_at, earlier.updated_at), (self.created_at, earlier.created_at)):
+            my_time, their_time = parse_time(mine), parse_time(theirs)
+            if my_time and their_time and my_time > their_time:
+                return True
+        return any(
+            mine is not None and theirs is not None and mine != theirs
+            for mine, theirs in (
+                (self.size, earlier.size),
+                (self.word_count, earlier.word_count),
+                (self.duration, earlier.duration),
+            )
+        )
+
+
+def output_documents(order: Order) -> list[Document]:
+    """Return the output documents of an order, newest first, undated ones last."""
+    outputs = [Document.from_order_doc(doc) for doc in _mappings(order.get("orderDocs")) if _is_output(doc)]
+    oldest = datetime.min.replace(tzinfo=UTC)
+    return sorted(outputs, key=lambda document: document.newest_time or oldest, reverse=True)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """
+    What an order looked like just before it was rerun: all later looks are compared with it.
+
+    :param status: its status.
+    :param level: 0 is AI only, 1 is with human review; ``None`` if the order did not say.
+    :param events: its ``deliveryEvents`` as sorted JSON texts, a multiset; ``None`` if the order had no such list.
+    :param newest_event: time of the latest of them.
+    :param outputs: its output documents; ``None`` if the order had no document list at all.
+    :param evaluation: ``{"id", "created_at"}`` of its evaluation.
+    """
+
+    status: str | None
+    level: float | None
+    events: list[str] | None
+    newest_event: str | None
+    outputs: list[Document] | None
+    evaluation: dict[str, str | None] | None
+
+    @classmethod
+    def from_order(cls, order: Order) -> Baseline:
+        """Take the baseline of an order as ``GET`` answered it."""
+        raw_events = order.get("deliveryEvents")
+        events = list(_mappings(raw_events)) if isinstance(raw_events, list) else None
+        dated = [(time, _text(event.get("occurredAt"))) for event in events or [] if (time := _occurred(event))]
+        evaluation = _evaluation(order)
+        return cls(
+            status=_text(order.get("status")),
+            level=_number(order.get("level")),
+            events=None if events is None else sorted(_event_text(event) for event in events),
+            newest_event=max(dated)[1] if dated else None,
+            outputs=output_documents(order) if isinstance(order.get("orderDocs"), list) else None,
+            evaluation=None if evaluation is None else {"id": evaluation["id"], "created_at": evaluation["created_at"]},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the baseline as a plain dict for an XCom."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Baseline:
+        """
+        Read what :meth:`to_json` returned.
+
+        :raises KeyError, TypeError: it is something else.
+        """
+        outputs = value["outputs"]
+        return cls(
+            status=value["status"],
+            level=value["level"],
+            events=value["events"],
+            newest_event=value["newest_event"],
+            outputs=None if outputs is None else [Document(**document) for document in outputs],
+            evaluation=value["evaluation"],
+        )
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """
+    One accepted rerun of an order, as far as telling its result from the previous one needs it.
+
+    :param baseline: the order just before the request.
+    :param requested_at: the server's time when it accepted the request, ISO 8601; ``None`` if it did not say.
+    :param seen_running: whether the order has been seen at work since.
+    """
+
+    baseline: Baseline
+    requested_at: str | None = None
+    seen_running: bool = False
+
+    def evidence(self, order: Order) -> list[str]:
+        """
+        Say what proves that a finished order shows the result of this rerun.
+
+        :param order: the order as ``GET`` answered it after the request.
+        :return: those of ``"event"``, ``"documents"`` and ``"running"`` that hold; empty if nothing does.
+        """
+        return [
+            name
+            for name, holds in (
+                ("event", bool(self.new_events(order))),
+                ("documents", self.outputs_changed(order)),
+                ("running", self.seen_running and not self._level_dropped(order)),
+            )
+            if holds
+        ]
+
+    def new_events(self, order: Order) -> list[Mapping[str, Any]]:
+        """Return the delivery events of this rerun that report a finished result."""
+        known = self.baseline.events
+        since = parse_time(self.requested_at if known is None else self.baseline.newest_event)
+        if known is None and since is None:
+            return []
+        found = []
+        for event in _mappings(order.get("deliveryEvents")):
+            occurred = _occurred(event)
+            if occurred and (since is None or occurred > since) and self._reports_a_result(event, order):
+                found.append(event)
+        return found
+
+    def new_outputs(self, order: Order) -> list[Document]:
+        """Return the output documents that are newer than the baseline's, newest first."""
+        return [document for document in output_documents(order) if self._is_newer(document)]
+
+    def outputs_changed(self, order: Order) -> bool:
+        """Tell whether every type of output the order had before has a newer document."""
+        newer = {_plain(document.type) for document in self.new_outputs(order)}
+        before = {_plain(document.type) for document in self.baseline.outputs or []}
+        return before <= newer if before else bool(newer)
+
+    def _reports_a_result(self, event: Mapping[str, Any], order: Order) -> bool:
+        kind = event.get("type")
+        if kind == "ai_delivered":
+            # With human review the AI's delivery is only the draft, and cancelling the review drops the level.
+            return self.baseline.level == 0 and _number(order.get("level")) == 0
+        return kind in _DELIVERY_EVENTS
+
+    def _is_newer(self, document: Document) -> bool:
+        if self.baseline.outputs is None:
+            return False
+        if not self.baseline.outputs:
+            requested, written = parse_time(self.requested_at), document.newest_time
+            return document.type is not None and (requested is None or written is None or written > requested)
+        before = [one for one in self.baseline.outputs if _plain(one.type) == _plain(document.type)]
+        same = [one for one in before if one.id is None or document.id is None or one.id == document.id]
+        if same:
+            return all(document.differs_from(one) for one in same)
+        newest_before = max((time for one in before if (time := one.newest_time)), default=None)
+        written = document.newest_time
+        # Old versions may be kept and listed beside the current one: an older document is no new result.
+        return document.id is not None and not (written and newest_before and written < newest_before)
+
+    def _level_dropped(self, order: Order) -> bool:
+        # Cancelling a human review forces `completed` and level 0 without any new result.
+        level, before = _number(order.get("level")), self.baseline.level
+        return level is not None and before is not None and level < before
+
+    def describe_comparison(self, order: Order) -> str:
+        """Say in words what was compared and found unchanged, for an error or a log line."""
+        before, outputs = self.baseline, output_documents(order)
+        events = "no delivery events listed" if before.events is None else f"{len(before.events)} delivery events"
+        newest = f", the newest at {before.newest_event}" if before.newest_event else ""
+        unchanged = [
+            f"{document.type} {document.id} ({document.updated_at or document.created_at or 'undated'})"
+            for document in outputs
+            if not self._is_newer(document)
+        ]
+        documents = f"unchanged outputs: {', '.join(unchanged[:5]) or 'none'}"
+        more = f" and {len(unchanged) - 5} more" if len(unchanged) > 5 else ""
+        return (
+            f"before the rerun it was {before.status!r} with {events}{newest}; now it is {order.get('status')!r} "
+            f"with no newer event that reports a result, {documents}{more}, and it was "
+            f"{'seen' if self.seen_running else 'never seen'} at work"
+        )
+
+
+def summarize(
+    order_id: str,
+    order: Order,
+    *,
+    rerun: Rerun | None = None,
+    evidence: list[str] | None = None,
+) -> dict[str, Any]:
+    """
+    Return the facts of a finished order that the next tasks of a DAG need, without links.
+
+    :param order_id: the order's id, as it was asked for.
+    :param order: the order as ``GET`` answered it.
+    :param rerun: the rerun this is the result of: then ``outputs`` are the new ones if all types were made
+        anew, and ``evaluation`` is given only if it is not the one from before.
+    :param evidence: what proves that the result is the rerun's.
+    :return: plain JSON with always the same keys; unknown values are ``None``.
+    """
+    outputs, changed = output_documents(order), None
+    if rerun is not None:
+        changed = rerun.outputs_changed(order)
+        outputs = rerun.new_outputs(order) if changed else outputs
+    return {
+        "order_id": order_id,
+        "name": _text(order.get("name")),
+        "type": _text(order.get("type")),
+        "status": _text(order.get("status")),
+        "level": _number(order.get("level")),
+        "source_language": _text(order.get("sourceLanguage")),
+        "target_language": _text(order.get("targetLanguage")),
+        "project_id": _text(order.get("projectId")),
+        "folder_id": _text(order.get("folderId")),
+        "created_at": _text(order.get("createdAt")),
+        "outputs": [
+            {
+                "id": document.id,
+                "type": document.type,
+                "name": document.name,
+                "size": document.size,
+                "updated_at": document.updated_at,
+            }
+            for document in outputs[:MAX_LISTED_OUTPUTS]
+        ],
+        "outputs_changed": changed,
+        "evidence": evidence,
+        "evaluation": _new_evaluation(order, rerun.baseline.evaluation if rerun else None),
+    }
+
+
+def _evaluation(order: Order) -> dict[str, Any] | None:
+    found = order.get("latestEvaluation") or order.get("qcEvaluation")
+    if not isinstance(found, Mapping):
+        return None
+    return {
+        "id": _text(found.get("id")),
+        "created_at": _text(found.get("createdAt")),
+        "scores": [
+            {"name": _text(score.get("name")), "score": _number(score.get("value", score.get("score")))}
+            for score in _mappings(found.get("scores"))
+        ],
+    }
+
+
+def _new_evaluation(order: Order, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    found = _evaluation(order)
+    if found is None or before is None:
+        return found
+    if found["id"] and before["id"] and found["id"] != before["id"]:
+        return found
+    time, earlier = parse_time(found["created_at"]), parse_time(before["created_at"])
+    return found if time and earlier and time > earlier else None
+
+
+def _is_output(doc: Order) -> bool:
+    return document_kind(doc.get("type")) == "output"
+
+
+def _occurred(event: Mapping[str, Any]) -> datetime | None:
+    return parse_time(event.get("occurredAt"))
+
+
+def _event_text(event: Mapping[str, Any]) -> str:
+    return json.dumps([_text(event.get(key)) for key in ("type", "occurredAt", "actorType", "actorId")])
+
+
+def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, Mapping))
+
+
+def _plain(name: object) -> str:
+    return name.casefold().replace("_", "") if isinstance(name, str) else ""
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    # Ids are documented as strings; a number in their place is still the same id.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,251 @@
+"""The sensor that waits for an order."""
+
+from __future__ import annotations
+
+import enum
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseSensorOperator
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang._compat import AirflowRescheduleException, AirflowSkipException
+from airflow_provider_ollang.api import order_id_of
+from airflow_provider_ollang.arguments import names_of, seconds_of, unknown_statuses
+from airflow_provider_ollang.exceptions import (
+    OllangAuthenticationError,
+    OllangConfigurationError,
+    OllangError,
+    OllangPermanentError,
+    OllangTimeoutError,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.waiting import (
+    MAX_POLL_FAILURES,
+    OUTPUTS_TIMEOUT,
+    STALE_TIMEOUT,
+    Step,
+    Wait,
+    WaitMemory,
+    WaitRules,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow.sdk import Context
+
+#: Where the wait keeps its memory in Airflow's task state store.
+STATE_KEY = "ollang_wait"
+_KEEP_AFTER_TIMEOUT = timedelta(days=30)
+
+
+class _NotGiven(enum.Enum):
+    """``rerun=None`` must not mean "no rerun": an upstream task marked as success by hand returns ``None``."""
+
+    NOT_GIVEN = enum.auto()
+
+
+class OllangOrderStatusSensor(BaseSensorOperator):
+    """
+    Waits until an order is completed or delivered, and returns its facts.
+
+    After a rerun give it the receipt: ``OllangOrderStatusSensor(rerun=rerun.output)``. The order may still say
+    ``completed`` with its old files then, and this sensor does not believe it until there is evidence of the new
+    result: a newer delivery event, newer output documents, or that the order was seen at work in between.
+
+    It only watches: killed or cleared, it cancels nothing at Ollang.
+
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with ``rerun`` (templated).
+    :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` whose result to
+        wait for; anything else, ``None`` too, is an error (templated).
+    :param target_statuses: statuses to wait for, as a collection or a comma-separated text; default ``completed`` and
+        ``delivered`` (templated).
+    :param failure_statuses: statuses that fail the task at once, without retry; default ``failed`` and ``cancelled``
+        (templated).
+    :param poke_interval: seconds, or ``timedelta``, between two looks; default 60 s.
+    :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
+        default_timeout``, 7 days. The last look is at the very end.
+    :param soft_fail: skip the task where it would fail without a retry: failure status, wrong key, timeout, …
+    :param never_fail: skip the task where it would fail at all.
+    :param silent_fail: go on to the timeout when looks keep failing for passing reasons.
+    :param max_poll_failures: how many looks in a row may fail for passing reasons; default 10.
+    :param outputs_timeout: seconds, or ``timedelta``, that new output documents may lag behind a status that is proven
+        to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``.
+    :param stale_timeout: seconds, or ``timedelta``, that an order may say it is done without any evidence of the
+        rerun; default 2 h.
+    :param on_no_evidence: what that ends in: ``"fail"`` with
+        :class:`~airflow_provider_ollang.exceptions.OllangStaleResultError`, or ``"accept"`` the result with
+        ``evidence: []``.
+    :param ollang_conn_id: the Airflow connection (templated).
+    :param mode: ``"poke"`` holds a worker slot all the time, ``"reschedule"`` only while it looks.
+    :return: ``{"order_id", "name", "type", "status", "level", "source_language", "target_language", "project_id",
+        "folder_id", "created_at", "outputs", "outputs_changed", "evidence", "evaluation"}``, without links.
+    :raises OllangOrderFailedError: the order reached a failure status.
+    :raises OllangStaleResultError: nothing shows that the result is the rerun's.
+    :raises OllangTimeoutError: the timeout came first; never retried.
+    :raises OllangUnavailableError, OllangRateLimitError: too many looks in a row failed; retried.
+    :raises OllangError: as :meth:`.OllangHook.get_order`.
+    """
+
+    template_fields: Sequence[str] = ("order_id", "rerun", "target_statuses", "failure_statuses", "ollang_conn_id")
+    ui_color = "#f2ecd9"
+
+    def __init__(
+        self,
+        *,
+        order_id: Any = None,
+        rerun: Any = _NotGiven.NOT_GIVEN,
+        target_statuses: Iterable[str] | str = ("completed", "delivered"),
+        failure_statuses: Iterable[str] | str = ("failed", "cancelled"),
+        max_poll_failures: int = MAX_POLL_FAILURES,
+        outputs_timeout: float | timedelta = OUTPUTS_TIMEOUT,
+        stale_timeout: float | timedelta = STALE_TIMEOUT,
+        on_no_evidence: Literal["fail", "accept"] = "fail",
+        ollang_conn_id: str = OllangHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+        self.rerun_given = rerun is not _NotGiven.NOT_GIVEN
+        self.rerun = rerun if self.rerun_given else None
+        self.target_statuses = target_statuses
+        self.failure_statuses = failure_statuses
+        self.max_poll_failures = max_poll_failures
+        self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
+        self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
+        self.on_no_evidence = on_no_evidence
+        self.ollang_conn_id = ollang_conn_id
+        if on_no_evidence not in {"fail", "accept"}:
+            raise OllangConfigurationError(f"on_no_evidence must be 'fail' or 'accept', not {on_no_evidence!r}.")
+        if isinstance(max_poll_failures, bool) or not isinstance(max_poll_failures, int) or max_poll_failures < 1:
+            raise OllangConfigurationError(f"max_poll_failures must be a number from 1, not {max_poll_failures!r}.")
+        if order_id is None and not self.rerun_given:
+            raise OllangConfigurationError("OllangOrderStatusSensor needs an order_id or a rerun.")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Wait, in either mode, with the same ends."""
+        try:
+            return self._wait(context)
+        except (OllangPermanentError, OllangTimeoutError) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        except OllangError as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def _wait(self, context: Context) -> dict[str, Any]:
+        receipt = Receipt.from_value(self.rerun) if self.rerun_given else None
+        rules = self._rules(receipt)
+        hook = OllangHook(self.ollang_conn_id)
+        if receipt is not None and receipt.host != hook.settings.base_url:
+            raise OllangConfigurationError(
+                f"The rerun was accepted by {receipt.host}, but connection {self.ollang_conn_id!r} is of "
+                f"{hook.settings.base_url}; use the connection of the rerun."
+            )
+        notebook = _Notebook(context, rules, receipt, timeout=self.timeout)
+        wait = Wait(rules, notebook.memory, notebook.deadline, self.log)
+        while True:
+            step = _look(wait, hook)
+            if step.error is not None:
+                raise step.error
+            if step.result is not None:
+                return step.result
+            notebook.write()
+            if self.reschedule:
+                again_at = datetime.fromtimestamp(_clock.now() + step.pause, UTC)
+                raise AirflowRescheduleException(again_at)  # type: ignore[no-untyped-call]
+            _clock.sleep(step.pause)
+
+    def _rules(self, receipt: Receipt | None) -> WaitRules:
+        targets = frozenset(names_of("target_statuses", self.target_statuses))
+        failures = frozenset(names_of("failure_statuses", self.failure_statuses) if self.failure_statuses else ())
+        if both := targets & failures:
+            raise OllangConfigurationError(f"{sorted(both)} cannot be both target_statuses and failure_statuses.")
+        for status, near in unknown_statuses(targets | failures).items():
+            self.log.warning(
+                "%r is no status Ollang is known to have%s; waiting for it all the same.",
+                status,
+                f" (did you mean {near!r}?)" if near else "",
+            )
+        order_id = order_id_of(self.order_id) if receipt is None or self.order_id is not None else receipt.order_id
+        if receipt is not None and order_id != receipt.order_id:
+            raise OllangConfigurationError(
+                f"order_id is {order_id}, but the rerun is of order {receipt.order_id}; give only one of them.",
+                order_id=order_id,
+            )
+        return WaitRules(
+            order_id=order_id,
+            target_statuses=targets,
+            failure_statuses=failures,
+            rerun=receipt.rerun if receipt else None,
+            poke_interval=self.poke_interval,
+            exponential_backoff=self.exponential_backoff,
+            max_wait=self.max_wait.total_seconds() if self.max_wait else None,
+            timeout=self.timeout,
+            max_poll_failures=self.max_poll_failures,
+            outlast_failures=self.silent_fail,
+            outputs_timeout=self.outputs_timeout,
+            stale_timeout=self.stale_timeout,
+            on_no_evidence=self.on_no_evidence,
+        )
+
+
+def _look(wait: Wait, hook: OllangHook) -> Step:
+    """Look once; when the key was refused, with the key that may have replaced it."""
+    order_id = wait.rules.order_id
+    try:
+        try:
+            order = hook.get_order(order_id, max_attempts=1)
+        except OllangAuthenticationError:
+            if not hook.reload():
+                raise
+            order = hook.get_order(order_id, max_attempts=1)
+    except OllangError as error:
+        return wait.failed_to_look(error, _clock.now())
+    return wait.saw(order, _clock.now())
+
+
+class _Notebook:
+    """
+    The memory of a wait in Airflow's task state store, so that it outlives reschedules and retries.
+
+    Below Airflow 3.3 there is no store: each reschedule starts with an empty memory then, and the deadline counts
+    from the first reschedule.
+    """
+
+    def __init__(self, context: Context, rules: WaitRules, receipt: Receipt | None, *, timeout: float) -> None:
+        ti = context["ti"]
+        self._store: Any = context.get("task_state_store")
+        self._retention = timedelta(seconds=timeout) + _KEEP_AFTER_TIMEOUT
+        # What was remembered about another order, or about an earlier rerun of this one, must not count.
+        self._subject = [rules.order_id, receipt.requested_at if receipt else None]
+        self._try_number = ti.try_number
+        self._written: Any = self._store.get(STATE_KEY) if self._store else None
+        self.memory = WaitMemory()
+        self.deadline = self._first_look(context) + timeout
+        if isinstance(self._written, dict) and self._written.get("subject") == self._subject:
+            self.memory = WaitMemory.from_json(self._written["memory"])
+            if self._written["try_number"] == self._try_number:
+                self.deadline = self._written["deadline"]
+            else:
+                self.memory = self.memory.for_new_try()
+
+    def write(self) -> None:
+        """Keep the memory, if it has changed."""
+        page = {
+            "subject": self._subject,
+            "try_number": self._try_number,
+            "deadline": self.deadline,
+            "memory": self.memory.to_json(),
+        }
+        if self._store and page != self._written:
+            self._store.set(STATE_KEY, page, retention=self._retention)
+            self._written = page
+
+    def _first_look(self, context: Context) -> float:
+        first = None if self._store else context["ti"].get_first_reschedule_date(context)
+        return first.timestamp() if first else _clock.now()

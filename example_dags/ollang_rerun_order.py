@@ -1,0 +1,57 @@
+"""
+Rerun one order with Ollang's current models, wait for the new result, and hand it on.
+
+Trigger it with the order to rerun:
+
+    airflow dags trigger ollang_rerun_order --conf '{"order_id": "60b8d6f1e1b9b1d8c6c0d8e1"}'
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
+from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+
+# Every look costs a request and, in reschedule mode, the start of a worker: a minute is a good default.
+POKE_INTERVAL = timedelta(seconds=float(os.environ.get("OLLANG_POKE_INTERVAL", "60")))
+
+
+@dag(
+    schedule=None,
+    params={
+        "order_id": Param(
+            "60b8d6f1e1b9b1d8c6c0d8e1", type="string", minLength=1, description="The Ollang order to rerun"
+        ),
+    },
+    tags=["ollang"],
+    doc_md=__doc__,
+)
+def ollang_rerun_order() -> None:
+    check = OllangGetOrderOperator(
+        task_id="check_order",
+        order_id="{{ params.order_id }}",
+        fields=["id", "name", "type", "status", "level", "targetLanguage"],
+    )
+    rerun = OllangRerunOperator(task_id="rerun_order", order_id=check.output)
+    wait = OllangOrderStatusSensor(
+        task_id="wait_for_new_result",
+        rerun=rerun.output,
+        mode="reschedule",
+        poke_interval=POKE_INTERVAL,
+        timeout=timedelta(days=2),
+    )
+
+    @task
+    def hand_on(order: dict[str, Any]) -> dict[str, Any]:
+        """Stand in for the next step of the pipeline: a player, a CMS, a review."""
+        return {"publish": order["name"], "language": order["target_language"], "files": order["outputs"]}
+
+    hand_on(wait.output)
+
+
+ollang_rerun_order()
