@@ -1,0 +1,84 @@
+"""Runs DAGs by Airflow's own ``dag.test()``, in this process, against a sandbox over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.sdk import DAG
+from airflow.serialization.definitions.dag import SerializedDAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, as Airflow's database tells it."""
+
+    state: str
+    states: dict[str, str]
+    tries: dict[str, int]
+    results: dict[str, Any]
+
+
+RunDag = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    initdb()
+    with create_session():
+        DagBundlesManager().sync_bundles_to_db()
+
+
+@pytest.fixture
+def ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox whose clock stands still but for the sleeping of the tasks, which moves it."""
+    with Sandbox(speed=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", sandbox.connection_json)
+        monkeypatch.setattr(_clock, "sleep", sandbox.advance)
+        monkeypatch.setattr(_clock, "now", lambda: sandbox.now.timestamp())
+        monkeypatch.setattr(_clock, "monotonic", lambda: sandbox.now.timestamp())
+        yield sandbox
+
+
+@pytest.fixture
+def fast_ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox fifty times as fast as life, for tasks that Airflow itself starts again later."""
+    with Sandbox(speed=50) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", sandbox.connection_json)
+        monkeypatch.setenv("OLLANG_POKE_INTERVAL", "0.2")
+        yield sandbox
+
+
+@pytest.fixture
+def run_dag(airflow_db: None) -> RunDag:
+    """Run a DAG to its end, retries included, and read back what became of it."""
+
+    def run(dag: DAG, **conf: Any) -> Run:
+        lazy = LazyDeserializedDAG.from_dag(dag)
+        with create_session() as session:
+            SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
+            SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
+        finished = dag.test(run_conf=conf)
+        instances = finished.get_task_instances()
+        return Run(
+            state=str(finished.state),
+            states={_name(ti): str(ti.state) for ti in instances},
+            tries={_name(ti): ti.try_number for ti in instances},
+            results={_name(ti): ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in instances},
+        )
+
+    return run
+
+
+def _name(ti: Any) -> str:
+    return str(ti.task_id) if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
