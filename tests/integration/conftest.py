@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.models.serialized_dag import SerializedDagModel
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.db import initdb
@@ -26,6 +26,7 @@ class Run:
     state: str
     states: dict[str, str]
     tries: dict[str, int]
+    errors: dict[str, BaseException]
     results: dict[str, Any]
 
 
@@ -36,7 +37,7 @@ RunDag = Callable[..., Run]
 def airflow_db() -> None:
     initdb()
     with create_session():
-        DagBundlesManager().sync_bundles_to_db()
+        DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -44,9 +45,13 @@ def ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox whose clock stands still but for the sleeping of the tasks, which moves it."""
     with Sandbox(speed=0) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", sandbox.connection_json)
+
+        def sandbox_time() -> float:
+            return sandbox.now.timestamp()
+
         monkeypatch.setattr(_clock, "sleep", sandbox.advance)
-        monkeypatch.setattr(_clock, "now", lambda: sandbox.now.timestamp())
-        monkeypatch.setattr(_clock, "monotonic", lambda: sandbox.now.timestamp())
+        monkeypatch.setattr(_clock, "now", sandbox_time)
+        monkeypatch.setattr(_clock, "monotonic", sandbox_time)
         yield sandbox
 
 
@@ -64,6 +69,13 @@ def run_dag(airflow_db: None) -> RunDag:
     """Run a DAG to its end, retries included, and read back what became of it."""
 
     def run(dag: DAG, **conf: Any) -> Run:
+        errors: dict[str, BaseException] = {}
+
+        def note(context: Context) -> None:
+            errors[_name(context["ti"])] = cast("BaseException", context["exception"])
+
+        for task in dag.tasks:
+            task.on_failure_callback = task.on_retry_callback = [note]
         lazy = LazyDeserializedDAG.from_dag(dag)
         with create_session() as session:
             SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
@@ -73,6 +85,7 @@ def run_dag(airflow_db: None) -> RunDag:
         return Run(
             state=str(finished.state),
             states={_name(ti): str(ti.state) for ti in instances},
+            errors=errors,
             tries={_name(ti): ti.try_number for ti in instances},
             results={_name(ti): ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in instances},
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 

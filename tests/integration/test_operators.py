@@ -1,0 +1,224 @@
+"""The operators as Airflow runs them: what they return, what they send, and how they fail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, task
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang.exceptions import (
+    OllangAccessDeniedError,
+    OllangAuthenticationError,
+    OllangBadRequestError,
+    OllangConfigurationError,
+    OllangOrderNotEligibleError,
+    OllangOrderNotFoundError,
+    OllangRerunOutcomeUnknownError,
+    OllangRerunRefusedError,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
+from airflow_provider_ollang.sandbox import Sandbox
+from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from tests.integration.conftest import Run, RunDag
+
+ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
+START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
+RECEIPT_KEYS = {
+    "order_id",
+    "host",
+    "message",
+    "requested_at",
+    "joined",
+    "seen_running",
+    "last_status",
+    "baseline",
+    "result",
+}
+
+
+def rerun_once(run_dag: RunDag, **arguments: Any) -> Run:
+    with DAG("rerunning", schedule=None, start_date=START) as dag:
+        OllangRerunOperator(task_id="rerun", **{"order_id": ORDER, "retries": 2, "retry_delay": 0, **arguments})
+    return run_dag(dag)
+
+
+def posts(ollang: Sandbox) -> int:
+    return len(ollang.requests("POST"))
+
+
+def test_get_order_returns_it_as_the_api_gave_it(ollang: Sandbox, run_dag: RunDag) -> None:
+    with DAG("getting", schedule=None, start_date=START) as dag:
+        OllangGetOrderOperator(task_id="whole", order_id=ORDER)
+        OllangGetOrderOperator(task_id="some", order_id=ORDER, fields="status, name,vttUrl, unheard")
+    results = run_dag(dag).results
+    assert results["whole"] == ollang.order(ORDER)["order"]
+    assert results["some"] == {
+        "status": "completed",
+        "name": "Sample Project - Episode 1",
+        "vttUrl": "https://example.com/subtitles/sample_project_fr.vtt",
+        "unheard": None,
+    }
+
+
+def test_an_order_id_gets_in_every_way_airflow_has(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_order(id="77", status="completed", type="document")
+    with DAG("naming", schedule=None, start_date=START, params={"order": ORDER}) as dag:
+
+        @task
+        def name_it() -> str:
+            return f" {ORDER} "
+
+        @task
+        def use_the_hook(order: dict[str, Any]) -> str:
+            return str(OllangHook().get_order(order)["status"])
+
+        template = OllangGetOrderOperator(task_id="template", order_id="{{ params.order }}", fields="id")
+        OllangGetOrderOperator(task_id="conf", order_id="{{ dag_run.conf['order'] }}", fields=["id"])
+        OllangGetOrderOperator(task_id="argument", order_id=name_it(), fields="id")
+        OllangGetOrderOperator(task_id="number", order_id=77, fields="id")
+        wait = OllangOrderStatusSensor(task_id="wait", order_id=template.output)
+        OllangGetOrderOperator(task_id="chained", order_id=wait.output, fields="id")
+        OllangGetOrderOperator.partial(task_id="mapped", fields="id").expand(order_id=[ORDER, 77])
+        use_the_hook(wait.output)  # type: ignore[arg-type]
+    run = run_dag(dag, order=ORDER)
+    assert run.state == "success"
+    ids = {name: result["id"] for name, result in run.results.items() if isinstance(result, dict) and "id" in result}
+    assert ids == {
+        "template": ORDER,
+        "conf": ORDER,
+        "argument": ORDER,
+        "number": "77",
+        "chained": ORDER,
+        "mapped[0]": ORDER,
+        "mapped[1]": "77",
+    }
+    assert run.results["use_the_hook"] == "completed"
+
+
+def test_rerun_looks_asks_once_and_watches_it_begin(ollang: Sandbox, run_dag: RunDag) -> None:
+    run = rerun_once(run_dag)
+    receipt = run.results["rerun"]
+    assert run.states == {"rerun": "success"}
+    assert receipt.keys() == RECEIPT_KEYS
+    assert receipt["order_id"] == ORDER
+    assert receipt["host"] == ollang.url
+    assert receipt["message"] == "Order rerun initiated successfully"
+    assert receipt["seen_running"] is True
+    assert receipt["last_status"] == "pending"
+    assert receipt["baseline"]["outputs"][0]["id"] == "doc_456def"
+    assert [entry.method for entry in ollang.journal] == ["GET", "POST", "GET", "GET"]
+    assert ollang.order(ORDER)["reruns_accepted"] == 1
+
+
+def test_a_rerun_that_is_slow_to_begin_is_accepted_all_the_same(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, behaviour={"status_hidden_for": 1000})
+    started = ollang.now
+    receipt = rerun_once(run_dag).results["rerun"]
+    assert receipt["seen_running"] is False
+    assert receipt["last_status"] == "completed"
+    assert (ollang.now - started).total_seconds() == 30
+    assert posts(ollang) == 1
+
+
+def test_failing_looks_after_acceptance_do_not_fail_the_rerun(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=None, status=500)
+    run = rerun_once(run_dag)
+    assert run.states == {"rerun": "success"}
+    assert posts(ollang) == 1
+
+
+def test_the_receipt_is_there_before_the_confirming_looks(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(seconds: float) -> None:
+        raise SystemExit(1)
+
+    monkeypatch.setattr(_clock, "sleep", die)
+    run = rerun_once(run_dag, retries=0)
+    assert run.states == {"rerun": "failed"}
+    assert run.results["rerun"].keys() == RECEIPT_KEYS
+
+
+@pytest.mark.parametrize(
+    "status", ["pending", "ongoing", "waitingForCC", "qualityCheck", "revision", "review", "readyToSent", "failed"]
+)
+def test_an_order_that_is_not_done_is_not_rerun(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
+    ollang.change_order(ORDER, status=status)
+    run = rerun_once(run_dag)
+    assert run.states == {"rerun": "failed"}
+    assert run.tries == {"rerun": 1}
+    assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
+    assert posts(ollang) == 0
+
+
+UNKNOWN_OUTCOMES = {
+    "500": {"status": 500},
+    "502 of a proxy": {"status": 502, "body": "<html>Bad gateway</html>"},
+    "503": {"status": 503, "headers": {"Retry-After": "1"}},
+    "408": {"status": 408},
+    "processed, answer lost": {"drop": "after"},
+    "half an answer": {"drop": "body"},
+    "connection closed unread": {"drop": "before"},
+    "no JSON": {"status": 200, "body": "OK"},
+    "an array": {"status": 200, "body": []},
+    "empty": {"status": 204, "body": ""},
+}
+
+
+@pytest.mark.parametrize("fault", UNKNOWN_OUTCOMES.values(), ids=UNKNOWN_OUTCOMES)
+def test_what_may_have_been_processed_is_never_sent_again(
+    ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any]
+) -> None:
+    ollang.add_fault("POST", **fault)
+    run = rerun_once(run_dag)
+    assert run.states == {"rerun": "failed"}
+    assert run.tries == {"rerun": 1}
+    assert posts(ollang) == 1
+    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert f"Nobody can say whether the request to rerun order {ORDER} was processed" in str(run.errors["rerun"])
+
+
+REFUSALS = {
+    "400": ({"status": 400, "body": {"code": "ORDER_NOT_ELIGIBLE"}}, OllangOrderNotEligibleError),
+    "402": ({"status": 402, "body": {"message": "no credits"}}, OllangBadRequestError),
+    "403": ({"status": 403, "body": {"code": "ACCESS_DENIED"}}, OllangAccessDeniedError),
+    "404": ({"status": 404, "body": {"code": "ORDER_NOT_FOUND"}}, OllangOrderNotFoundError),
+    "401": ({"status": 401, "body": {"code": "UNAUTHORIZED"}}, OllangAuthenticationError),
+    "success: false": ({"status": 200, "body": {"success": False}}, OllangRerunRefusedError),
+    "a redirect": ({"redirect": "https://example.com/"}, OllangConfigurationError),
+}
+
+
+@pytest.mark.parametrize(("fault", "error"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_fails_at_once(
+    ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], error: type[Exception]
+) -> None:
+    ollang.add_fault("POST", **fault)
+    run = rerun_once(run_dag)
+    assert run.states == {"rerun": "failed"}
+    assert run.tries == {"rerun": 1}
+    assert isinstance(run.errors["rerun"], error)
+    assert posts(ollang) == 1
+    assert ollang.order(ORDER)["reruns_accepted"] == 0
+
+
+def test_a_rate_limited_rerun_is_sent_again_and_happens_once(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_fault("POST", times=2, status=429, headers={"Retry-After": "40"})
+    started = ollang.now
+    run = rerun_once(run_dag, confirm_timeout=0)
+    assert run.states == {"rerun": "success"}
+    assert posts(ollang) == 3
+    assert ollang.order(ORDER)["reruns_accepted"] == 1
+    assert (ollang.now - started).total_seconds() == 80
+
+
+def test_a_rate_limit_beyond_patience_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
+    run = rerun_once(run_dag)
+    assert run.states == {"rerun": "success"}
+    assert run.tries == {"rerun": 2}
+    assert ollang.order(ORDER)["reruns_accepted"] == 1
