@@ -55,8 +55,8 @@ class Receipt:
         if not isinstance(value, Mapping):
             raise OllangConfigurationError(
                 f"rerun must be the receipt that OllangRerunOperator returns, not {_shown(value)}. If the rerun task "
-                "was marked as success by hand, there is none, and its result cannot be told from the previous one: clear "
-                "that task, or wait without rerun=."
+                "was marked as success by hand, there is none, and its result cannot be told from the previous one: "
+                "clear that task, or wait without rerun=."
             )
         try:
             return cls(

@@ -210,8 +210,10 @@ class Wait:
         if isinstance(error, OllangPermanentError):
             return self._denied(error, now)
         if isinstance(error, OllangRateLimitError) and error.retry_after is not None:
-            self.log.info("%s The next look is in %.0f s, as the server asked.", error, error.retry_after)
-            return self._again(error.retry_after, now, last_error=error)
+            # A server that asks for no pause at all must not be asked again and again.
+            asked = max(error.retry_after, _SHORTEST_FAILURE_PAUSE)
+            self.log.info("%s The next look is in %.0f s, as the server asked.", error, asked)
+            return self._again(asked, now, last_error=error)
         self.memory.failures += 1
         failures = self.memory.failures
         if failures >= self.rules.max_poll_failures and now < self.deadline:

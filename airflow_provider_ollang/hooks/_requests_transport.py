@@ -7,6 +7,7 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -184,6 +185,7 @@ class RequestsTransport:
         session = requests.Session()
         # The environment is read once, into the settings: its .netrc would replace the headers of every request.
         session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         session.verify = (self._settings.ca_bundle or True) if self._settings.verify else False
         if self._settings.proxy:
             session.proxies = {"http": self._settings.proxy, "https": self._settings.proxy}

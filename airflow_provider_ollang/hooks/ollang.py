@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
 import platform
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, Connection
 from requests.utils import get_environ_proxies, select_proxy
 
 from airflow_provider_ollang import __version__, _clock, api
@@ -24,10 +25,14 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
+from airflow_provider_ollang.hooks._shared_transports import shared_transport
 from airflow_provider_ollang.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from airflow_provider_ollang.hooks._aiohttp_transport import AiohttpTransport
+from contextlib import asynccontextmanager
 
 #: Seconds before the second, third, … attempt, each varied by a half either way.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -167,6 +172,21 @@ class OllangHook(BaseHook):
         wanted = {"type": order_type, "status": status, "projectId": project_id}
         return self._rows(page_size, filters, {key: value for key, value in wanted.items() if value is not None})
 
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[OllangReader]:
+        """
+        Open the asynchronous half of the hook, for triggers.
+
+        All who wait on one connection in one event loop share one session, and a 429 makes all of them pause.
+
+        :return: a context manager; inside, the reader gets orders. The connection is read with Airflow's asynchronous
+            helpers only.
+        :raises OllangConfigurationError: the connection is not usable.
+        """
+        settings = await self._aread_settings()
+        async with shared_transport(settings, user_agent()) as transport:
+            yield OllangReader(settings, transport)
+
     def reload(self) -> bool:
         """
         Read the connection again, for a wait that outlives its key.
@@ -285,14 +305,30 @@ class OllangHook(BaseHook):
         try:
             connection = self.get_connection(self.ollang_conn_id)
         except AirflowNotFoundException:
-            raise OllangConfigurationError(
-                f"Connection {self.ollang_conn_id!r} does not exist; create one of type Ollang under this id, or name "
-                "another with ollang_conn_id."
-            ) from None
+            raise self._no_connection() from None
+        return self._settings_of(connection)
+
+    async def _aread_settings(self) -> Settings:
         try:
-            extra = connection.extra_dejson
+            connection = await self.aget_connection(self.ollang_conn_id)
+        except AirflowNotFoundException:
+            raise self._no_connection() from None
+        return self._settings_of(connection)
+
+    def _no_connection(self) -> OllangConfigurationError:
+        return OllangConfigurationError(
+            f"Connection {self.ollang_conn_id!r} does not exist; create one of type Ollang under this id, or name "
+            "another with ollang_conn_id."
+        )
+
+    def _settings_of(self, connection: Connection) -> Settings:
+        # Airflow's own reading of the extra takes a broken one for an empty one.
+        try:
+            extra = json.loads(connection.extra or "{}")
         except ValueError:
-            raise OllangConfigurationError(f"Connection {self.ollang_conn_id!r}: its extra is no JSON.") from None
+            extra = None
+        if not isinstance(extra, dict):
+            raise OllangConfigurationError(f"Connection {self.ollang_conn_id!r}: its extra must be a JSON object.")
         return resolve_environment(
             Settings.from_connection(
                 self.ollang_conn_id,
@@ -303,6 +339,30 @@ class OllangHook(BaseHook):
                 extra=extra,
             )
         )
+
+
+class OllangReader:
+    """
+    Reads orders without blocking the event loop; made by :meth:`OllangHook.waiting`.
+
+    :param settings: what the connection says.
+    :param transport: the session shared by all who wait on it.
+    """
+
+    def __init__(self, settings: Settings, transport: AiohttpTransport) -> None:
+        self.settings = settings
+        self._transport = transport
+
+    async def get_order(self, order_id: object) -> dict[str, Any]:
+        """
+        Get an order with all its details, in one attempt: a wait looks again anyway.
+
+        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :return: the order as the API gave it.
+        :raises OllangError: as :meth:`OllangHook.get_order`.
+        """
+        call = api.get_order(order_id)
+        return api.read_order(self.settings, call, await self._transport.send(call))
 
 
 def resolve_environment(settings: Settings) -> Settings:

@@ -1,0 +1,158 @@
+"""Sends calls of the protocol with ``aiohttp``: the half of the hook that the triggerer uses, which only reads."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from yarl import URL
+
+from airflow_provider_ollang.api import (
+    CONNECT_TIMEOUT,
+    MAX_ANSWER_BYTES,
+    Answer,
+    Call,
+    not_answered,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.settings import Settings
+
+_CHUNK = 64 * 1024
+_POOL_SIZE = 100
+
+
+class _Attempt(SimpleNamespace):
+    """What one attempt did so far, and when it has to end; the pool's queue does not count."""
+
+    limit: asyncio.Timeout
+    timeout: float
+    connected: bool = False
+
+    def ends_in(self, seconds: float) -> None:
+        self.limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+class AiohttpTransport:
+    """
+    Sends calls over one session, whose connections are shared by all who use it in one event loop.
+
+    :param settings: where to, with which key, proxy and certificates; nothing is looked up elsewhere.
+    :param user_agent: the ``User-Agent`` of every request.
+    """
+
+    def __init__(self, settings: Settings, user_agent: str) -> None:
+        self._settings = settings
+        self._headers = settings.headers(user_agent)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, call: Call, *, timeout: float | None = None) -> Answer:  # noqa: ASYNC109 - begins later
+        """
+        Send a call once.
+
+        :param call: what to send.
+        :param timeout: seconds for the whole answer, if not those of the settings.
+        :return: the answer, whatever its status.
+        :raises OllangUnavailableError: there was none.
+        """
+        attempt = _Attempt(timeout=timeout or self._settings.timeout, connected=False)
+        try:
+            async with asyncio.timeout(None) as attempt.limit:
+                return await self._send(call, attempt)
+        except TimeoutError:
+            reason = (
+                f"no whole answer within {attempt.timeout:g} s"
+                if attempt.connected
+                else f"no connection to {self._settings.base_url} within {CONNECT_TIMEOUT:g} s"
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            reason = self._reason(error, attempt)
+        # Errors of the library show request headers, so none of them goes on as a cause.
+        raise not_answered(call, reason)
+
+    async def _send(self, call: Call, attempt: _Attempt) -> Answer:
+        session = self._get_session()
+        async with session.request(
+            call.method,
+            URL(call.url(self._settings), encoded=True),
+            headers=self._headers,
+            proxy=self._settings.proxy,
+            allow_redirects=False,
+            trace_request_ctx=attempt,
+        ) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, headers, bytes(body))
+
+    def _get_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=_POOL_SIZE, ssl=_tls(self._settings)),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+                trace_configs=[_trace()],
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._session
+
+    def _reason(self, error: BaseException, attempt: _Attempt) -> str:
+        """Say in words why there was no whole answer."""
+        base_url = self._settings.base_url
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return f"the host of {base_url} could not be found"
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        if isinstance(cause, ConnectionRefusedError):
+            return f"{base_url} refused the connection"
+        words = (cause.strerror if isinstance(cause, OSError) else None) or _words(cause)
+        through = "through the proxy " if self._settings.proxy else ""
+        stage = "the connection broke" if attempt.connected else f"no connection {through}to {base_url}"
+        return f"{stage} ({self._settings.clean(words)})"
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | bool:
+    if not settings.verify:
+        return False
+    if not settings.is_encrypted:
+        return True
+    path = settings.ca_bundle or DEFAULT_CA_BUNDLE_PATH
+    in_folder = Path(path).is_dir()
+    return ssl.create_default_context(cafile=None if in_folder else path, capath=path if in_folder else None)
+
+
+def _words(error: BaseException) -> str:
+    # The text of these shows the request with its headers.
+    return (
+        type(error).__name__ if isinstance(error, aiohttp.ClientResponseError) else str(error) or type(error).__name__
+    )
+
+
+def _trace() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+
+    async def connecting(_session: Any, context: Any, _params: Any) -> None:
+        context.trace_request_ctx.ends_in(CONNECT_TIMEOUT)
+
+    async def connected(_session: Any, context: Any, _params: Any) -> None:
+        attempt = context.trace_request_ctx
+        attempt.connected = True
+        attempt.ends_in(attempt.timeout)
+
+    trace.on_connection_create_start.append(connecting)
+    trace.on_connection_create_end.append(connected)
+    trace.on_connection_reuseconn.append(connected)
+    return trace
