@@ -1,0 +1,99 @@
+"""A bare client for the sandbox's tests: nothing between them and the wire."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from airflow_provider_ollang.sandbox import Sandbox
+
+EXAMPLE_ID = "60b8d6f1e1b9b1d8c6c0d8e1"
+FOREIGN_ID = "60b8d6f1e1b9b1d8c6c0d8ff"
+
+
+class Client:
+    """Asks a sandbox with the right key."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.url = sandbox.url
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.headers["X-Api-Key"] = sandbox.api_key
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.session.close()
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        options.setdefault("timeout", 10)
+        options.setdefault("allow_redirects", False)
+        return self.session.request(method, f"{self.url}{path}", **options)
+
+    def get(self, order_id: str = EXAMPLE_ID) -> requests.Response:
+        return self.ask("GET", f"/integration/orders/{order_id}")
+
+    def order(self, order_id: str = EXAMPLE_ID) -> dict[str, Any]:
+        response = self.get(order_id)
+        assert response.status_code == 200, response.text
+        order: dict[str, Any] = response.json()
+        return order
+
+    def rerun(self, order_id: str = EXAMPLE_ID, **options: Any) -> requests.Response:
+        return self.ask("POST", f"/integration/orders/{order_id}/rerun", **options)
+
+    def status(self, order_id: str) -> str:
+        return str(self.order(order_id)["status"])
+
+    def names(self, order_id: str) -> list[str]:
+        """Names of the documents that are no sources."""
+        documents = self.order(order_id)["orderDocs"]
+        return [document["name"] for document in documents if "source" not in document["type"]]
+
+    def outputs(self, order_id: str) -> list[dict[str, Any]]:
+        documents = self.order(order_id)["orderDocs"]
+        return [document for document in documents if "source" not in document["type"]]
+
+    def control(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Ask the control, without a key."""
+        return requests.request(method, f"{self.url}/_sandbox{path}", json=body, timeout=10)
+
+
+def accepted(response: requests.Response) -> None:
+    """Check that a rerun was accepted."""
+    assert response.status_code == 200, response.text
+    assert response.json()["success"] is True
+
+
+def refused(response: requests.Response, status: int, code: str) -> None:
+    """Check that something was refused in the documented shape."""
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def run_curl(command: str, host: str, url: str, key: str) -> requests.Response:
+    """Send what a curl line of a page would send, with host and key changed."""
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words.pop(0) == "curl"
+    method, body, target, headers = "GET", None, "", dict[str, str]()
+    while words:
+        match words.pop(0):
+            case "-X":
+                method = words.pop(0)
+            case "-H":
+                name, _, value = words.pop(0).partition(": ")
+                headers[name] = value.replace("<your-api-key>", key)
+            case "-d":
+                body = words.pop(0)
+            case address:
+                target = address.replace(host, url)
+    assert target.startswith(url)
+    return requests.request(method, target, headers=headers, data=body, timeout=10)

@@ -1,0 +1,174 @@
+"""The Python class: what only it has, and that it is safe to use from tests of all kinds."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+import airflow_provider_ollang
+from airflow_provider_ollang.sandbox import Sandbox
+from airflow_provider_ollang.sandbox.journal import Journal
+
+from .client import EXAMPLE_ID, Client, accepted
+
+SOURCES = Path(airflow_provider_ollang.__file__).parent / "sandbox"
+
+
+def test_several_at_once_know_nothing_of_each_other() -> None:
+    with Sandbox() as first, Sandbox(api_key="second") as second:
+        assert first.port != second.port
+        with Client(first) as client:
+            accepted(client.rerun())
+        with Client(second) as client:
+            assert client.get().status_code == 200
+        assert [first.order(EXAMPLE_ID)["reruns_accepted"], second.order(EXAMPLE_ID)["reruns_accepted"]] == [1, 0]
+        assert [len(first.journal), len(second.journal)] == [1, 1]
+
+
+def test_stopped_and_started_again_at_the_same_address() -> None:
+    sandbox = Sandbox(speed=0).start()
+    url = sandbox.url
+    with Client(sandbox) as client:
+        accepted(client.rerun())
+        sandbox.stop()
+        with pytest.raises(requests.ConnectionError):
+            client.get()
+        assert sandbox.start() is sandbox.start()
+        assert sandbox.url == url
+        assert client.get().status_code == 200
+    assert sandbox.order(EXAMPLE_ID)["reruns_accepted"] == 1
+    sandbox.stop()
+    sandbox.stop()
+
+
+def test_a_port_in_use_is_the_caller_s_error(ollang: Sandbox) -> None:
+    with pytest.raises(OSError, match="address already in use"):
+        Sandbox(port=ollang.port).start()
+    alive = [thread.name for thread in threading.enumerate() if thread.name == "ollang-sandbox"]
+    assert len(alive) == 1
+
+
+def test_no_thread_is_left() -> None:
+    with Sandbox():
+        pass
+    assert not [thread for thread in threading.enumerate() if thread.name == "ollang-sandbox"]
+
+
+def test_it_serves_inside_a_running_loop_too() -> None:
+    async def use() -> int:
+        sandbox = Sandbox()
+        await sandbox.serve()
+        try:
+            answer = await asyncio.to_thread(requests.get, f"{sandbox.url}/health", timeout=10)
+        finally:
+            await sandbox.close()
+        return answer.status_code
+
+    assert asyncio.run(use()) == 200
+
+
+def test_from_many_threads(ollang: Sandbox) -> None:
+    def work(number: int) -> int:
+        order_id = ollang.add_order(id=f"order-{number}")
+        with Client(ollang) as client:
+            accepted(client.rerun(order_id))
+            ollang.change_order(order_id, name="Changed")
+            return client.get(order_id).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(work, range(100))) == {200}
+    assert len(ollang.requests("POST", "*/rerun")) == 100
+    assert [entry.n for entry in ollang.journal] == list(range(1, 201))
+
+
+def test_requests_picks_from_the_journal(ollang: Sandbox, client: Client) -> None:
+    client.get()
+    client.rerun()
+    client.ask("GET", "/integration/orders?filter[type]=cc")
+    assert [entry.n for entry in ollang.requests("GET")] == [1, 3]
+    assert [entry.n for entry in ollang.requests(path="*/rerun")] == [2]
+    assert len(ollang.requests()) == 3
+
+
+def test_ids_are_made_up(ollang: Sandbox, client: Client) -> None:
+    ids = [ollang.add_order() for _ in range(3)]
+    assert len(set(ids)) == 3
+    assert all(len(order_id) == 24 and int(order_id, 16) for order_id in ids)
+    assert {client.get(order_id).status_code for order_id in ids} == {200}
+
+
+def test_an_added_order_is_the_caller_s_copy(ollang: Sandbox, client: Client) -> None:
+    mine = {"id": "mine", "finance": {"paymentAmount": 1}}
+    ollang.add_order(mine)
+    mine["finance"]["paymentAmount"] = 2  # type: ignore[index]
+    ollang.order("mine")["order"]["finance"]["paymentAmount"] = 3
+    assert client.order("mine")["finance"] == {"paymentAmount": 1}
+
+
+def test_the_connection_in_three_forms() -> None:
+    sandbox = Sandbox(port=8075, api_key="s3cr t/@")
+    expected = {"conn_type": "ollang", "host": "http://127.0.0.1", "port": 8075, "password": "s3cr t/@"}
+    assert sandbox.connection == expected
+    assert json.loads(sandbox.connection_json) == expected
+    assert sandbox.connection_uri == "ollang://http://:s3cr%20t%2F%40@127.0.0.1:8075/"
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "extra"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8075", None),
+        ("localhost", "http://localhost:8075", None),
+        ("0.0.0.0", "http://127.0.0.1:8075", None),  # noqa: S104 - what is tested
+        ("::", "http://[::1]:8075", None),
+        ("::1", "http://[::1]:8075", None),
+        ("10.1.2.3", "http://10.1.2.3:8075", {"allow_http": True}),
+    ],
+)
+def test_the_address(host: str, url: str, extra: dict[str, bool] | None) -> None:
+    sandbox = Sandbox(host=host, port=8075)
+    assert sandbox.url == url
+    assert sandbox.connection.get("extra") == extra
+
+
+def test_the_journal_forgets_the_oldest() -> None:
+    journal = Journal(kept=10)
+    for _ in range(15):
+        journal.open(time="", method="GET", path="/", connection=1, authorized=True)
+    assert [entry.n for entry in journal.after(12)] == [13, 14, 15]
+    assert [entry.n for entry in journal.after()] == list(range(6, 16))
+    journal.clear()
+    assert journal.after() == []
+
+
+def test_it_shares_nothing_with_the_client() -> None:
+    imported = set()
+    for path in SOURCES.glob("**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+    own = {name for name in imported if name.startswith("airflow")}
+    allowed = "airflow_provider_ollang.sandbox"
+    assert {name for name in own if not name.startswith(f"{allowed}.") and name != allowed} == {
+        "airflow_provider_ollang.__version__"
+    }
+
+
+def test_it_imports_nothing_of_airflow() -> None:
+    program = (
+        "import sys, airflow_provider_ollang.sandbox.__main__;"
+        "print([name for name in sys.modules if name.split('.')[0] == 'airflow'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout.strip() == "[]"

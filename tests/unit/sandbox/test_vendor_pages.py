@@ -1,0 +1,77 @@
+"""The sandbox says what the vendor's pages say, word for word."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import vendor_pages
+from .client import EXAMPLE_ID, FOREIGN_ID, Client, run_curl
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+
+OLLANG = "https://api-integration.ollang.com"
+#: The pages themselves, where the project is developed.
+PAGES = Path(__file__).resolve().parents[4] / "shared" / "seeds"
+
+
+def test_the_curl_line_of_get_gives_the_order_of_the_page(ollang: Sandbox) -> None:
+    answer = run_curl(vendor_pages.CURL_GET, OLLANG, ollang.url, ollang.api_key)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.json() == vendor_pages.ORDER
+    assert list(answer.json()) == list(vendor_pages.ORDER), "fields in the page's order"
+
+
+def test_the_curl_line_of_rerun_gives_the_answer_of_the_page(ollang: Sandbox) -> None:
+    answer = run_curl(vendor_pages.CURL_RERUN, OLLANG, ollang.url, ollang.api_key)
+    assert (answer.status_code, answer.json()) == (200, vendor_pages.RERUN)
+    assert ollang.order(EXAMPLE_ID)["reruns_accepted"] == 1
+
+
+@pytest.mark.parametrize("command", [vendor_pages.CURL_GET, vendor_pages.CURL_RERUN])
+def test_the_curl_lines_with_a_wrong_key(ollang: Sandbox, command: str) -> None:
+    answer = run_curl(command, OLLANG, ollang.url, "wrong")
+    assert (answer.status_code, answer.json()) == (401, vendor_pages.GET_ERRORS[401])
+
+
+@pytest.mark.parametrize(("order_id", "status"), [("nobody", 404), (FOREIGN_ID, 403)])
+def test_errors_in_the_words_of_the_pages(client: Client, order_id: str, status: int) -> None:
+    answer = client.get(order_id)
+    assert (answer.status_code, answer.json()) == (status, vendor_pages.GET_ERRORS[status])
+    answer = client.rerun(order_id)
+    assert (answer.status_code, answer.json()) == (status, vendor_pages.RERUN_ERRORS[status])
+
+
+def test_an_order_that_is_not_eligible(ollang: Sandbox, client: Client) -> None:
+    order_id = ollang.add_order(status="ongoing")
+    answer = client.rerun(order_id)
+    assert (answer.status_code, answer.json()) == (400, vendor_pages.RERUN_ERRORS[400])
+    assert ollang.order(order_id)["reruns_refused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "curl", "examples"),
+    [
+        (
+            "get_order_by_id.md",
+            vendor_pages.CURL_GET,
+            {200: vendor_pages.ORDER, **vendor_pages.GET_ERRORS},
+        ),
+        ("rerun_order.md", vendor_pages.CURL_RERUN, {200: vendor_pages.RERUN, **vendor_pages.RERUN_ERRORS}),
+    ],
+)
+def test_the_copies_are_true(page: str, curl: str, examples: dict[int, Any]) -> None:
+    path = PAGES / page
+    if not path.exists():
+        # In a clone by itself there are no pages to compare the copies with.
+        return
+    text = path.read_text(encoding="utf-8")
+    shown = re.findall(r"```json (\d+) theme=\{null\}\n(.*?)\n  ```", text, re.DOTALL)
+    assert {int(status): json.loads(body) for status, body in shown} == examples
+    assert curl.strip() in text
