@@ -1,0 +1,167 @@
+"""Starts commands, each in a session of its own, and stops all that came of them.
+
+Airflow's task processes leave their parent's process group, but not its session: the session is what tells
+which processes are ours. Nothing else is ever signalled.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import FrameType
+
+T = TypeVar("T")
+
+
+class StackError(Exception):
+    """Something that was started did not do what it should; the message says what it wrote."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a request to end."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
+class Interruption:
+    """Turns the first request to end into an exception, and lets a second one only hurry the clean-up.
+
+    A terminal, `make` and a CI runner may each pass the same request on: the clean-up must survive that.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, signum: int, _: FrameType | None) -> None:
+        """Handle a signal."""
+        self.seen += 1
+        if self.seen == 1:
+            raise Interrupted(signum)
+
+    @property
+    def hurry(self) -> bool:
+        """Whether somebody asked twice."""
+        return self.seen > 1
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Raise `Interrupted` on Ctrl-C, SIGTERM and a closed terminal, even where they were inherited as ignored."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    interruption = Interruption()
+    previous = {signum: signal.signal(signum, interruption) for signum in signals}
+    try:
+        yield interruption
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def wait_until(condition: Callable[[], T | None], timeout: float, what: str, *, every: float = 0.2) -> T:
+    """Return the first answer of `condition` that is true, or raise `StackError` after the limit."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise StackError(f"{what}: not within {timeout:g} s")
+        time.sleep(every)
+
+
+class Process:
+    """One command in a session of its own, with its output in a file."""
+
+    def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._ended = False
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                command,
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The pid of the command, which is also the number of its session."""
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the command still runs."""
+        if self._ended:
+            return False
+        # Popen.poll() would reap it and free its pid, which then could become somebody else's session.
+        with suppress(psutil.NoSuchProcess):
+            return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
+        return False
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, known once all has ended."""
+        return self._popen.returncode
+
+    def members(self) -> list[int]:
+        """Return every process of the session that still runs."""
+        found: list[int] = []
+        if self._ended:
+            return found
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError, PermissionError):
+                if os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
+        return found
+
+    def tail(self, lines: int = 40) -> str:
+        """Return the end of what it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def terminate(self) -> None:
+        """Ask the command to end."""
+        if self.alive:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill_all(self) -> None:
+        """End whatever is left of the session, at once."""
+        if self._ended:
+            return
+        # A process may be born while the others are ended: look again until none is left.
+        wait_until(self._kill_members, 30, f"end of {self.name} (pid {self.pid})", every=0.02)
+        self._popen.wait()
+        self._ended = True
+
+    def _kill_members(self) -> bool:
+        members = self.members()
+        for pid in members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not members
+
+
+def stop_all(processes: Sequence[Process], *, grace: float, hurry: Callable[[], bool]) -> None:
+    """Ask all to end, wait up to `grace` seconds or until somebody hurries, then end what is left."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + grace
+    while any(process.alive for process in processes) and time.monotonic() < deadline and not hurry():
+        time.sleep(0.05)
+    for process in processes:
+        process.kill_all()

@@ -1,0 +1,395 @@
+"""A whole Airflow in a private home: API server, scheduler, DAG processor and triggerer, on SQLite.
+
+with AirflowStack(dags_folders=[Path("example_dags")], env={"AIRFLOW_CONN_X": "…"}) as airflow:
+    run_id = airflow.trigger("my_dag", {"order_id": "…"})
+    assert airflow.wait_for_run("my_dag", run_id, timeout=60) == "success"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from base64 import urlsafe_b64encode
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import requests
+
+from dev.processes import (
+    Interruption,
+    Process,
+    StackError,
+    T,
+    interruptible,
+    stop_all,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+# The log servers would listen on every interface; on one machine the API server reads the files itself.
+COMPONENTS = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+FINISHED = ("success", "failed")
+# All that a component gets of the caller's environment: no Airflow settings, no keys.
+INHERITED = frozenset(
+    (
+        *("HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),
+        *("LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+    )
+)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on.
+
+    It is below the range that systems give to outgoing connections: a port from that range may be taken by
+    anybody's connection before Airflow listens on it.
+    """
+    for port in random.SystemRandom().sample(range(20000, 32000), k=1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StackError("no free port between 20000 and 32000")
+
+
+def settings(home: Path, dags_folders: Sequence[Path], port: int) -> dict[str, str]:
+    """Return the environment that makes Airflow small, quick and private."""
+    url = f"http://127.0.0.1:{port}"
+    bundles = [
+        {
+            # Airflow keeps the name "example_dags" to itself.
+            "name": f"dags-{folder.name}",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(folder), "refresh_interval": 5},
+        }
+        for folder in dags_folders
+    ]
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # The default forks 32 idle workers.
+        "AIRFLOW__CORE__PARALLELISM": "6",
+        "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        # With the default of 5 s a worker may outlive its task's deferral; if the trigger fires meanwhile, the
+        # scheduler takes the worker's end for the end of the resumed task and fails it.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
+
+def environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a component: the little it needs of the caller's, and its own settings."""
+    env = {name: value for name, value in inherited.items() if name in INHERITED}
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    # The components talk to each other on loopback, whatever proxy there is for the rest of the world.
+    outside = inherited.get("NO_PROXY") or inherited.get("no_proxy")
+    env["NO_PROXY"] = env["no_proxy"] = ",".join(filter(None, [outside, "127.0.0.1", "localhost"]))
+    return env | dict(own)
+
+
+class AirflowStack:
+    """The four components, and what REST tells about them.
+
+    Give each folder of DAGs and, in `env`, connections and any setting that shall differ. Without a `home` one is
+    made and, unless something goes wrong, removed at the end. At the end, on an exception, Ctrl-C and SIGTERM
+    nothing that was started is left running.
+
+    A task that defers or is rescheduled must stay away for two seconds: its worker may outlive it by one, and Airflow
+    takes the worker's end for the end of the task if that runs again by then, and fails it.
+    """
+
+    def __init__(
+        self,
+        *,
+        dags_folders: Sequence[Path],
+        home: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        start_timeout: float = 180,
+        stop_timeout: float = 30,
+    ) -> None:
+        self._own_home = home is None
+        self.home = home or Path(tempfile.mkdtemp(prefix="ollang-airflow-"))
+        self._start_timeout = start_timeout
+        self._stop_timeout = stop_timeout
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        own = settings(self.home, [folder.resolve() for folder in dags_folders], port)
+        self.env = environment(os.environ, own | dict(env or {}))
+        self._processes: list[Process] = []
+        self._cleanup = ExitStack()
+        self._interruption = Interruption()
+        self._session = requests.Session()
+        # Neither a proxy nor a .netrc of the user concerns a server on loopback.
+        self._session.trust_env = False
+
+    def __enter__(self) -> Self:
+        """Start everything and wait until it works."""
+        if threading.current_thread() is threading.main_thread():
+            self._interruption = self._cleanup.enter_context(interruptible())
+        try:
+            self._start()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything; keep a home of our own only if it may tell what went wrong."""
+        with self._cleanup:
+            interrupted = self._interruption.seen > 0 or isinstance(error, KeyboardInterrupt)
+            if interrupted:
+                print("\nstopping Airflow …", file=sys.stderr, flush=True)
+            self.stop(timeout=3 if interrupted else None)
+            if self._own_home:
+                if error is None or interrupted:
+                    shutil.rmtree(self.home, ignore_errors=True)
+                else:
+                    print(f"Airflow's home is kept: {self.home}", file=sys.stderr)
+
+    @property
+    def component_pids(self) -> dict[str, int]:
+        """The pid of each component by name."""
+        return {process.name: process.pid for process in self._processes}
+
+    def members(self) -> list[int]:
+        """Return every process that came of the components and still runs, tasks included."""
+        return [pid for process in self._processes for pid in process.members()]
+
+    def _start(self) -> None:
+        (self.home / "dags").mkdir(parents=True, exist_ok=True)
+        migration = self._run("db-migrate", "db", "migrate")
+        wait_until(lambda: not migration.alive, self._start_timeout, "airflow db migrate")
+        migration.kill_all()
+        if migration.returncode:
+            raise StackError(f"airflow db migrate failed:\n{migration.tail()}")
+        self._processes.remove(migration)
+        for component, arguments in COMPONENTS.items():
+            self._run(component, *arguments)
+        self._wait(self._is_healthy, self._start_timeout, "Airflow's start")
+        # Loads the API that tasks talk to; else the first task would wait for that.
+        self._session.get(f"{self.url}/execution/health", timeout=60)
+        self._session.headers["Authorization"] = f"Bearer {self._get_token()}"
+
+    def _run(self, name: str, *arguments: str) -> Process:
+        logs = self.home / "components"
+        logs.mkdir(exist_ok=True)
+        process = Process(
+            name,
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.env,
+            cwd=self.home,
+            log=logs / f"{name}.log",
+        )
+        self._processes.append(process)
+        return process
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Ask the components to end, wait, and end by force what is left, tasks included."""
+        grace = self._stop_timeout if timeout is None else timeout
+        stop_all(self._processes, grace=grace, hurry=lambda: self._interruption.hurry)
+
+    def _is_healthy(self) -> bool:
+        with suppress(requests.RequestException, ValueError, KeyError):
+            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
+            return all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
+        return False
+
+    def _get_token(self) -> str:
+        answer = self._session.get(f"{self.url}/auth/token", timeout=30)
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
+
+    def _wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
+        """Wait as `wait_until` does, but end at once with the reason if a component dies."""
+
+        def look() -> T | None:
+            for process in self._processes:
+                if not process.alive:
+                    raise StackError(f"{what}: Airflow's {process.name} died:\n{process.tail()}")
+            return condition()
+
+        try:
+            return wait_until(look, timeout, what)
+        except StackError as error:
+            raise StackError(f"{error}\n(logs: {self.home})") from None
+
+    def wait_for_death(self) -> None:
+        """Wait until a component dies, which is a `StackError`; somebody has to interrupt this."""
+        self._wait(lambda: None, float("inf"), "Airflow")
+
+    def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run `airflow` on the command line, as a user of this Airflow would."""
+        command = [sys.executable, "-m", "airflow", *arguments]
+        return subprocess.run(
+            command,
+            env=self.env,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        """Send a request to the REST API; `path` begins after `/api/v2`."""
+        return self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **kwargs)
+
+    def api(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Send a request to the REST API and return its JSON; anything but success is a `StackError`."""
+        answer = self.request(method, path, **kwargs)
+        if not answer.ok:
+            raise StackError(f"{method} {path}: {answer.status_code} {answer.text[:2000]}")
+        return answer.json() if answer.content else None
+
+    def pages(self, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
+        """Return a whole collection, page by page."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.api("GET", path, params={**params, "limit": 100, "offset": len(found)})
+            found += page[key]
+            if not page[key] or len(found) >= page["total_entries"]:
+                return found
+
+    def wait_for_dag(self, dag_id: str, timeout: float = 60) -> None:
+        """Wait until a DAG is known; if it does not come, tell which files could not be imported."""
+
+        def look() -> bool:
+            return self.request("GET", f"/dags/{quote(dag_id)}").ok
+
+        try:
+            self._wait(look, timeout, f"DAG {dag_id}")
+        except StackError as error:
+            broken = self.pages("/importErrors", "import_errors")
+            reasons = "\n".join(f"{entry['filename']}:\n{entry['stack_trace']}" for entry in broken)
+            raise StackError(f"{error}\n{reasons}") from None
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a run of a DAG, which may yet have to be parsed, and return the run's id."""
+        self.wait_for_dag(dag_id)
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        return str(self.api("POST", f"/dags/{quote(dag_id)}/dagRuns", json=body)["dag_run_id"])
+
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float) -> str:
+        """Wait until a run is over and return its state."""
+
+        def look() -> str | None:
+            state = str(self.api("GET", _run_path(dag_id, run_id))["state"])
+            return state if state in FINISHED else None
+
+        try:
+            return self._wait(look, timeout, f"end of {dag_id} {run_id}")
+        except StackError as error:
+            states = "\n".join(
+                f"  {task['task_id']}[{task['map_index']}]: {task['state']}, try {task['try_number']}"
+                for task in self.task_instances(dag_id, run_id)
+            )
+            raise StackError(f"{error}\n{states}") from None
+
+    def wait_for_task(
+        self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1, timeout: float = 60
+    ) -> dict[str, Any]:
+        """Wait until a task is in a state and return it as REST shows it."""
+
+        def look() -> dict[str, Any] | None:
+            for task in self.task_instances(dag_id, run_id):
+                if (task["task_id"], task["map_index"], task["state"]) == (task_id, map_index, state):
+                    return task
+            return None
+
+        return self._wait(look, timeout, f"{task_id} {state}")
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the tasks of a run, in the order of their start."""
+        tasks = self.pages(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances")
+        return sorted(tasks, key=lambda task: (task["start_date"] or "~", task["map_index"]))
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, key: str = "return_value") -> Any:
+        """Return what a task pushed, or None if it pushed nothing."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key)}"
+        answer = self.request("GET", path, params={"map_index": map_index, "deserialize": True})
+        if answer.status_code == requests.codes.not_found:
+            return None
+        answer.raise_for_status()
+        return answer.json()["value"]
+
+    def logs(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
+        """Return a task's log as text, an entry a line: its level, its words, what else it holds as JSON."""
+        answer = self.request(
+            "GET",
+            f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}",
+            params={"map_index": map_index, "full_content": True},
+            headers={"Accept": "application/x-ndjson"},
+        )
+        answer.raise_for_status()
+        return "\n".join(_log_line(json.loads(line)) for line in answer.text.splitlines() if line.strip())
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str] | None = None, **options: Any) -> None:
+        """Clear tasks of a run, all if none is named, as a person does in the UI."""
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True, **options}
+        if task_ids is not None:
+            body["task_ids"] = list(task_ids)
+        self.api("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", json=body)
+
+    def worker_start_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return an event for each time that a worker started a task of a run.
+
+        Airflow's audit log has one `running` event for each: a try, a return from deferral, a reschedule.
+        """
+        return self.pages("/eventLogs", "event_logs", dag_id=dag_id, run_id=run_id, event="running")
+
+
+# What every log entry says of itself.
+_ROUTINE = frozenset(
+    (
+        *("timestamp", "level", "event", "logger", "filename", "lineno", "ti_id"),
+        *("dag_id", "run_id", "task_id", "map_index", "try_number"),
+    )
+)
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
+
+
+def _log_line(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    rest = {key: value for key, value in entry.items() if key not in _ROUTINE}
+    parts = [str(entry.get("level", "")).upper(), str(entry.get("event", ""))]
+    return " ".join(filter(None, [*parts, json.dumps(rest) if rest else ""]))

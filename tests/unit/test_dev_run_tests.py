@@ -1,0 +1,79 @@
+"""What `make test` makes of its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dev import run_tests
+from dev.run_tests import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@pytest.mark.parametrize(
+    ("output", "closing"),
+    [
+        ("..\n====== 2 passed in 0.12s ======\n", "2 passed"),
+        ("== \x1b[31m1 failed\x1b[0m, 3 passed, 1 skipped in 65.10s (0:01:05) ==\n", "1 failed, 3 passed, 1 skipped"),
+        ("== 5 deselected in 0.01s ==", "5 deselected"),
+        ("== no tests ran in 0.01s ==", "no tests ran"),
+        ("All checks passed!", ""),
+    ],
+)
+def test_the_number_of_tests_is_read_from_pytests_last_line(output: str, closing: str) -> None:
+    assert run_tests.closing_line(output) == closing
+
+
+def part(*answers: tuple[int, str]) -> Outcome:
+    left = list(answers)
+
+    def run(line: Sequence[str]) -> tuple[int, str]:
+        return left.pop(0)
+
+    return run_tests.run_part("unit", [["command"] for _ in answers], run)
+
+
+def test_a_part_fails_with_any_of_its_commands_and_runs_all() -> None:
+    assert part((0, ""), (0, "")).passed
+    assert not part((1, ""), (0, "")).passed
+    assert not part((0, ""), (1, "")).passed
+
+
+def test_a_part_without_tests_fails_unless_the_arguments_left_none() -> None:
+    assert not part((5, "== no tests ran in 0.01s ==")).passed
+    assert part((5, "== 5 deselected in 0.01s ==")).passed
+
+
+def test_the_summary_has_a_line_for_each_part_and_one_for_all() -> None:
+    lines = run_tests.summary([Outcome("unit", True, 1.26, "12 passed"), Outcome("e2e", False, 60.0)]).splitlines()
+    assert [line.split() for line in lines] == [
+        ["unit", "ok", "1.3", "s", "12", "passed"],
+        ["e2e", "FAILED", "60.0", "s"],
+        ["all", "FAILED", "61.3", "s"],
+    ]
+
+
+def test_an_unknown_part_is_named_with_the_known_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PART", "nonsense")
+    assert run_tests.main() == 2
+    assert "no part 'nonsense'; there are lint, types, unit, integration, e2e." in capsys.readouterr().err
+
+
+def test_arguments_reach_pytest_only() -> None:
+    parts = run_tests.commands(["-k", "two words"], colour=False)
+    assert [part for part, lines in parts.items() if lines[-1][-2:] == ["-k", "two words"]] == [
+        "unit",
+        "integration",
+        "e2e",
+    ]
+
+
+def test_output_is_passed_on_as_it_comes(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    code, output = run_tests.run_command(["sh", "-c", "printf 'gr\\303\\274n'; exit 7"])
+    assert (code, output) == (7, "grün")
+    assert capfdbinary.readouterr().out == "grün".encode()
