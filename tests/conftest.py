@@ -1,0 +1,34 @@
+"""Gives every test an Airflow home of its own and an environment without anybody's settings.
+
+Airflow reads its environment when it is first imported, so this stands before any such import.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# What would lead requests elsewhere, or to other certificates, on one machine and not on the next.
+_FOREIGN = frozenset(
+    {
+        *(f"{kind}_proxy" for kind in ("http", "https", "all", "ftp", "no")),
+        "requests_ca_bundle",
+        "curl_ca_bundle",
+        "ssl_cert_file",
+        "netrc",
+    }
+)
+
+for _name in list(os.environ):
+    if _name.casefold() in _FOREIGN or _name.lstrip("_").startswith(("AIRFLOW", "OLLANG")):
+        del os.environ[_name]
+
+_HOME = tempfile.mkdtemp(prefix="ollang-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+
+os.environ["AIRFLOW_HOME"] = _HOME
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = f"{_HOME}/dags"
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] = "False"

@@ -1,0 +1,451 @@
+"""The Test button, changed keys, and what lies between: `.netrc`, proxies, certificates."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_ollang.exceptions import (
+    OllangAuthenticationError,
+    OllangConfigurationError,
+    OllangError,
+    OllangUnavailableError,
+)
+from airflow_provider_ollang.hooks import ollang as hook_module
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.sandbox import Sandbox
+
+from .conftest import KEY, ORDER, PROXY_PASSWORD, Clock, Connect, status_of
+from .servers import ForwardProxy, Peer, RawServer, Stopwatch, closed_port, header, http, says, stalls
+
+BODY = f'{{"id": "{ORDER}", "status": "completed", "success": true}}'.encode()
+
+
+def use(hook: OllangHook) -> None:
+    """Send one request of each kind."""
+    hook.get_order(ORDER, max_attempts=1)
+    hook.rerun_order(ORDER)
+
+
+# --- The Test button ----------------------------------------------------------------------------------------------
+
+
+def test_good_connection(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+    assert hook.test_connection() == (True, f"{ollang.url} answered and accepts the API key.")
+    assert [entry.path for entry in ollang.journal] == [
+        "/integration/orders?pageOptions%5Bpage%5D=1&pageOptions%5Btake%5D=1"
+    ]
+    assert ollang.journal[0].method == "GET"
+    assert clock.sleeps == []
+
+
+FAULTS = {
+    "429": ({"status": 429, "headers": {"Retry-After": "5"}}, ["rate limit", "429"]),
+    "500": ({"status": 500, "body": {"message": "Oh"}}, ["500", "Oh"]),
+    "502 HTML": ({"status": 502, "body": "<html>"}, ["502", "6 bytes of text/html"]),
+    "400": ({"status": 400, "body": {"message": "Bad take"}}, ["400", "Bad take"]),
+    "403": ({"status": 403, "body": {"message": "No role"}}, ["403", "No role"]),
+    "dropped": ({"drop": "before"}, ["the connection broke"]),
+    "cut": ({"drop": "body"}, ["the connection broke"]),
+    "no page": ({"status": 200, "body": "[]"}, ["200", "no JSON object"]),
+    "no rows": ({"status": 200, "body": "{}"}, ["list without rows"]),
+    "HTML": ({"status": 200, "body": "<html>Welcome</html>"}, ["200", "no JSON object"]),
+    "redirect": ({"redirect": "https://login.example/?key=x"}, ["redirects to login.example", "base URL"]),
+    "too deep": ({"generate": "nested_objects"}, ["200"]),
+    "another login": ({"status": 401, "body": "<html>"}, ["401"]),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_connection_that_fails(ollang: Sandbox, hook: OllangHook, clock: Clock, name: str) -> None:
+    fault, words = FAULTS[name]
+    ollang.add_fault(times=None, **fault)  # type: ignore[arg-type]
+    works, message = hook.test_connection()
+    assert not works
+    assert [word for word in words if word not in message] == []
+    assert (len(ollang.journal), clock.sleeps) == (1, [])
+
+
+def test_connection_with_a_wrong_key(ollang: Sandbox, connect: Connect, clock: Clock) -> None:
+    ollang.api_key = "another"
+    works, message = connect(ollang.url).test_connection()
+    assert not works
+    assert "does not accept the API key of connection 'ollang_1'" in message
+    assert "Invalid or missing API key" in message
+    assert (len(ollang.journal), clock.sleeps) == (1, [])
+
+
+def test_connection_to_nobody(connect: Connect, clock: Clock) -> None:
+    url = f"http://127.0.0.1:{closed_port()}"
+    works, message = connect(url).test_connection()
+    assert not works
+    assert f"{url} refused the connection" in message
+    assert clock.sleeps == []
+
+
+def test_connection_with_a_wrong_path(ollang: Sandbox, connect: Connect) -> None:
+    works, message = connect(f"{ollang.url}/api").test_connection()
+    assert not works
+    assert f"{ollang.url}/api answered 404" in message
+    assert "base URL" in message
+    assert len(ollang.journal) == 1
+
+
+@pytest.mark.parametrize(
+    ("connection", "words"),
+    [
+        (None, "'ollang_x' does not exist"),
+        ({"password": ""}, "no API key"),
+        ({"password": f"{KEY}\n{KEY}"}, "API key"),
+        ({"extra": {"timeout": "soon"}}, "'timeout'"),
+        ({"extra": "{"}, "extra"),
+        ({"host": "http://ollang.example"}, "allow_http"),
+        ({"host": "ftp://ollang.example"}, "host"),
+        ({"extra": {"ca_bundle": "/no/such/file.pem"}}, "/no/such/file.pem"),
+        ({"extra": {"proxy": f"socks5://u:{PROXY_PASSWORD}@proxy.example"}}, "proxy"),
+        ({"extra": {"proxy": f"http://u:{PROXY_PASSWORD}@["}}, "proxy"),
+    ],
+    ids=str,
+)
+def test_connection_that_is_not_usable(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, connection: dict[str, object] | None, words: str
+) -> None:
+    if connection is not None:
+        fields = {"conn_type": "ollang", "password": KEY, **connection}
+        monkeypatch.setenv("AIRFLOW_CONN_OLLANG_X", json.dumps(fields))
+    works, message = OllangHook("ollang_x").test_connection()
+    assert not works
+    assert words in message
+    assert clock.sleeps == []
+
+
+def test_slow_connection(ollang: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_module, "TEST_TIMEOUT", 0.5)
+    ollang.add_fault(delay=3.0)
+    hook = connect(ollang.url, timeout=600)
+    with Stopwatch() as watch:
+        works, message = hook.test_connection()
+    assert not works
+    assert "0.5 s" in message
+    assert watch.seconds < 2
+
+
+def test_test_takes_no_longer_because_of_a_slow_handshake(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_module, "TEST_TIMEOUT", 0.5)
+
+    def stall(peer: Peer) -> bool:
+        peer.sock.recv(100)
+        peer.hung_up(2.5)
+        peer.sock.close()
+        return True
+
+    with RawServer(says(b""), greet=stall) as server:
+        hook = connect(server.url.replace("http:", "https:"), timeout=600)
+        with Stopwatch() as watch:
+            works, _ = hook.test_connection()
+    assert not works
+    assert watch.seconds < 2
+
+
+def test_test_takes_no_longer_than_the_timeout_of_the_connection(connect: Connect) -> None:
+    with RawServer(stalls(4)) as server:
+        hook = connect(server.url, timeout=1)
+        with Stopwatch() as watch:
+            works, message = hook.test_connection()
+    assert not works
+    assert "1 s" in message
+    assert watch.seconds < 2.5
+
+
+def test_test_leaves_no_connection_open(connect: Connect) -> None:
+    ended = threading.Event()
+
+    def script(peer: Peer, request: bytes) -> None:
+        peer.send(http("200 OK", b'{"data": []}'))
+        if peer.hung_up(5):
+            ended.set()
+
+    with RawServer(script) as server:
+        assert connect(server.url).test_connection()[0]
+        assert ended.wait(5)
+    assert len(server.requests) == 1
+
+
+# --- A changed key ------------------------------------------------------------------------------------------------
+
+
+def test_reload(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook.get_order(ORDER)
+    assert not hook.reload()
+    ollang.api_key = f"{KEY}-new"
+    with pytest.raises(OllangAuthenticationError):
+        hook.get_order(ORDER)
+    assert not hook.reload()
+    fields = {"conn_type": "ollang", "host": ollang.url, "password": f"{KEY}-new"}
+    monkeypatch.setenv("AIRFLOW_CONN_OLLANG_1", json.dumps(fields))
+    assert hook.reload()
+    assert hook.get_order(ORDER)["id"] == ORDER
+    assert not hook.reload()
+    assert [entry.status for entry in ollang.journal] == [200, 401, 200]
+
+
+def test_reload_of_the_same_key_keeps_the_connection(ollang: Sandbox, hook: OllangHook) -> None:
+    hook.get_order(ORDER)
+    hook.reload()
+    hook.get_order(ORDER)
+    assert {entry.connection for entry in ollang.journal} == {1}
+
+
+def test_reload_of_a_connection_that_became_unusable(
+    ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.get_order(ORDER)
+    monkeypatch.setenv("AIRFLOW_CONN_OLLANG_1", json.dumps({"conn_type": "ollang", "host": ollang.url}))
+    with pytest.raises(OllangConfigurationError, match="no API key"):
+        hook.reload()
+
+
+# --- .netrc and the environment -----------------------------------------------------------------------------------
+
+
+def test_netrc_adds_nothing(connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\ndefault login somebody password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    with RawServer(says(http("200 OK", BODY))) as server:
+        hook = connect(server.url)
+        use(hook)
+        hook.test_connection()
+    assert len(server.requests) == 3
+    for request in server.requests:
+        assert header(request, "Authorization") is None
+        assert header(request, "X-Api-Key") == KEY
+
+
+def test_headers_of_a_get(connect: Connect) -> None:
+    with RawServer(says(http("200 OK", BODY))) as server:
+        connect(server.url).get_order(ORDER)
+    (request,) = server.requests
+    assert request.startswith(f"GET /integration/orders/{ORDER} HTTP/1.1\r\n".encode())
+    assert request.endswith(b"\r\n\r\n")
+    assert header(request, "X-Api-Key") == KEY
+    assert header(request, "Accept") == "application/json"
+    assert (header(request, "User-Agent") or "").startswith("airflow-provider-ollang/")
+    for name in ("Authorization", "Content-Type", "Content-Length", "Transfer-Encoding", "Cookie"):
+        assert header(request, name) is None
+
+
+def test_environment_that_changes_later_changes_nothing(
+    ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(hook)
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
+    hook.close()
+    hook.get_order(ORDER)
+    assert len(ollang.journal) == 3
+
+
+# --- Proxies ------------------------------------------------------------------------------------------------------
+
+
+def test_proxy_of_the_connection(ollang: Sandbox, connect: Connect) -> None:
+    with ForwardProxy() as proxy:
+        use(connect(ollang.url, proxy=proxy.url))
+    assert proxy.first_lines == [
+        f"GET {ollang.url}/integration/orders/{ORDER} HTTP/1.1",
+        f"POST {ollang.url}/integration/orders/{ORDER}/rerun HTTP/1.1",
+    ]
+    assert [entry.status for entry in ollang.journal] == [200, 200]
+
+
+def test_proxy_with_tls_to_the_server_never_sees_the_key(connect: Connect) -> None:
+    with ForwardProxy() as proxy, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        use(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle))
+        assert [entry.status for entry in ollang.journal] == [200, 200]
+    assert [line.split(" ")[0] for line in proxy.first_lines] == ["CONNECT", "CONNECT"]
+    for request in proxy.requests:
+        assert KEY.encode() not in request
+        assert header(request, "Authorization") is None
+
+
+def test_proxy_gets_its_own_password_and_the_server_does_not(ollang: Sandbox, connect: Connect) -> None:
+    with ForwardProxy() as proxy, RawServer(says(http("200 OK", BODY))) as server:
+        with_password = proxy.url.replace("//", f"//user:{PROXY_PASSWORD}@")
+        use(connect(server.url, proxy=with_password))
+    credentials = base64.b64encode(f"user:{PROXY_PASSWORD}".encode()).decode()
+    for request in proxy.requests:
+        assert header(request, "Proxy-Authorization") == f"Basic {credentials}"
+    assert len(server.requests) == len(proxy.requests) == 2
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_proxy_of_the_environment(connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with ForwardProxy() as proxy, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        monkeypatch.setenv(name, proxy.url)
+        use(connect(ollang.url, ca_bundle=ollang.ca_bundle))
+        assert len(ollang.journal) == 2
+    assert len(proxy.requests) == 2
+
+
+def test_proxy_of_the_connection_goes_before_that_of_the_environment(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ForwardProxy() as proxy, ForwardProxy() as other, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        monkeypatch.setenv("HTTPS_PROXY", other.url)
+        use(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle))
+    assert (len(proxy.requests), len(other.requests)) == (2, 0)
+
+
+@pytest.mark.parametrize("exempt", ["127.0.0.1", "*", "127.0.0.0/8", "other.example,127.0.0.1"])
+def test_no_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch, exempt: str) -> None:
+    with ForwardProxy() as proxy, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", exempt)
+        use(connect(ollang.url, ca_bundle=ollang.ca_bundle))
+        assert len(ollang.journal) == 2
+    assert proxy.requests == []
+
+
+def test_sandbox_is_reached_though_the_environment_has_a_proxy(
+    ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy could not reach this machine's own address, and would read the key."""
+    with ForwardProxy() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        use(hook)
+    assert proxy.requests == []
+    assert len(ollang.journal) == 2
+
+
+def test_proxy_that_is_not_there(ollang: Sandbox, connect: Connect, clock: Clock) -> None:
+    proxy = f"http://user:{PROXY_PASSWORD}@127.0.0.1:{closed_port()}"
+    for what in ("get_order", "rerun_order"):
+        with pytest.raises(OllangUnavailableError, match="proxy") as caught:
+            getattr(connect(ollang.url, proxy=proxy), what)(ORDER)
+        assert status_of(caught.value) is None
+    assert len(clock.sleeps) == 8
+    assert ollang.journal == []
+
+
+def test_proxy_that_wants_another_password(connect: Connect) -> None:
+    with ForwardProxy(refusal=http("407 Proxy Authentication Required")) as proxy:
+        with_password = proxy.url.replace("//", f"//user:{PROXY_PASSWORD}@")
+        works, message = connect("https://ollang.example", proxy=with_password).test_connection()
+    assert not works
+    assert "through the proxy" in message
+    assert "407" in message
+
+
+# --- Certificates -------------------------------------------------------------------------------------------------
+
+
+def refusal(hook: OllangHook, clock: Clock) -> str:
+    """Return what both kinds of request say about a server that is not trusted: sent they were not."""
+    texts = []
+    for call in (hook.get_order, hook.rerun_order):
+        clock.sleeps.clear()
+        with pytest.raises(OllangUnavailableError) as caught:
+            call(ORDER)
+        assert status_of(caught.value) is None
+        assert len(clock.sleeps) == 4
+        texts.append(str(caught.value))
+    works, message = hook.test_connection()
+    assert not works
+    return "\n".join([*texts, message])
+
+
+def test_private_ca_of_the_connection(connect: Connect) -> None:
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        hook = connect(ollang.url, ca_bundle=ollang.ca_bundle)
+        use(hook)
+        assert hook.test_connection()[0]
+        assert [entry.status for entry in ollang.journal] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_private_ca_of_the_environment(connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        assert ollang.ca_bundle
+        monkeypatch.setenv(name, ollang.ca_bundle)
+        use(connect(ollang.url))
+        assert len(ollang.journal) == 2
+
+
+def test_ca_of_the_connection_goes_before_that_of_the_environment(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang, Sandbox(tls=True) as other:
+        assert other.ca_bundle
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", other.ca_bundle)
+        use(connect(ollang.url, ca_bundle=ollang.ca_bundle))
+        assert len(ollang.journal) == 2
+
+
+def test_wrong_ca(connect: Connect, clock: Clock) -> None:
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang, Sandbox(tls=True) as other:
+        text = refusal(connect(ollang.url, ca_bundle=other.ca_bundle), clock)
+        assert text.count("certificate verify failed") == 3
+        assert ollang.journal == []
+
+
+def test_private_ca_that_nobody_named(connect: Connect, clock: Clock) -> None:
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        text = refusal(connect(ollang.url), clock)
+        assert text.count("certificate verify failed") == 3
+        assert ollang.journal == []
+
+
+def test_certificate_of_another_host(connect: Connect, clock: Clock) -> None:
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        text = refusal(connect(ollang.url.replace("127.0.0.1", "127.0.0.2"), ca_bundle=ollang.ca_bundle), clock)
+        assert ollang.journal == []
+    assert "127.0.0.2" in text
+
+
+@pytest.mark.parametrize("name", ["ca_bundle", "REQUESTS_CA_BUNDLE"])
+def test_unverified(connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Not even the environment switches the check on again."""
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang, Sandbox(tls=True) as other:
+        assert other.ca_bundle
+        extra = {name: other.ca_bundle} if name == "ca_bundle" else {}
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", other.ca_bundle)
+        use(connect(ollang.url, verify=False, **extra))
+        assert len(ollang.journal) == 2
+
+
+@pytest.mark.parametrize("content", ["", "no certificate"], ids=["empty", "text"])
+def test_file_without_certificates(connect: Connect, tmp_path: Path, content: str) -> None:
+    """Trying again does not help, so it is no outage."""
+    path = tmp_path / "ca.pem"
+    path.write_text(content)
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        hook = connect(ollang.url, ca_bundle=str(path))
+        for call in (hook.get_order, hook.rerun_order):
+            with pytest.raises(OllangError) as caught:
+                call(ORDER)
+            assert type(caught.value) is OllangConfigurationError
+            assert str(path) in str(caught.value)
+        works, message = hook.test_connection()
+    assert not works
+    assert str(path) in message
+
+
+def test_tls_to_a_server_that_speaks_none(ollang: Sandbox, connect: Connect, clock: Clock) -> None:
+    text = refusal(connect(ollang.url.replace("http:", "https:")), clock)
+    assert text.count("no connection to https://127.0.0.1") == 3
+    assert ollang.journal == []
+
+
+def test_proxy_over_tls(ollang: Sandbox, connect: Connect) -> None:
+    """The certificates to trust are those for the proxy too. A sandbox answers whole URLs itself, as a proxy may."""
+    with Sandbox(api_key=KEY, speed=0, tls=True) as proxy:
+        use(connect(ollang.url, proxy=proxy.url, ca_bundle=proxy.ca_bundle))
+        assert [entry.path.startswith(ollang.url) for entry in proxy.journal] == [True, True]
+    assert ollang.journal == []

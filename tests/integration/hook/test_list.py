@@ -1,0 +1,232 @@
+"""`list_orders`: page by page as the caller goes on, each order once, whatever the server makes of the query."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from airflow_provider_ollang.exceptions import (
+    OllangAuthenticationError,
+    OllangBadRequestError,
+    OllangConfigurationError,
+    OllangUnavailableError,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.sandbox import Sandbox
+
+from .conftest import FOREIGN, Clock
+
+COLUMNS = {"id", "name", "sourceLanguage", "targetLanguage", "status", "type", "createdAt", "clientId", "projectId"}
+
+
+def own(ollang: Sandbox) -> list[dict[str, Any]]:
+    return [order for order in ollang.overview()["orders"] if order["owner"] == "own"]
+
+
+def ids(rows: Any) -> list[str]:
+    return [row["id"] for row in rows]
+
+
+def queries(ollang: Sandbox) -> list[dict[str, str]]:
+    return [dict(parse_qsl(urlsplit(entry.path).query)) for entry in ollang.journal]
+
+
+def test_all_orders_once_newest_first(ollang: Sandbox, hook: OllangHook) -> None:
+    rows = list(hook.list_orders())
+    assert ids(rows) == sorted(ids(own(ollang)), reverse=True)
+    assert FOREIGN not in ids(rows)
+    assert all(set(row) == COLUMNS for row in rows)
+    assert queries(ollang) == [{"pageOptions[page]": "1", "pageOptions[take]": "50"}]
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 13, 26, 50])
+def test_pages(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
+    count = len(own(ollang))
+    assert len(list(hook.list_orders(page_size=page_size))) == count
+    pages = -(-count // page_size)
+    assert queries(ollang) == [
+        {"pageOptions[page]": str(page), "pageOptions[take]": str(page_size)} for page in range(1, pages + 1)
+    ]
+    assert {entry.connection for entry in ollang.journal} == {1}
+
+
+def test_nothing_is_sent_before_the_first_row_is_wanted(ollang: Sandbox, hook: OllangHook) -> None:
+    rows = hook.list_orders(page_size=5)
+    assert ollang.journal == []
+    next(rows)
+    assert len(ollang.journal) == 1
+    list(itertools.islice(rows, 4))
+    assert len(ollang.journal) == 1
+    next(rows)
+    assert len(ollang.journal) == 2
+
+
+def test_making_the_list_reads_no_connection() -> None:
+    OllangHook("no_such_connection").list_orders()
+
+
+@pytest.mark.parametrize("page_size", [0, -1, 51, 1000])
+def test_page_size_is_checked_at_once(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
+    with pytest.raises(OllangConfigurationError, match=r"page_size .* 50"):
+        hook.list_orders(page_size=page_size)
+    assert ollang.journal == []
+
+
+FILTERS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "type": ({"order_type": "subtitle"}, {"filter[type]": "subtitle"}),
+    "status": ({"status": "completed"}, {"filter[status]": "completed"}),
+    "project": ({"project_id": "proj_list"}, {"filter[projectId]": "proj_list"}),
+    "name": ({"name": "Part & 100% [ü]"}, {"filter[name]": "Part & 100% [ü]"}),
+    "search": ({"search": "part"}, {"pageOptions[search]": "part"}),
+    "range": (
+        {"created_from": "2020-01-01T00:00:00+02:00", "created_to": "2020-12-31T00:00:00Z"},
+        {
+            "filter[createdAtRange][from]": "2020-01-01T00:00:00+02:00",
+            "filter[createdAtRange][to]": "2020-12-31T00:00:00Z",
+        },
+    ),
+    "several": (
+        {"order_type": "subtitle", "status": "completed", "search": "part"},
+        {"filter[type]": "subtitle", "filter[status]": "completed", "pageOptions[search]": "part"},
+    ),
+}
+
+
+def add_orders(ollang: Sandbox) -> str:
+    """Add one order that each of the filters finds, and some that differ in one thing."""
+    right = {
+        "type": "subtitle",
+        "status": "completed",
+        "projectId": "proj_list",
+        "name": "Part & 100% [ü]",
+        "createdAt": "2020-06-01T00:00:00.000Z",
+    }
+    ollang.add_order({**right, "type": "document"})
+    ollang.add_order({**right, "status": "pending"})
+    ollang.add_order({**right, "projectId": "proj_other", "name": "Other"})
+    ollang.add_order({**right, "createdAt": "2021-06-01T00:00:00.000Z"})
+    return ollang.add_order(right)
+
+
+@pytest.mark.parametrize(("arguments", "query"), FILTERS.values(), ids=FILTERS)
+def test_filters(ollang: Sandbox, hook: OllangHook, arguments: dict[str, Any], query: dict[str, str]) -> None:
+    wanted = add_orders(ollang)
+    found = list(hook.list_orders(page_size=3, **arguments))
+    assert wanted in ids(found)
+    assert len(found) < len(own(ollang))
+    for row in found:
+        assert arguments.get("order_type") in {None, row["type"]}
+        assert arguments.get("status") in {None, row["status"]}
+        assert arguments.get("project_id") in {None, row["projectId"]}
+    for page, asked in enumerate(queries(ollang), 1):
+        assert asked == {"pageOptions[page]": str(page), "pageOptions[take]": "3", **query}
+
+
+@pytest.mark.parametrize("ignored", ["type", "status", "projectId"])
+def test_filter_that_the_server_ignores_is_applied_here(ollang: Sandbox, hook: OllangHook, ignored: str) -> None:
+    add_orders(ollang)
+    arguments: dict[str, dict[str, Any]] = {
+        "type": {"order_type": "subtitle"},
+        "status": {"status": "pending"},
+        "projectId": {"project_id": "proj_list"},
+    }
+    right = ids(hook.list_orders(**arguments[ignored]))
+    before = len(ollang.journal)
+    ollang.behaviour = replace(ollang.behaviour, ignored_filters=(ignored,))
+    assert ids(hook.list_orders(page_size=2, **arguments[ignored])) == right != []
+    assert len(ollang.journal) - before == -(-len(own(ollang)) // 2)
+
+
+def page(numbers: Any, **meta: Any) -> dict[str, Any]:
+    return {"data": [{"id": str(number), "status": "completed"} for number in numbers], "meta": meta}
+
+
+def scripted(ollang: Sandbox, *pages: Any) -> None:
+    for body in pages:
+        ollang.add_fault(status=200, body=body)
+
+
+def test_order_that_moved_to_the_next_page_comes_once(ollang: Sandbox, hook: OllangHook) -> None:
+    """Orders that are made while the list is read push the others on."""
+    scripted(ollang, page([1, 2, 3], hasNextPage=True), page([3, 4], hasNextPage=True), page([4, 5], hasNextPage=False))
+    assert ids(hook.list_orders()) == ["1", "2", "3", "4", "5"]
+    assert len(ollang.journal) == 3
+
+
+def test_order_twice_on_one_page_comes_once(ollang: Sandbox, hook: OllangHook) -> None:
+    scripted(ollang, page([1, 2, 1, 2, 3], hasNextPage=False))
+    assert ids(hook.list_orders()) == ["1", "2", "3"]
+
+
+def test_server_that_ignores_the_page_number_does_not_go_on_for_ever(ollang: Sandbox, hook: OllangHook) -> None:
+    ollang.add_fault(status=200, body=page([1, 2, 3], hasNextPage=True), times=None)
+    assert ids(hook.list_orders()) == ["1", "2", "3"]
+    assert len(ollang.journal) == 2
+
+
+def test_server_that_always_has_another_page_is_left_by_an_empty_one(ollang: Sandbox, hook: OllangHook) -> None:
+    scripted(ollang, page([1], hasNextPage=True), page([], hasNextPage=True))
+    assert ids(hook.list_orders()) == ["1"]
+    assert len(ollang.journal) == 2
+
+
+@pytest.mark.parametrize(
+    "meta", [None, [], {}, {"hasNextPage": None}, {"hasNextPage": "yes"}, {"pageCount": 9}], ids=repr
+)
+def test_list_ends_unless_the_server_says_that_there_is_more(ollang: Sandbox, hook: OllangHook, meta: Any) -> None:
+    scripted(ollang, {**page([1, 2]), "meta": meta})
+    assert ids(hook.list_orders()) == ["1", "2"]
+    assert len(ollang.journal) == 1
+
+
+def test_rows_that_are_none_are_left_out(ollang: Sandbox, hook: OllangHook) -> None:
+    scripted(ollang, {"data": [None, 1, "x", [], {"id": "1"}], "meta": {}})
+    assert ids(hook.list_orders()) == ["1"]
+
+
+def test_rows_without_an_id_are_not_taken_for_one_another(ollang: Sandbox, hook: OllangHook) -> None:
+    scripted(ollang, {"data": [{"name": "a"}, {"name": "b"}, {"id": None, "name": "c"}], "meta": {}})
+    assert [row["name"] for row in hook.list_orders()] == ["a", "b", "c"]
+
+
+def test_empty_list(ollang: Sandbox, hook: OllangHook) -> None:
+    scripted(ollang, page([], hasNextPage=False))
+    assert list(hook.list_orders()) == []
+
+
+def test_page_is_repeated_and_the_list_goes_on(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+    count = len(own(ollang))
+    ollang.add_fault(status=503, skip=1, times=2)
+    assert len(ids(hook.list_orders(page_size=count - 1))) == count
+    assert [entry.status for entry in ollang.journal] == [200, 503, 503, 200]
+    assert len(clock.sleeps) == 2
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"data": {}}', '{"data": null}', "<html>"])
+def test_answer_that_is_no_page(ollang: Sandbox, hook: OllangHook, clock: Clock, body: str) -> None:
+    ollang.add_fault(status=200, body=body, times=None)
+    with pytest.raises(OllangUnavailableError, match="list orders") as caught:
+        list(hook.list_orders())
+    assert (caught.value.status_code, caught.value.order_id) == (200, None)
+    assert (caught.value.method, caught.value.path) == ("GET", "/integration/orders")
+    assert (len(ollang.journal), len(clock.sleeps)) == (5, 4)
+
+
+def test_error_in_the_middle_of_the_list(ollang: Sandbox, hook: OllangHook) -> None:
+    rows = hook.list_orders(page_size=2)
+    next(rows)
+    ollang.api_key = "another"
+    next(rows)
+    with pytest.raises(OllangAuthenticationError):
+        next(rows)
+    assert len(ollang.journal) == 2
+
+
+def test_bad_filter_is_the_servers_to_refuse(ollang: Sandbox, hook: OllangHook) -> None:
+    with pytest.raises(OllangBadRequestError, match="ISO 8601"):
+        next(hook.list_orders(created_from="yesterday"))
+    assert len(ollang.journal) == 1

@@ -1,0 +1,240 @@
+"""The requests of the protocol: which order ids are taken, and what exactly goes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import OrderedDict
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_ollang import api
+from airflow_provider_ollang.exceptions import OllangConfigurationError
+from airflow_provider_ollang.settings import Settings
+
+ID = "60b8d6f1e1b9b1d8c6c0d8e1"
+SETTINGS = Settings.from_connection("c1", password="key", host="https://ollang.example/gateway")
+LINK = "https://files.example/a.vtt?Signature=canary-signature"
+
+# --- Order ids ------------------------------------------------------------------------------------------------
+
+ACCEPTED: list[tuple[Any, str]] = [
+    (ID, ID),
+    (f" {ID}\n", ID),
+    ("order_1.a~b", "order_1.a~b"),
+    (123, "123"),
+    (0, "0"),
+    ({"order_id": ID}, ID),
+    ({"id": ID}, ID),
+    ({"order_id": f" {ID} "}, ID),
+    ({"id": 123}, "123"),
+    ({"order_id": ID, "id": "another"}, ID),
+    ({"id": ID, "status": "completed", "orderDocs": [{"id": "doc"}]}, ID),
+    (OrderedDict(order_id=ID), ID),
+    (MappingProxyType({"id": ID}), ID),
+    ("...", "..."),
+    ("none", "none"),
+    ("a/b", "a/b"),
+    ("a b", "a b"),
+    ("%2e%2e", "%2e%2e"),
+    ("{single}"[1:], "single}"),
+    ("订单-ü", "订单-ü"),
+    ("\U0001f3ac", "\U0001f3ac"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), ACCEPTED, ids=lambda one: ascii(one)[:40])
+def test_order_id_is_accepted(value: object, expected: str) -> None:
+    assert api.order_id_of(value) == expected
+    assert api.get_order(value).order_id == api.rerun_order(value).order_id == expected
+
+
+REFUSED: dict[str, Any] = {
+    "nothing": None,
+    "text None": "None",
+    "empty": "",
+    "blank": " \t\n",
+    "true": True,
+    "false": False,
+    "float": 1.5,
+    "bytes": ID.encode(),
+    "list": [ID],
+    "set": {ID},
+    "tuple": (ID,),
+    "object": object(),
+    "empty mapping": {},
+    "mapping without an id": {"orderId": ID},
+    "mapping of nothing": {"order_id": None},
+    "mapping of nothing, with id": {"order_id": None, "id": ID},
+    "mapping of empty": {"id": ""},
+    "mapping of a list": {"id": [ID]},
+    "mapping of a mapping": {"order_id": {"id": ID}},
+    "mapping of true": {"id": True},
+    "template": "{{ params.order_id }}",
+    "half a template": "order-{{",
+    "template in a mapping": {"order_id": "{{ ds }}"},
+    "dot": ".",
+    "two dots": "..",
+    "dots and spaces": " .. ",
+    "NUL": "order\0id",
+    "line break": "order\nid",
+    "carriage return": "order\rid",
+    "tab": "order\tid",
+    "escape": "order\x1bid",
+    "delete": "order\x7fid",
+    "C1 control": "order\x85id",
+    "rendered mapping": str({"order_id": ID}),
+    "rendered JSON": json.dumps({"id": ID}),
+    "rendered JSON in lines": json.dumps({"id": ID, "url": LINK}, indent=2),
+    "rendered list": str([ID]),
+    "half a character": "order\ud800",
+    "endless number": 10**5000,
+}
+
+
+@pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
+def test_order_id_is_refused(value: object) -> None:
+    for make in (api.order_id_of, api.get_order, api.rerun_order):
+        with pytest.raises(OllangConfigurationError, match="order_id") as caught:
+            make(value)
+        text = str(caught.value)
+        text.encode()
+        assert "\n" not in text
+        assert len(text) < 500
+
+
+def test_refusal_says_what_to_do() -> None:
+    for value, advice in (
+        (None, "upstream"),
+        ("{{ x }}", "template"),
+        (str({"id": ID}), "task.output"),
+        (json.dumps({"id": ID}, indent=2), "task.output"),
+    ):
+        with pytest.raises(OllangConfigurationError, match=advice):
+            api.order_id_of(value)
+
+
+ORDER = {"name": "Sample", "vttUrl": LINK, "orderDocs": [{"id": "doc", "url": LINK}]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[ORDER], (ORDER,), str(ORDER), json.dumps(ORDER), json.dumps(ORDER, indent=1), {"id": ORDER}, f"{{{{ {LINK} }}}}"],
+    ids=["list", "tuple", "text", "JSON", "JSON in lines", "mapping", "template"],
+)
+def test_refusal_shows_no_link_of_an_order(value: object) -> None:
+    with pytest.raises(OllangConfigurationError) as caught:
+        api.order_id_of(value)
+    assert "canary-signature" not in str(caught.value)
+
+
+@settings(deadline=None)
+@given(st.text(st.characters()))
+@example("half\ud800")
+def test_any_text_is_one_path_segment_or_refused(value: str) -> None:
+    try:
+        call = api.get_order(value)
+    except OllangConfigurationError:
+        return
+    segments = urlsplit(call.url(SETTINGS)).path.split("/")
+    assert segments[:-1] == ["", "gateway", "integration", "orders"]
+    assert unquote(segments[-1]) == value.strip()
+    assert segments[-1] not in {".", ".."}
+    assert call.path.isascii()
+    assert call.path.isprintable()
+
+
+# --- Calls ----------------------------------------------------------------------------------------------------
+
+
+def test_get_order() -> None:
+    call = api.get_order(ID)
+    assert dataclasses.asdict(call) == {
+        "method": "GET",
+        "path": f"/integration/orders/{ID}",
+        "what": f"get order {ID}",
+        "order_id": ID,
+        "query": (),
+        "body": None,
+        "paid": False,
+    }
+    assert call.url(SETTINGS) == f"https://ollang.example/gateway/integration/orders/{ID}"
+
+
+def test_rerun_order() -> None:
+    call = api.rerun_order(ID)
+    assert dataclasses.asdict(call) == {
+        "method": "POST",
+        "path": f"/integration/orders/{ID}/rerun",
+        "what": f"rerun order {ID}",
+        "order_id": ID,
+        "query": (),
+        "body": b"{}",
+        "paid": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("order_id", "segment"),
+    [
+        ("a/b", "a%2Fb"),
+        ("a b", "a%20b"),
+        ("a%2Fb", "a%252Fb"),
+        ("a?b#c", "a%3Fb%23c"),
+        ("../x", "..%2Fx"),
+        ("a;b=c&d", "a%3Bb%3Dc%26d"),
+        ("a\\b", "a%5Cb"),
+        ("ü", "%C3%BC"),
+        ("a+b@c:d", "a%2Bb%40c%3Ad"),
+    ],
+)
+def test_order_id_is_encoded_whole(order_id: str, segment: str) -> None:
+    assert api.get_order(order_id).path == f"/integration/orders/{segment}"
+    assert api.rerun_order(order_id).path == f"/integration/orders/{segment}/rerun"
+
+
+def test_list_orders() -> None:
+    filters = {"filter[type]": "cc", "filter[name]": None, "filter[createdAtRange][from]": "2026-01-01T00:00:00+01:00"}
+    call = api.list_orders(3, 50, filters)
+    assert (call.method, call.path, call.body, call.paid, call.order_id) == (
+        *("GET", "/integration/orders", None, False, None),
+    )
+    url = urlsplit(call.url(SETTINGS))
+    assert url.path == "/gateway/integration/orders"
+    assert parse_qsl(url.query, keep_blank_values=True) == [
+        ("pageOptions[page]", "3"),
+        ("pageOptions[take]", "50"),
+        ("filter[type]", "cc"),
+        ("filter[createdAtRange][from]", "2026-01-01T00:00:00+01:00"),
+    ]
+    assert url.query.startswith("pageOptions%5Bpage%5D=3&")
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["filter[name]", "filter[type]", "pageOptions[search]"]), st.text(st.characters()))
+)
+@example({"filter[name]": "half\ud800"})
+def test_filters_arrive_as_given_or_are_refused(filters: dict[str, str]) -> None:
+    try:
+        url = api.list_orders(1, 10, filters).url(SETTINGS)
+    except OllangConfigurationError:
+        return
+    assert dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)) == {
+        "pageOptions[page]": "1",
+        "pageOptions[take]": "10",
+        **filters,
+    }
+
+
+def test_errors_carry_what_the_call_was() -> None:
+    assert api.rerun_order(ID).fields() == {
+        "order_id": ID,
+        "method": "POST",
+        "path": f"/integration/orders/{ID}/rerun",
+    }

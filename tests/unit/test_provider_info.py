@@ -1,0 +1,244 @@
+"""What Airflow knows about the provider: valid, complete, seen by Airflow, and the same for old and new forms."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from importlib.metadata import distribution, entry_points
+from importlib.resources import files
+from types import ModuleType
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from airflow.api_fastapi.core_api.datamodels.connections import ConnectionHookMetaData
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+from airflow.providers_manager import ProvidersManager
+
+import airflow_provider_ollang
+from airflow_provider_ollang import __version__
+from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, DEFAULT_HOST, get_provider_info
+from airflow_provider_ollang.hooks.ollang import OllangHook
+
+NAME = "airflow-provider-ollang"
+EXTRAS = ["timeout", "max_attempts", "verify", "ca_bundle", "proxy", "allow_http"]
+
+
+def schema(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((files("airflow") / name).read_text())
+    return content
+
+
+def connection_type() -> dict[str, Any]:
+    (only,) = get_provider_info()["connection-types"]
+    found: dict[str, Any] = only
+    return found
+
+
+# --- The metadata -------------------------------------------------------------------------------------------------
+
+
+def test_valid_for_airflow() -> None:
+    info = get_provider_info()
+    known = schema("provider_info.schema.json")
+    jsonschema.validate(info, known)
+    # The schema lets unknown names pass, and Airflow then overlooks them.
+    assert set(info) - {"versions", "integrations"} <= set(known["properties"])
+
+
+def test_connection_type_valid_for_airflow() -> None:
+    known = schema("provider.yaml.schema.json")["properties"]["connection-types"]
+    jsonschema.validate(get_provider_info()["connection-types"], known)
+    assert set(connection_type()) <= set(known["items"]["properties"])
+    field = known["items"]["properties"]["conn-fields"]["additionalProperties"]["properties"]["schema"]
+    for name, one in connection_type()["conn-fields"].items():
+        assert set(one["schema"]) <= set(field["properties"]), name
+
+
+def test_written_as_json() -> None:
+    assert json.loads(json.dumps(get_provider_info())) == get_provider_info()
+
+
+def test_version_is_everywhere_the_same() -> None:
+    assert get_provider_info()["versions"] == [__version__]
+    assert distribution(NAME).version == __version__
+    assert get_provider_info()["package-name"] == NAME == distribution(NAME).metadata["Name"]
+
+
+def test_entry_point() -> None:
+    (point,) = (one for one in entry_points(group="apache_airflow_provider") if one.dist and one.dist.name == NAME)
+    assert point.name == "provider_info"
+    assert point.load()() == get_provider_info()
+
+
+def named_modules() -> set[str]:
+    info = get_provider_info()
+    kinds = ("hooks", "operators", "sensors", "triggers", "transfers")
+    rows = [row for kind in kinds for row in info.get(kind, [])]
+    return {module for row in rows for module in row.get("python-modules", [row.get("python-module")])}
+
+
+def test_each_module_named_can_be_imported() -> None:
+    for name in named_modules():
+        importlib.import_module(name)
+    module, _, hook = connection_type()["hook-class-name"].rpartition(".")
+    assert getattr(importlib.import_module(module), hook) is OllangHook
+
+
+def test_each_module_there_is_is_named() -> None:
+    there = set()
+    for kind in ("hooks", "operators", "sensors", "triggers", "transfers"):
+        folder = f"{airflow_provider_ollang.__path__[0]}/{kind}"
+        there |= {f"airflow_provider_ollang.{kind}.{one.name}" for one in pkgutil.iter_modules([folder])}
+    assert {name for name in there if not name.rpartition(".")[2].startswith("_")} == named_modules()
+
+
+def test_each_module_named_has_its_integration() -> None:
+    info = get_provider_info()
+    known = {one["integration-name"] for one in info["integrations"]}
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        assert {row["integration-name"] for row in info.get(kind, [])} <= known
+
+
+def test_metadata_is_read_without_airflow_and_without_hooks() -> None:
+    """Airflow reads it in every process it starts."""
+    code = (
+        "import sys, airflow_provider_ollang.get_provider_info as module; module.get_provider_info();"
+        "print([name for name in sys.modules if name.split('.')[0] in {'airflow', 'requests', 'aiohttp'}"
+        " or name.startswith('airflow_provider_ollang.hooks')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- What Airflow makes of it -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def form() -> ConnectionHookMetaData:
+    """The form as the API serves it to the UI."""
+    (found,) = (one for one in HookMetaService.hook_meta_data() if one.connection_type == "ollang")
+    return found
+
+
+def test_airflow_sees_the_provider() -> None:
+    manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]
+    assert manager.providers[NAME].version == __version__
+    ours = [one for one in manager.iter_connection_type_hook_ui_metadata() if one.connection_type == "ollang"]
+    assert [(one.hook_name, one.hook_class_name) for one in ours] == [
+        ("Ollang", "airflow_provider_ollang.hooks.ollang.OllangHook")
+    ]
+
+
+def test_airflow_command_sees_the_provider() -> None:
+    command = [sys.executable, "-m", "airflow", "providers", "get", NAME, "--full", "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    (shown,) = json.loads(done.stdout[done.stdout.index("[") :])
+    assert shown["package-name"] == NAME
+    assert shown["versions"] == [__version__]
+    assert [one["connection-type"] for one in shown["connection-types"]] == ["ollang"]
+
+
+def test_standard_fields_of_the_form(form: ConnectionHookMetaData) -> None:
+    assert form.hook_name == "Ollang"
+    fields = form.standard_fields
+    assert fields is not None
+    assert fields.login is not None
+    assert fields.login.hidden
+    assert fields.url_schema is not None
+    assert fields.url_schema.hidden
+    assert fields.password is not None
+    assert (fields.password.hidden, fields.password.title) == (False, "API key")
+    assert fields.host is not None
+    assert (fields.host.hidden, fields.host.title, fields.host.placeholder) == (False, "Base URL", DEFAULT_HOST)
+    # Airflow's Test button fails without a port, so it stays, with the one to enter.
+    assert fields.port is not None
+    assert (fields.port.hidden, fields.port.placeholder) == (False, "443")
+    assert fields.description is None
+
+
+def test_extra_fields_of_the_form(form: ConnectionHookMetaData) -> None:
+    assert form.extra_fields is not None
+    assert list(form.extra_fields) == EXTRAS == [one.name for one in CONNECTION_FIELDS]
+    kinds = {name: field["schema"]["type"] for name, field in form.extra_fields.items()}
+    assert kinds == {
+        "timeout": ["number", "null"],
+        "max_attempts": ["integer", "null"],
+        "verify": ["boolean", "null"],
+        "ca_bundle": ["string", "null"],
+        "proxy": ["string", "null"],
+        "allow_http": ["boolean", "null"],
+    }
+    values = {name: field["value"] for name, field in form.extra_fields.items()}
+    assert values == {
+        "timeout": 30,
+        "max_attempts": 5,
+        "verify": True,
+        "ca_bundle": None,
+        "proxy": None,
+        "allow_http": False,
+    }
+    limits = {
+        name: (one["schema"].get("minimum"), one["schema"].get("maximum")) for name, one in form.extra_fields.items()
+    }
+    assert limits == {"timeout": (1, 600), "max_attempts": (1, 20)} | dict.fromkeys(EXTRAS[2:], (None, None))
+    for name, field in form.extra_fields.items():
+        assert field["schema"]["title"], name
+        assert field["description"], name
+        jsonschema.validate(field["value"], field["schema"])
+        jsonschema.validate(None, field["schema"])
+
+
+# --- The form of Airflow 3.1 --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def widgets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The widgets as Airflow 3.1 gets them.
+
+    wtforms is no dependency of Airflow 3: where it is absent, its API server puts classes of its own in the module's
+    place, the same that are still in 3.3, and reads from them what it serves to the UI.
+    """
+    module = ModuleType("wtforms")
+    for kind in ("String", "Integer", "Password", "Boolean"):
+        setattr(module, f"{kind}Field", getattr(HookMetaService, f"Mock{kind}Field"))
+    validators = ModuleType("wtforms.validators")
+    validators.Optional = HookMetaService.MockOptional  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wtforms", module)
+    monkeypatch.setitem(sys.modules, "wtforms.validators", validators)
+    return {name: field.param.dump() for name, field in OllangHook.get_connection_form_widgets().items()}
+
+
+def test_old_form_agrees_with_the_new_one(form: ConnectionHookMetaData, widgets: dict[str, Any]) -> None:
+    assert form.extra_fields is not None
+    assert list(widgets) == list(form.extra_fields)
+    for name, new in form.extra_fields.items():
+        old = widgets[name]
+        assert old["schema"]["title"] == new["schema"]["title"]
+        assert old["description"] == new["description"]
+        # wtforms as Airflow imitates it has no numbers with a fraction.
+        kind = "string" if new["schema"]["type"][0] == "number" else new["schema"]["type"][0]
+        assert old["schema"]["type"] == [kind, "null"]
+        # None where Airflow finds that the default is not of the field's type.
+        assert str(old["value"]) == str(new["value"]), name
+
+
+def test_old_behaviour_agrees_with_the_new_one() -> None:
+    behaviour = OllangHook.get_ui_field_behaviour()
+    jsonschema.validate(behaviour, schema("customized_form_field_behaviours.schema.json"))
+    assert behaviour == {
+        name.replace("-", "_"): value for name, value in connection_type()["ui-field-behaviour"].items()
+    }
+    assert set(behaviour) == {"hidden_fields", "relabeling", "placeholders"}
+
+
+def test_hook_says_the_same_as_the_metadata() -> None:
+    assert OllangHook.conn_type == connection_type()["connection-type"]
+    assert OllangHook.hook_name == connection_type()["hook-name"]
+    assert OllangHook.conn_name_attr == "ollang_conn_id"
+    assert OllangHook.default_conn_name == "ollang_default"
+    assert OllangHook(**{OllangHook.conn_name_attr: "other"}).ollang_conn_id == "other"
+    assert OllangHook().ollang_conn_id == "ollang_default"
