@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 
@@ -18,3 +19,8 @@ def monotonic() -> float:
 def sleep(seconds: float) -> None:
     """Wait for a number of seconds."""
     time.sleep(seconds)
+
+
+async def asleep(seconds: float) -> None:
+    """Wait for a number of seconds without blocking the event loop."""
+    await asyncio.sleep(seconds)

@@ -10,6 +10,8 @@ try:
         AirflowRescheduleException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        TaskDeferralError,
+        TaskDeferralTimeout,
     )
 except ImportError:  # Airflow 3.1 keeps them in core
     from airflow.exceptions import (  # type: ignore[no-redef,attr-defined,unused-ignore]
@@ -19,6 +21,8 @@ except ImportError:  # Airflow 3.1 keeps them in core
         AirflowRescheduleException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        TaskDeferralError,
+        TaskDeferralTimeout,
     )
 
 __all__ = [
@@ -28,4 +32,6 @@ __all__ = [
     "AirflowRescheduleException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "TaskDeferralError",
+    "TaskDeferralTimeout",
 ]

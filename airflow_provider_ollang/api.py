@@ -259,6 +259,17 @@ def not_answered(call: Call, reason: str) -> OllangUnavailableError:
     return OllangUnavailableError(f"Could not {call.what}: {reason}.", **call.fields())
 
 
+def rate_limited(call: Call, retry_after: float | None, detail: str | None = None) -> OllangRateLimitError:
+    """Return the error of a request that the server answered with 429, or would answer so."""
+    return OllangRateLimitError(
+        f"Could not {call.what}: Ollang's rate limit was reached (429).",
+        retry_after=retry_after,
+        status_code=429,
+        detail=detail,
+        **call.fields(),
+    )
+
+
 def may_repeat(call: Call, error: BaseException) -> bool:
     """Tell whether the hook may send a request again after this error."""
     if call.paid:
@@ -282,13 +293,7 @@ def _read_object(settings: Settings, call: Call, answer: Answer) -> dict[str, An
             **call.fields(),
         )
     if answer.status == 429:
-        raise OllangRateLimitError(
-            f"Could not {call.what}: Ollang's rate limit was reached (429).",
-            retry_after=answer.retry_after,
-            status_code=429,
-            detail=_detail(settings, answer),
-            **call.fields(),
-        )
+        raise rate_limited(call, answer.retry_after, _detail(settings, answer))
     value = _json_object(answer)
     if 400 <= answer.status < 500 and answer.status != 408:
         raise _client_error(settings, call, answer, value)

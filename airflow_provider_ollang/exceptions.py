@@ -122,3 +122,17 @@ class OllangStaleResultError(OllangPermanentError):
 
 class OllangTimeoutError(OllangError, AirflowSensorTimeout):
     """The wait reached its ``timeout``; never retried, as with any Airflow sensor."""
+
+
+def error_to_json(error: OllangError) -> dict[str, Any]:
+    """Return an error as a plain dict, for the event of a trigger."""
+    return {"class": type(error).__name__, "message": str(error), "fields": dict(vars(error))}
+
+
+def error_from_json(value: dict[str, Any]) -> OllangError:
+    """Return the error that :func:`error_to_json` took apart; one of an unknown class as a passing one."""
+    found = globals().get(value["class"])
+    kind = found if isinstance(found, type) and issubclass(found, OllangError) else OllangUnavailableError
+    error = kind(value["message"])
+    vars(error).update(value["fields"])
+    return error

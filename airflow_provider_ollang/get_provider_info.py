@@ -130,6 +130,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("airflow_provider_ollang.hooks.ollang"),
         "operators": _modules("airflow_provider_ollang.operators.ollang"),
         "sensors": _modules("airflow_provider_ollang.sensors.ollang"),
+        "triggers": _modules("airflow_provider_ollang.triggers.ollang"),
     }
 
 

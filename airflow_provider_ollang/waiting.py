@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
+    OllangConfigurationError,
     OllangError,
     OllangOrderFailedError,
     OllangOrderNotFoundError,
@@ -27,6 +28,7 @@ from airflow_provider_ollang.orders import (
     ATTENTION_STATUSES,
     DONE_STATUSES,
     KNOWN_STATUSES,
+    Baseline,
     Order,
     Rerun,
     shows_running,
@@ -98,6 +100,30 @@ class WaitRules:
     stale_timeout: float = STALE_TIMEOUT
     on_no_evidence: Literal["fail", "accept"] = "fail"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the rules as a plain dict, for the arguments of a trigger."""
+        statuses = {"target_statuses": sorted(self.target_statuses), "failure_statuses": sorted(self.failure_statuses)}
+        return {**asdict(self), **statuses}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> WaitRules:
+        """
+        Read what :meth:`to_json` returned, of this or another version of the provider.
+
+        :raises OllangConfigurationError: it is something else.
+        """
+        names = {one.name for one in fields(cls)}
+        known = {name: one for name, one in value.items() if name in names}
+        try:
+            for name in ("target_statuses", "failure_statuses"):
+                known[name] = frozenset(known[name])
+            rerun = known.get("rerun")
+            if rerun is not None:
+                known["rerun"] = Rerun(**{**rerun, "baseline": Baseline.from_json(rerun["baseline"])})
+            return cls(**known)
+        except (KeyError, TypeError) as error:
+            raise OllangConfigurationError(f"These are no rules of a wait: {error}.") from None
+
 
 @dataclass
 class WaitMemory:
@@ -153,11 +179,20 @@ class Step:
     :param result: the facts of the finished order.
     :param error: why the wait failed.
     :param pause: seconds.
+    :param after_failure: whether the look failed, so that the pause must not be cut short.
+    :param after_rate_limit: whether the server asked for that pause.
     """
 
     result: dict[str, Any] | None = None
     error: OllangError | None = None
     pause: float = 0.0
+    after_failure: bool = False
+    after_rate_limit: bool = False
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the wait is over."""
+        return self.result is not None or self.error is not None
 
 
 class Wait:
@@ -304,7 +339,11 @@ class Wait:
     def _again(self, pause: float, now: float, last_error: OllangError | None = None) -> Step:
         left = self.deadline - now
         if left > 0:
-            return Step(pause=min(pause, left))
+            return Step(
+                pause=min(pause, left),
+                after_failure=last_error is not None,
+                after_rate_limit=isinstance(last_error, OllangRateLimitError),
+            )
         last = f"its last status was {self.memory.last_status!r}" if self.memory.last_status else "it was never seen"
         trouble = f". The last look failed: {last_error}" if last_error else ""
         return Step(

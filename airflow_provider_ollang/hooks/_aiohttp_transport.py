@@ -12,6 +12,7 @@ import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from yarl import URL
 
+from airflow_provider_ollang import _clock
 from airflow_provider_ollang.api import (
     CONNECT_TIMEOUT,
     MAX_ANSWER_BYTES,
@@ -50,6 +51,16 @@ class AiohttpTransport:
         self._settings = settings
         self._headers = settings.headers(user_agent)
         self._session: aiohttp.ClientSession | None = None
+        self._paused_until = 0.0
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds for which the server asked everybody to send nothing."""
+        return max(self._paused_until - _clock.monotonic(), 0.0)
+
+    def pause(self, seconds: float) -> None:
+        """Keep everybody from sending for a while."""
+        self._paused_until = max(self._paused_until, _clock.monotonic() + seconds)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -187,6 +187,15 @@ class OllangHook(BaseHook):
         async with shared_transport(settings, user_agent()) as transport:
             yield OllangReader(settings, transport)
 
+    async def key_changed(self, reader: OllangReader) -> bool:
+        """
+        Read the connection again, for a wait that outlives its key.
+
+        :param reader: what :meth:`waiting` gave.
+        :return: whether the key is another one now: then leave that context and enter a new one.
+        """
+        return (await self._aread_settings()).api_key != reader.settings.api_key
+
     def reload(self) -> bool:
         """
         Read the connection again, for a wait that outlives its key.
@@ -359,10 +368,17 @@ class OllangReader:
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
         :return: the order as the API gave it.
+        :raises OllangRateLimitError: the server answered so, to this request, or lately to that of another wait on this
+            connection: then nothing was sent.
         :raises OllangError: as :meth:`OllangHook.get_order`.
         """
         call = api.get_order(order_id)
-        return api.read_order(self.settings, call, await self._transport.send(call))
+        if (left := self._transport.pause_left) > 0:
+            raise api.rate_limited(call, left)
+        answer = await self._transport.send(call)
+        if answer.status == 429 and answer.retry_after:
+            self._transport.pause(answer.retry_after)
+        return api.read_order(self.settings, call, answer)
 
 
 def resolve_environment(settings: Settings) -> Settings:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import enum
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import BaseOperator, BaseSensorOperator, conf
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import AirflowRescheduleException, AirflowSkipException
+from airflow_provider_ollang._compat import (
+    AirflowRescheduleException,
+    AirflowSkipException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+)
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import names_of, seconds_of, unknown_statuses
 from airflow_provider_ollang.exceptions import (
@@ -18,9 +24,12 @@ from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangPermanentError,
     OllangTimeoutError,
+    OllangUnavailableError,
+    error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 from airflow_provider_ollang.waiting import (
     MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
@@ -32,13 +41,15 @@ from airflow_provider_ollang.waiting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow.sdk import Context
 
 #: Where the wait keeps its memory in Airflow's task state store.
 STATE_KEY = "ollang_wait"
 _KEEP_AFTER_TIMEOUT = timedelta(days=30)
+#: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
+_GRACE = timedelta(seconds=120)
 
 
 class _NotGiven(enum.Enum):
@@ -79,7 +90,9 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         :class:`~airflow_provider_ollang.exceptions.OllangStaleResultError`, or ``"accept"`` the result with
         ``evidence: []``.
     :param ollang_conn_id: the Airflow connection (templated).
-    :param mode: ``"poke"`` holds a worker slot all the time, ``"reschedule"`` only while it looks.
+    :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
+    :param mode: without ``deferrable``: ``"poke"`` holds a worker slot all the time, ``"reschedule"`` only while it
+        looks.
     :return: ``{"order_id", "name", "type", "status", "level", "source_language", "target_language", "project_id",
         "folder_id", "created_at", "outputs", "outputs_changed", "evidence", "evaluation"}``, without links.
     :raises OllangOrderFailedError: the order reached a failure status.
@@ -104,6 +117,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         stale_timeout: float | timedelta = STALE_TIMEOUT,
         on_no_evidence: Literal["fail", "accept"] = "fail",
         ollang_conn_id: str = OllangHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -117,6 +131,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
         self.on_no_evidence = on_no_evidence
         self.ollang_conn_id = ollang_conn_id
+        self.deferrable = deferrable
         if on_no_evidence not in {"fail", "accept"}:
             raise OllangConfigurationError(f"on_no_evidence must be 'fail' or 'accept', not {on_no_evidence!r}.")
         if isinstance(max_poll_failures, bool) or not isinstance(max_poll_failures, int) or max_poll_failures < 1:
@@ -125,9 +140,39 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             raise OllangConfigurationError("OllangOrderStatusSensor needs an order_id or a rerun.")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait, in either mode, with the same ends."""
-        try:
+        """Wait, in whichever mode, with the same ends."""
+        with self._ends_alike():
             return self._wait(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, with the same ends as without one."""
+        with self._ends_alike():
+            try:
+                # Not by way of the sensor's own method, which skips on errors that should be retried.
+                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+            except TaskDeferralTimeout:
+                raise OllangTimeoutError(
+                    f"The triggerer had not ended the wait when its time of {self.timeout:.0f} s was over. Check that "
+                    "a triggerer is running, and clear this task."
+                ) from None
+            except TaskDeferralError as error:
+                raise OllangUnavailableError(f"The triggerer gave up the wait: {error}.") from error
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Return or raise what the wait in the triggerer ended in."""
+        receipt = self._receipt()
+        notebook = _Notebook(context, self._order_id(receipt), receipt, timeout=self.timeout)
+        notebook.memory = WaitMemory.from_json(event["memory"])
+        notebook.write()
+        if event["error"] is not None:
+            raise error_from_json(event["error"])
+        result: dict[str, Any] = event["result"]
+        return result
+
+    @contextmanager
+    def _ends_alike(self) -> Iterator[None]:
+        try:
+            yield
         except (OllangPermanentError, OllangTimeoutError) as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
@@ -138,7 +183,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             raise
 
     def _wait(self, context: Context) -> dict[str, Any]:
-        receipt = Receipt.from_value(self.rerun) if self.rerun_given else None
+        receipt = self._receipt()
         rules = self._rules(receipt)
         hook = OllangHook(self.ollang_conn_id)
         if receipt is not None and receipt.host != hook.settings.base_url:
@@ -146,7 +191,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
                 f"The rerun was accepted by {receipt.host}, but connection {self.ollang_conn_id!r} is of "
                 f"{hook.settings.base_url}; use the connection of the rerun."
             )
-        notebook = _Notebook(context, rules, receipt, timeout=self.timeout)
+        notebook = _Notebook(context, rules.order_id, receipt, timeout=self.timeout)
         wait = Wait(rules, notebook.memory, notebook.deadline, self.log)
         while True:
             step = _look(wait, hook)
@@ -155,10 +200,39 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             if step.result is not None:
                 return step.result
             notebook.write()
+            if self.deferrable:
+                self._go_to_the_triggerer(wait, step)
             if self.reschedule:
                 again_at = datetime.fromtimestamp(_clock.now() + step.pause, UTC)
                 raise AirflowRescheduleException(again_at)  # type: ignore[no-untyped-call]
             _clock.sleep(step.pause)
+
+    def _go_to_the_triggerer(self, wait: Wait, step: Step) -> NoReturn:
+        now = _clock.now()
+        left = max(wait.deadline - now, 0.0)
+        self.defer(
+            trigger=OllangOrderStatusTrigger(
+                ollang_conn_id=self.ollang_conn_id,
+                rules=wait.rules.to_json(),
+                deadline=wait.deadline,
+                memory=wait.memory.to_json(),
+                not_before=now + step.pause if step.after_failure else now,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=left) + _GRACE,
+        )
+
+    def _receipt(self) -> Receipt | None:
+        return Receipt.from_value(self.rerun) if self.rerun_given else None
+
+    def _order_id(self, receipt: Receipt | None) -> str:
+        order_id = order_id_of(self.order_id) if receipt is None or self.order_id is not None else receipt.order_id
+        if receipt is not None and order_id != receipt.order_id:
+            raise OllangConfigurationError(
+                f"order_id is {order_id}, but the rerun is of order {receipt.order_id}; give only one of them.",
+                order_id=order_id,
+            )
+        return order_id
 
     def _rules(self, receipt: Receipt | None) -> WaitRules:
         targets = frozenset(names_of("target_statuses", self.target_statuses))
@@ -171,14 +245,8 @@ class OllangOrderStatusSensor(BaseSensorOperator):
                 status,
                 f" (did you mean {near!r}?)" if near else "",
             )
-        order_id = order_id_of(self.order_id) if receipt is None or self.order_id is not None else receipt.order_id
-        if receipt is not None and order_id != receipt.order_id:
-            raise OllangConfigurationError(
-                f"order_id is {order_id}, but the rerun is of order {receipt.order_id}; give only one of them.",
-                order_id=order_id,
-            )
         return WaitRules(
-            order_id=order_id,
+            order_id=self._order_id(receipt),
             target_statuses=targets,
             failure_statuses=failures,
             rerun=receipt.rerun if receipt else None,
@@ -217,12 +285,12 @@ class _Notebook:
     from the first reschedule.
     """
 
-    def __init__(self, context: Context, rules: WaitRules, receipt: Receipt | None, *, timeout: float) -> None:
+    def __init__(self, context: Context, order_id: str, receipt: Receipt | None, *, timeout: float) -> None:
         ti = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._retention = timedelta(seconds=timeout) + _KEEP_AFTER_TIMEOUT
         # What was remembered about another order, or about an earlier rerun of this one, must not count.
-        self._subject = [rules.order_id, receipt.requested_at if receipt else None]
+        self._subject = [order_id, receipt.requested_at if receipt else None]
         self._try_number = ti.try_number
         self._written: Any = self._store.get(STATE_KEY) if self._store else None
         self.memory = WaitMemory()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,9 @@ from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang._compat import AirflowRescheduleException
 from airflow_provider_ollang.sandbox import Sandbox
+from airflow_provider_ollang.sensors import ollang as sensors
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,22 @@ def airflow_db() -> None:
 
 @pytest.fixture
 def ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox whose clock stands still but for the sleeping of the tasks, which moves it."""
+    """A sandbox whose clock stands still but for the pauses of the tasks, in whichever mode, which move it."""
     with Sandbox(speed=0) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", sandbox.connection_json)
 
         def sandbox_time() -> float:
             return sandbox.now.timestamp()
 
+        async def asleep(seconds: float) -> None:
+            sandbox.advance(seconds)
+
+        def reschedule(at: datetime) -> AirflowRescheduleException:
+            sandbox.advance(max((at - sandbox.now).total_seconds(), 0))
+            return AirflowRescheduleException(datetime.now(UTC))  # type: ignore[no-untyped-call]
+
+        monkeypatch.setattr(sensors, "AirflowRescheduleException", reschedule)
+        monkeypatch.setattr(_clock, "asleep", asleep)
         monkeypatch.setattr(_clock, "sleep", sandbox.advance)
         monkeypatch.setattr(_clock, "now", sandbox_time)
         monkeypatch.setattr(_clock, "monotonic", sandbox_time)

@@ -21,12 +21,6 @@ from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.integration.conftest import Run, RunDag
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
-FLAGS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "soft_fail": {"soft_fail": True},
-    "never_fail": {"never_fail": True},
-    "silent_fail": {"silent_fail": True},
-}
 
 
 def wait_for(run_dag: RunDag, **arguments: Any) -> Run:
@@ -48,98 +42,13 @@ def looks(ollang: Sandbox) -> int:
     return len(ollang.requests("GET", "/integration/orders/*"))
 
 
-def done_at_once(ollang: Sandbox) -> None:
-    """The order is completed already."""
-
-
 def done_later(ollang: Sandbox) -> None:
     ollang.change_order(ORDER, status="ongoing")
     ollang.change_order(ORDER, status="completed", after=150)
 
 
-def done_in_the_last_second(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="ongoing")
-    ollang.change_order(ORDER, status="delivered", after=3599.5)
-
-
-def through_an_unknown_status(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="pondering")
-    ollang.change_order(ORDER, status="completed", after=150)
-
-
-def failing(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="ongoing")
-    ollang.change_order(ORDER, status="failed", after=150)
-
-
 def never_done(ollang: Sandbox) -> None:
     ollang.change_order(ORDER, status="ongoing")
-
-
-def short_outage(ollang: Sandbox) -> None:
-    done_later(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=5, status=503)
-
-
-def long_outage(ollang: Sandbox) -> None:
-    never_done(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=10, status=503)
-
-
-def endless_outage(ollang: Sandbox) -> None:
-    ollang.add_fault("GET", "/integration/orders/*", times=None, status=503)
-
-
-def rate_limited(ollang: Sandbox) -> None:
-    ollang.add_fault("GET", "/integration/orders/*", times=20, status=429, headers={"Retry-After": "30"})
-
-
-def unknown_order(ollang: Sandbox) -> None:
-    ollang.add_fault(
-        "GET", "/integration/orders/*", times=None, status=404, body={"code": "ORDER_NOT_FOUND", "message": "no"}
-    )
-
-
-def one_stray_401(ollang: Sandbox) -> None:
-    done_later(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=1, status=401, body={"code": "UNAUTHORIZED"})
-
-
-def key_revoked_half_way(ollang: Sandbox) -> None:
-    never_done(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=2, times=None, status=401, body={"code": "UNAUTHORIZED"})
-
-
-SUCCESS = dict.fromkeys(FLAGS, "success")
-PERMANENT = {"plain": "failed", "soft_fail": "skipped", "never_fail": "skipped", "silent_fail": "failed"}
-STORIES = {
-    done_at_once: SUCCESS,
-    done_later: SUCCESS,
-    done_in_the_last_second: SUCCESS,
-    through_an_unknown_status: SUCCESS,
-    short_outage: SUCCESS,
-    rate_limited: SUCCESS,
-    one_stray_401: SUCCESS,
-    failing: PERMANENT,
-    never_done: PERMANENT,
-    unknown_order: PERMANENT,
-    key_revoked_half_way: PERMANENT,
-    # The tenth failed look in a row ends the first try; by the second the outage is over.
-    long_outage: {"plain": "failed", "soft_fail": "skipped", "never_fail": "skipped", "silent_fail": "failed"},
-    endless_outage: {"plain": "failed", "soft_fail": "failed", "never_fail": "skipped", "silent_fail": "failed"},
-}
-#: Only a wait whose looks failed too often in a row is tried again, unless it is skipped or goes on.
-RETRIED = {(long_outage, "plain"), (long_outage, "soft_fail"), (endless_outage, "plain"), (endless_outage, "soft_fail")}
-
-
-@pytest.mark.parametrize("flag", FLAGS)
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_each_story_ends_the_same_way_under_each_flag(ollang: Sandbox, run_dag: RunDag, story: Any, flag: str) -> None:
-    story(ollang)
-    run = wait_for(run_dag, **FLAGS[flag])
-    assert run.states == {"wait": STORIES[story][flag]}
-    assert run.tries == {"wait": 2 if (story, flag) in RETRIED else 1}
-    assert (run.results["wait"] is not None) == (run.state == "success" and STORIES[story][flag] == "success")
 
 
 def test_the_result_is_small_complete_and_without_links(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -281,11 +190,3 @@ def test_reschedule_mode_remembers_across_its_starts(
     assert run.states == {"rerun": "success", "wait": "success"}
     assert run.results["wait"]["evidence"] == ["running"]
     assert run.results["wait"]["outputs_changed"] is False
-
-
-@pytest.mark.parametrize("flag", FLAGS)
-def test_reschedule_mode_times_out_like_poke_mode(fast_ollang: Sandbox, run_dag: RunDag, flag: str) -> None:
-    never_done(fast_ollang)
-    run = wait_for(run_dag, mode="reschedule", poke_interval=0.5, timeout=1, retries=2, **FLAGS[flag])
-    assert run.states == {"wait": PERMANENT[flag]}
-    assert run.tries == {"wait": 1}

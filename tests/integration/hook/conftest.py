@@ -158,12 +158,13 @@ def canaries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Canaries]:
     monkeypatch.setattr(OllangError, "__init__", noted)
     handler = _Everything(canaries)
     named = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
-    loggers = [logging.root, *named]
-    before = [(one, one.level, one.disabled) for one in loggers]
-    holders = [one for one in loggers if one is logging.root or not one.propagate]
+    # Those without a level of their own follow the others.
+    limited = [one for one in (logging.root, *named) if one.level != logging.NOTSET or one.disabled]
+    before = [(one, one.level, one.disabled) for one in limited]
+    holders = [logging.root, *(one for one in named if not one.propagate)]
     disabled = logging.root.manager.disable
     logging.disable(logging.NOTSET)
-    for one in loggers:
+    for one in limited:
         one.setLevel(logging.DEBUG)
         one.disabled = False
     for one in holders:

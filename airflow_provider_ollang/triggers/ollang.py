@@ -1,0 +1,117 @@
+"""The trigger that waits for an order in the triggerer."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang.exceptions import (
+    OllangAuthenticationError,
+    OllangError,
+    OllangUnavailableError,
+    error_to_json,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
+from airflow_provider_ollang.waiting import Step, Wait, WaitMemory, WaitRules
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class OllangOrderStatusTrigger(BaseTrigger):
+    """
+    Waits for an order in Airflow's triggerer; used by :class:`.OllangOrderStatusSensor`.
+
+    Every end of the wait is an event, ``{"result": dict | None, "error": dict | None, "memory": dict}``: the facts of
+    the order or an error for :func:`.error_from_json`, and what the wait knew at its end. No secret and no link is
+    among its arguments or in its event.
+
+    :param ollang_conn_id: the Airflow connection.
+    :param rules: what is waited for, as :meth:`.WaitRules.to_json` returned it.
+    :param deadline: epoch seconds at which the wait ends; a restart of the triggerer does not move it.
+    :param memory: what the wait knew when it was handed over, as :meth:`.WaitMemory.to_json` returned it.
+    :param not_before: epoch seconds before which nothing is sent, because the last look failed.
+    :param later: arguments that a newer version of this provider stored; ignored.
+    """
+
+    def __init__(
+        self,
+        *,
+        ollang_conn_id: str,
+        rules: dict[str, Any],
+        deadline: float,
+        memory: dict[str, Any],
+        not_before: float = 0.0,
+        **later: Any,
+    ) -> None:
+        # An error raised here takes the whole triggerer down, so nothing is looked at before run().
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.ollang_conn_id = ollang_conn_id
+        self.rules = rules
+        self.deadline = deadline
+        self.memory = memory
+        self.not_before = not_before
+        self.later = later
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to make this trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "ollang_conn_id": self.ollang_conn_id,
+                "rules": self.rules,
+                "deadline": self.deadline,
+                "memory": self.memory,
+                "not_before": self.not_before,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and tell the end."""
+        memory = self.memory
+        try:
+            wait = Wait(WaitRules.from_json(self.rules), WaitMemory.from_json(memory), self.deadline, self.log)
+            step = await self._wait(wait)
+            memory = wait.memory.to_json()
+        except OllangError as error:
+            step = Step(error=error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the task must hear of it
+            step = Step(error=OllangUnavailableError(f"The wait broke off: {type(error).__name__}: {error}"))
+        error_json = None if step.error is None else error_to_json(step.error)
+        yield TriggerEvent({"result": step.result, "error": error_json, "memory": memory})  # type: ignore[no-untyped-call]
+
+    async def _wait(self, wait: Wait) -> Step:
+        hook = OllangHook(self.ollang_conn_id)
+        # Thousands of waits that begin together, or go on together elsewhere, should not look together ever after.
+        begin = max(self.not_before - _clock.now(), 0.0)
+        pause = begin + self._spread(wait, begin)
+        while True:
+            async with hook.waiting() as reader:
+                step = await self._wait_with(hook, reader, wait, pause)
+            if step is not None:
+                return step
+            pause = 0.0
+
+    def _spread(self, wait: Wait, pause: float) -> float:
+        """Return up to one interval more than a pause, so that waits which paused together do not look together."""
+        left = max(self.deadline - _clock.now() - pause, 0.0)
+        return random.uniform(0, min(wait.rules.poke_interval, left))  # noqa: S311
+
+    async def _wait_with(self, hook: OllangHook, reader: OllangReader, wait: Wait, pause: float) -> Step | None:
+        """Wait as long as the key is the same; return ``None`` when it has changed."""
+        while True:
+            await _clock.asleep(pause)
+            try:
+                order = await reader.get_order(wait.rules.order_id)
+            except OllangError as error:
+                if isinstance(error, OllangAuthenticationError) and await hook.key_changed(reader):
+                    return None
+                step = wait.failed_to_look(error, _clock.now())
+            else:
+                step = wait.saw(order, _clock.now())
+            if step.is_end:
+                return step
+            pause = step.pause + (self._spread(wait, step.pause) if step.after_rate_limit else 0.0)

@@ -1,0 +1,241 @@
+"""
+The sensor in poke, reschedule and deferrable mode: the same story must end the same way.
+
+Compared are the final state, the number of tries, the XCom, the error's class and text, and what was logged.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from airflow_provider_ollang.waiting import Wait
+from tests.integration.conftest import Run
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from tests.integration.conftest import RunDag
+
+ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
+TIMEOUT = 3600
+FLAGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "soft_fail": {"soft_fail": True},
+    "never_fail": {"never_fail": True},
+    "silent_fail": {"silent_fail": True},
+}
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+}
+
+
+def done_at_once(ollang: Sandbox) -> None:
+    """The order is completed already."""
+
+
+def done_later(ollang: Sandbox) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+    ollang.change_order(ORDER, status="completed", after=150)
+
+
+def done_in_the_last_second(ollang: Sandbox) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+    ollang.change_order(ORDER, status="delivered", after=TIMEOUT - 0.5)
+
+
+def through_an_unknown_status(ollang: Sandbox) -> None:
+    ollang.change_order(ORDER, status="pondering")
+    ollang.change_order(ORDER, status="completed", after=150)
+
+
+def failing(ollang: Sandbox) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+    ollang.change_order(ORDER, status="failed", after=150)
+
+
+def never_done(ollang: Sandbox) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+
+
+def short_outage(ollang: Sandbox) -> None:
+    done_later(ollang)
+    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=5, status=503)
+
+
+def long_outage(ollang: Sandbox) -> None:
+    never_done(ollang)
+    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=10, status=503)
+
+
+def endless_outage(ollang: Sandbox) -> None:
+    ollang.add_fault("GET", "/integration/orders/*", times=None, status=503)
+
+
+def rate_limited(ollang: Sandbox) -> None:
+    ollang.add_fault("GET", "/integration/orders/*", times=20, status=429, headers={"Retry-After": "30"})
+
+
+def unknown_order(ollang: Sandbox) -> None:
+    ollang.add_fault(
+        "GET", "/integration/orders/*", times=None, status=404, body={"code": "ORDER_NOT_FOUND", "message": "no"}
+    )
+
+
+def one_stray_401(ollang: Sandbox) -> None:
+    done_later(ollang)
+    ollang.add_fault("GET", "/integration/orders/*", skip=1, status=401, body={"code": "UNAUTHORIZED"})
+
+
+def key_revoked_half_way(ollang: Sandbox) -> None:
+    never_done(ollang)
+    ollang.add_fault("GET", "/integration/orders/*", skip=2, times=None, status=401, body={"code": "UNAUTHORIZED"})
+
+
+SUCCESS = dict.fromkeys(FLAGS, "success")
+PERMANENT = {"plain": "failed", "soft_fail": "skipped", "never_fail": "skipped", "silent_fail": "failed"}
+STORIES = {
+    done_at_once: SUCCESS,
+    done_later: SUCCESS,
+    done_in_the_last_second: SUCCESS,
+    through_an_unknown_status: SUCCESS,
+    short_outage: SUCCESS,
+    rate_limited: SUCCESS,
+    one_stray_401: SUCCESS,
+    failing: PERMANENT,
+    never_done: PERMANENT,
+    unknown_order: PERMANENT,
+    key_revoked_half_way: PERMANENT,
+    # The tenth failed look in a row ends the first try; by the second the outage is over.
+    long_outage: {"plain": "failed", "soft_fail": "skipped", "never_fail": "skipped", "silent_fail": "failed"},
+    endless_outage: {"plain": "failed", "soft_fail": "failed", "never_fail": "skipped", "silent_fail": "failed"},
+}
+#: Only a wait whose looks failed too often in a row is tried again, unless it is skipped or goes on.
+RETRIED = {(long_outage, "plain"), (long_outage, "soft_fail"), (endless_outage, "plain"), (endless_outage, "soft_fail")}
+
+
+RERUN_STORIES: dict[str, tuple[dict[str, Any], str]] = {
+    "replaced": ({}, "success"),
+    "status late": ({"status_hidden_for": 25}, "success"),
+    "status never visible": ({"status_hidden_for": None}, "success"),
+    "only seen running": ({"outputs": "unchanged", "delivery_events": "absent"}, "success"),
+    "only events": ({"status_hidden_for": None, "outputs": "unchanged"}, "success"),
+    "outputs late": ({"outputs_after": 60}, "success"),
+    "outputs one by one": ({"output_interval": 40}, "success"),
+    "no evidence": ({"status_hidden_for": None, "outputs": "unchanged", "delivery_events": "absent"}, "failed"),
+    "fails": ({"end_status": "failed"}, "failed"),
+    "never ends": ({"end_status": None}, "failed"),
+}
+
+
+class Records:
+    """What waits logged at INFO and above, times masked."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def _note(self, event: str, *arguments: Any) -> None:
+        self.lines.append(masked(event % arguments))
+
+    info = warning = error = _note
+
+    def debug(self, event: str, *arguments: Any) -> None:
+        """Not compared."""
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> Records:
+    """Listen to every wait, on a worker or in a trigger."""
+    found = Records()
+    original = Wait.__init__
+
+    def listen(self: Wait, rules: Any, memory: Any, deadline: float, log: Any) -> None:
+        original(self, rules, memory, deadline, found)
+
+    monkeypatch.setattr(Wait, "__init__", listen)
+    # Spread over the triggerer's time, looks would come at other moments of a story than in the other modes.
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+    return found
+
+
+def masked(text: str) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.+Z]+|\bdoc_\w+|:\d{4,5}\b", "*", text)
+
+
+def told(run: Run, records: Records) -> dict[str, Any]:
+    error = run.errors.get("wait")
+    result = run.results["wait"]
+    return {
+        "states": run.states,
+        "tries": run.tries["wait"],
+        "result": result and {**result, "outputs": [output["name"] for output in result["outputs"]]},
+        "error": error and (type(error), masked(str(error))),
+        "lines": sorted(records.lines),
+    }
+
+
+def dag_of(mode: str, *, rerun: bool = False, **arguments: Any) -> DAG:
+    with DAG("modes", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
+        source: dict[str, Any] = {"order_id": ORDER}
+        if rerun:
+            source = {"rerun": OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=0).output}
+        OllangOrderStatusSensor(
+            task_id="wait",
+            **{
+                "retries": 1,
+                "retry_delay": 0,
+                "timeout": TIMEOUT,
+                "poke_interval": 120,
+                **source,
+                **MODES[mode],
+                **arguments,
+            },
+        )
+    return dag
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_each_story_ends_the_same_way_in_every_mode(
+    ollang: Sandbox, run_dag: RunDag, records: Records, story: Any, flag: str
+) -> None:
+    ends = {}
+    for mode in MODES:
+        ollang.reset()
+        ollang.remove_faults()
+        records.lines.clear()
+        story(ollang)
+        ends[mode] = told(run_dag(dag_of(mode, **FLAGS[flag])), records)
+    assert ends["poke"]["states"] == {"wait": STORIES[story][flag]}
+    assert ends["poke"]["tries"] == (2 if (story, flag) in RETRIED else 1)
+    assert ends["reschedule"] == ends["poke"]
+    assert ends["deferrable"] == ends["poke"]
+
+
+@pytest.mark.parametrize("flag", ["plain", "soft_fail"])
+@pytest.mark.parametrize(("knobs", "end"), RERUN_STORIES.values(), ids=RERUN_STORIES)
+def test_each_rerun_ends_the_same_way_in_every_mode(
+    ollang: Sandbox, run_dag: RunDag, records: Records, knobs: dict[str, Any], end: str, flag: str
+) -> None:
+    ends = {}
+    for mode in MODES:
+        ollang.reset()
+        records.lines.clear()
+        ollang.change_order(ORDER, behaviour=knobs)
+        dag = dag_of(mode, rerun=True, poke_interval=10, timeout=240, stale_timeout=150, **FLAGS[flag])
+        ends[mode] = told(run_dag(dag), records)
+    wanted = "skipped" if end == "failed" and flag == "soft_fail" else end
+    assert ends["poke"]["states"] == {"rerun": "success", "wait": wanted}
+    assert ends["poke"]["tries"] == 1
+    assert ends["reschedule"] == ends["poke"]
+    assert ends["deferrable"] == ends["poke"]
