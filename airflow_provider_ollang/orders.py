@@ -248,26 +248,39 @@ class Rerun:
 
     def new_events(self, order: Order) -> list[Mapping[str, Any]]:
         """Return the delivery events of this rerun that report a finished result."""
-        known = self.baseline.events
-        since = parse_time(self.requested_at if known is None else self.baseline.newest_event)
-        if known is None and since is None:
-            return []
-        found = []
-        for event in _mappings(order.get("deliveryEvents")):
-            occurred = _occurred(event)
-            if occurred and (since is None or occurred > since) and self._reports_a_result(event, order):
-                found.append(event)
-        return found
+        return [event for _, event in self._events_since(order) if self._reports_a_result(event, order)]
 
     def new_outputs(self, order: Order) -> list[Document]:
-        """Return the output documents that are newer than the baseline's, newest first."""
-        return [document for document in output_documents(order) if self._is_newer(document)]
+        """Return the output documents that are newer than the baseline's, newest first; no drafts for a reviewer."""
+        drafted = self._drafted_at(order)
+        return [
+            document
+            for document in output_documents(order)
+            if self._is_newer(document) and not (drafted and document.newest_time and document.newest_time <= drafted)
+        ]
 
     def outputs_changed(self, order: Order) -> bool:
         """Tell whether every type of output the order had before has a newer document."""
         newer = {_plain(document.type) for document in self.new_outputs(order)}
         before = {_plain(document.type) for document in self.baseline.outputs or []}
         return before <= newer if before else bool(newer)
+
+    def _events_since(self, order: Order) -> list[tuple[datetime, Mapping[str, Any]]]:
+        known = self.baseline.events
+        since = parse_time(self.requested_at if known is None else self.baseline.newest_event)
+        if known is None and since is None:
+            return []
+        dated = ((_occurred(event), event) for event in _mappings(order.get("deliveryEvents")))
+        return [(occurred, event) for occurred, event in dated if occurred and (since is None or occurred > since)]
+
+    def _drafted_at(self, order: Order) -> datetime | None:
+        """Return when the AI delivered what people have reviewed since, or are reviewing."""
+        if not (_number(order.get("level")) or 0) > 0:
+            return None
+        return max(
+            (occurred for occurred, event in self._events_since(order) if event.get("type") == "ai_delivered"),
+            default=None,
+        )
 
     def _reports_a_result(self, event: Mapping[str, Any], order: Order) -> bool:
         kind = event.get("type")
