@@ -136,10 +136,13 @@ class Document:
 
     def differs_from(self, earlier: Document) -> bool:
         """Tell whether this is a later state of the same document; a value unknown on one side proves nothing."""
-        for mine, theirs in ((self.updated_at, earlier.updated_at), (self.created_at, earlier.created_at)):
-            my_time, their_time = parse_time(mine), parse_time(theirs)
-            if my_time and their_time and my_time > their_time:
-                return True
+        order = [
+            (my_time > their_time) - (my_time < their_time)
+            for mine, theirs in ((self.updated_at, earlier.updated_at), (self.created_at, earlier.created_at))
+            if (my_time := parse_time(mine)) and (their_time := parse_time(theirs))
+        ]
+        if 1 in order or -1 in order:
+            return 1 in order
         return any(
             mine is not None and theirs is not None and mine != theirs
             for mine, theirs in (
@@ -262,14 +265,18 @@ class Rerun:
     def outputs_changed(self, order: Order) -> bool:
         """Tell whether every type of output the order had before has a newer document."""
         newer = {_plain(document.type) for document in self.new_outputs(order)}
-        before = {_plain(document.type) for document in self.baseline.outputs or []}
+        before = self._types_before()
         return before <= newer if before else bool(newer)
 
+    def _types_before(self) -> set[str]:
+        return {_plain(document.type) for document in self.baseline.outputs or [] if document.type}
+
     def _events_since(self, order: Order) -> list[tuple[datetime, Mapping[str, Any]]]:
-        known = self.baseline.events
-        since = parse_time(self.requested_at if known is None else self.baseline.newest_event)
-        if known is None and since is None:
+        # What a baseline from a lagging replica did not show is no newer than the request.
+        known = [time for time in (parse_time(self.baseline.newest_event), parse_time(self.requested_at)) if time]
+        if not known and self.baseline.events != []:
             return []
+        since = max(known, default=None)
         dated = ((_occurred(event), event) for event in _mappings(order.get("deliveryEvents")))
         return [(occurred, event) for occurred, event in dated if occurred and (since is None or occurred > since)]
 
@@ -287,22 +294,29 @@ class Rerun:
         if kind == "ai_delivered":
             # With human review the AI's delivery is only the draft, and cancelling the review drops the level.
             return self.baseline.level == 0 and _number(order.get("level")) == 0
-        return kind in _DELIVERY_EVENTS
+        return isinstance(kind, str) and kind in _DELIVERY_EVENTS
 
     def _is_newer(self, document: Document) -> bool:
-        if self.baseline.outputs is None:
+        # A document without a type may be anything, an invoice for one.
+        if document.type is None or not document.type:
             return False
+        requested, written = parse_time(self.requested_at), document.newest_time
         if not self.baseline.outputs:
-            requested, written = parse_time(self.requested_at), document.newest_time
-            return document.type is not None and (requested is None or written is None or written > requested)
-        before = [one for one in self.baseline.outputs if _plain(one.type) == _plain(document.type)]
-        same = [one for one in before if one.id is None or document.id is None or one.id == document.id]
+            unknown = self.baseline.outputs is None
+            return written > requested if written and requested else not unknown
+        same_type = [one for one in self.baseline.outputs if _plain(one.type) == _plain(document.type)]
+        same = [one for one in self.baseline.outputs if one.id is not None and one.id == document.id]
+        same = same or [one for one in same_type if one.id is None or document.id is None]
         if same:
-            return all(document.differs_from(one) for one in same)
-        newest_before = max((time for one in before if (time := one.newest_time)), default=None)
-        written = document.newest_time
-        # Old versions may be kept and listed beside the current one: an older document is no new result.
-        return document.id is not None and not (written and newest_before and written < newest_before)
+            changed = all(document.differs_from(one) for one in same)
+            dated_anew = all(one.newest_time != written for one in same)
+        else:
+            newest_before = max((time for one in same_type if (time := one.newest_time)), default=None)
+            # Old versions may be kept and listed beside the current one: an older document is no new result.
+            changed = document.id is not None and not (written and newest_before and written < newest_before)
+            dated_anew = True
+        # What a baseline from a lagging replica did not show is no newer than the request.
+        return changed and not (dated_anew and requested and written and written <= requested)
 
     def _level_dropped(self, order: Order) -> bool:
         # Cancelling a human review forces `completed` and level 0 without any new result.
@@ -321,10 +335,15 @@ class Rerun:
         ]
         documents = f"unchanged outputs: {', '.join(unchanged[:5]) or 'none'}"
         more = f" and {len(unchanged) - 5} more" if len(unchanged) > 5 else ""
+        missing = sorted(self._types_before() - {_plain(document.type) for document in outputs})
+        documents += f"{more}; no longer there: {', '.join(missing)}" if missing else more
+        level = (
+            f", but its level dropped from {before.level} to {order.get('level')}" if self._level_dropped(order) else ""
+        )
         return (
             f"before the rerun it was {before.status!r} with {events}{newest}; now it is {order.get('status')!r} "
-            f"with no newer event that reports a result, {documents}{more}, and it was "
-            f"{'seen' if self.seen_running else 'never seen'} at work"
+            f"with no newer event that reports a result, {documents}, and it was "
+            f"{'seen' if self.seen_running else 'never seen'} at work{level}"
         )
 
 
@@ -394,10 +413,10 @@ def _new_evaluation(order: Order, before: Mapping[str, Any] | None) -> dict[str,
     found = _evaluation(order)
     if found is None or before is None:
         return found
-    if found["id"] and before["id"] and found["id"] != before["id"]:
-        return found
     time, earlier = parse_time(found["created_at"]), parse_time(before["created_at"])
-    return found if time and earlier and time > earlier else None
+    if time and earlier:
+        return found if time > earlier else None
+    return found if found["id"] and before["id"] and found["id"] != before["id"] else None
 
 
 def _is_output(doc: Order) -> bool:
