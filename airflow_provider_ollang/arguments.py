@@ -9,6 +9,9 @@ from datetime import timedelta
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import KNOWN_STATUSES
 
+#: A hundred years in seconds: beyond any wait, and well within what times can be computed with.
+LONGEST = 100 * 365 * 86400
+
 
 def seconds_of(name: str, value: float | timedelta) -> float:
     """
@@ -20,8 +23,8 @@ def seconds_of(name: str, value: float | timedelta) -> float:
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise OllangConfigurationError(f"{name} must be a number of seconds from 0 or a timedelta, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
+        raise OllangConfigurationError(f"{name} must be a number of seconds from 0 or a timedelta, not {value!r:.80}.")
     return float(value)
 
 

@@ -207,14 +207,20 @@ class Baseline:
 
         :raises KeyError, TypeError: it is something else.
         """
-        outputs = value["outputs"]
+        outputs, events, evaluation = value["outputs"], value["events"], value["evaluation"]
+        if not (
+            (events is None or isinstance(events, list))
+            and (value["level"] is None or _number(value["level"]) is not None)
+            and (evaluation is None or (isinstance(evaluation, Mapping) and {"id", "created_at"} <= evaluation.keys()))
+        ):
+            raise TypeError("no baseline")
         return cls(
             status=value["status"],
             level=value["level"],
-            events=value["events"],
+            events=events,
             newest_event=value["newest_event"],
             outputs=None if outputs is None else [Document(**document) for document in outputs],
-            evaluation=value["evaluation"],
+            evaluation=None if evaluation is None else dict(evaluation),
         )
 
 

@@ -60,8 +60,8 @@ class Receipt:
             )
         try:
             return cls(
-                order_id=str(value["order_id"]),
-                host=str(value["host"]),
+                order_id=_required_text(value["order_id"]),
+                host=_required_text(value["host"]),
                 message=value["message"],
                 requested_at=value["requested_at"],
                 joined=bool(value["joined"]),
@@ -75,6 +75,12 @@ class Receipt:
                 "rerun must be the receipt that OllangRerunOperator returns, whole and unchanged; the mapping given is "
                 f"none: it has the keys {sorted(map(str, value))}."
             ) from None
+
+
+def _required_text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("no text")
+    return value
 
 
 def _shown(value: object) -> str:

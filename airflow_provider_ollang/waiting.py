@@ -8,6 +8,7 @@ means the same in every mode.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -159,15 +160,15 @@ class WaitMemory:
     def from_json(cls, value: Mapping[str, Any]) -> WaitMemory:
         """Read what :meth:`to_json` returned, of this or another version of the provider."""
         names = {one.name for one in fields(cls)}
-        return cls(**{name: known for name, known in value.items() if name in names})
+        return cls(**copy.deepcopy({name: known for name, known in value.items() if name in names}))
 
     def for_new_try(self) -> WaitMemory:
         """Return what stays true when another try of the task takes the wait over: facts, but no clocks."""
         return WaitMemory(
             last_status=self.last_status,
             seen_running=self.seen_running,
-            reminded=self.reminded,
-            unknown=self.unknown,
+            reminded=dict(self.reminded),
+            unknown=list(self.unknown),
         )
 
 
@@ -225,15 +226,15 @@ class Wait:
         memory.looks = memory.looks + 1 if self.rules.exponential_backoff else 1
         memory.failures = 0
         memory.doubted_since = None
+        if self.rules.rerun is not None and status in DONE_STATUSES:
+            return self._saw_done(order, status, self._rerun(), now)
         if status in self.rules.failure_statuses:
             return Step(error=self._order_failed(status))
         if self.rules.rerun is None:
             if status in self.rules.target_statuses:
                 return Step(result=summarize(self.rules.order_id, order))
             return self._again(self._interval(), now)
-        if status not in DONE_STATUSES:
-            return self._saw_unfinished(order, status, now)
-        return self._saw_done(order, status, self._rerun(), now)
+        return self._saw_unfinished(order, status, now)
 
     def failed_to_look(self, error: OllangError, now: float) -> Step:
         """
@@ -258,15 +259,17 @@ class Wait:
         else:
             self.log.warning("%s Look %d in a row that failed.", error, failures)
         doubled = self.rules.poke_interval * 2.0 ** min(failures - 1, 30)
-        pause = max(_SHORTEST_FAILURE_PAUSE, min(doubled, _LONGEST_FAILURE_PAUSE))
+        asked = error.retry_after if isinstance(error, OllangTransientError) and error.retry_after else 0.0
+        pause = max(_SHORTEST_FAILURE_PAUSE, min(doubled, _LONGEST_FAILURE_PAUSE), asked)
         return self._again(pause, now, last_error=error)
 
     def _saw_unfinished(self, order: Order, status: str, now: float) -> Step:
         self.memory.done_since = self.memory.proven_since = None
         if shows_running(status):
             self.memory.seen_running = True
-            if status in self.rules.target_statuses:
-                return Step(result=self._summary(order, ["running"]))
+        if status in self.rules.target_statuses:
+            # The order was done before the rerun, so that any other status is new.
+            return Step(result=self._summary(order, ["running"] if self._rerun().seen_running else []))
         return self._again(self._interval(), now)
 
     def _saw_done(self, order: Order, status: str, rerun: Rerun, now: float) -> Step:
@@ -275,6 +278,8 @@ class Wait:
         if not evidence:
             return self._saw_nothing_new(order, rerun, now, wanted=wanted)
         self.memory.done_since = None
+        if status in self.rules.failure_statuses:
+            return Step(error=self._order_failed(status))
         if not wanted:
             return self._again(self._interval(), now)
         if "documents" in evidence:
@@ -326,7 +331,8 @@ class Wait:
 
     def _denied(self, error: OllangPermanentError, now: float) -> Step:
         memory = self.memory
-        if not isinstance(error, _DOUBTED) or not memory.looks:
+        answered = isinstance(error, OllangConfigurationError) and error.status_code is not None
+        if not memory.looks or not (answered or isinstance(error, _DOUBTED)):
             return Step(error=error)
         if memory.doubted_since is None:
             memory.doubted_since = now
@@ -345,7 +351,9 @@ class Wait:
                 after_rate_limit=isinstance(last_error, OllangRateLimitError),
             )
         last = f"its last status was {self.memory.last_status!r}" if self.memory.last_status else "it was never seen"
-        trouble = f". The last look failed: {last_error}" if last_error else ""
+        if self.memory.done_since is not None:
+            last += ", which was not believed, since nothing shows that it is the rerun's"
+        trouble = f". The last look failed: {str(last_error).rstrip('.')}" if last_error else ""
         return Step(
             error=OllangTimeoutError(
                 f"Order {self.rules.order_id} did not get to {_names(self.rules.target_statuses)} within "
@@ -418,5 +426,5 @@ def _duration(seconds: float) -> str:
     whole = round(seconds)
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if whole >= 2 * size:
-            return f"{whole / size:.3g} {unit}"
+            return f"{round(whole / size, 1):g} {unit}"
     return f"{seconds:.3g} s"
