@@ -38,6 +38,9 @@ CONNECT_TIMEOUT = 10.0
 MAX_ANSWER_BYTES = 20 * 1024 * 1024
 MAX_PAGE_SIZE = 50
 
+# Airflow writes an XCom of twice this depth, and of three times not.
+_DEEPEST = 100
+
 _REPEATED_STATUSES = frozenset({408, 500, 502, 503, 504})
 
 
@@ -55,26 +58,27 @@ def order_id_of(value: object) -> str:
     """
     if isinstance(value, Mapping):
         value = value.get("order_id", value.get("id"))
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64:
         return str(value)
     if not isinstance(value, str):
+        # Only its type is shown: an order would bring its links along.
         raise OllangConfigurationError(
-            f"order_id must be an Ollang order id, or a mapping with 'order_id' or 'id', not {value!r}; "
-            "an upstream task may have returned nothing."
+            "order_id must be an Ollang order id, or a mapping with 'order_id' or 'id', not "
+            f"{'None' if value is None else type(value).__name__}; an upstream task may have returned nothing."
         )
     order_id = value.strip()
+    if order_id.startswith(('{"', "{'", "{\n", "[")):
+        raise OllangConfigurationError(
+            f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
+            "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
+        )
     if (
         order_id in {"", "None", ".", ".."}
         or "{{" in order_id
-        or any(unicodedata.category(one) == "Cc" for one in order_id)
+        or any(unicodedata.category(one) in {"Cc", "Cs"} for one in order_id)
     ):
         raise OllangConfigurationError(
-            f"order_id {value!r} is no Ollang order id; check the task or template it comes from."
-        )
-    if order_id.startswith(("{", "[")):
-        raise OllangConfigurationError(
-            f"order_id {order_id[:80]!r} is a whole value rendered as text; hand on `task.output` instead of a "
-            "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
+            f"order_id {order_id[:40]!r} is no Ollang order id; check the task or template it comes from."
         )
     return order_id
 
@@ -132,6 +136,9 @@ def list_orders(page: int, take: int, filters: Mapping[str, str | None]) -> Call
     :param take: rows a page, 1 to 50.
     :param filters: names as the API nests them, such as ``filter[type]``; those that are ``None`` are left out.
     """
+    for name, wanted in filters.items():
+        if wanted is not None and any(unicodedata.category(one) == "Cs" for one in wanted):
+            raise OllangConfigurationError(f"{name} {wanted[:40]!r} holds half a character.")
     query = {"pageOptions[page]": str(page), "pageOptions[take]": str(take), **filters}
     pairs = tuple((name, value) for name, value in query.items() if value is not None)
     return Call("GET", "/integration/orders", "list orders", query=pairs)
@@ -176,12 +183,17 @@ class Answer:
         """
         Parse the body strictly.
 
-        :raises ValueError: it is no JSON, or nested or sized beyond what Python reads.
+        What no XCom or log could be written with is made so that it can: half a character is replaced, a whole
+        number beyond 64 bits becomes a float.
+
+        :raises ValueError: it is no JSON, or nested or sized beyond what can be read and written.
         """
+        text = self.body.decode()
         try:
-            return json.loads(self.body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+            value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
         except RecursionError:
             raise ValueError("nested too deep") from None
+        return _writable(value)
 
 
 def read_order(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
@@ -224,7 +236,13 @@ def read_paid(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
     :raises OllangError: it surely was not processed.
     """
     if answer.status == 408 or answer.status >= 500:
-        raise unknown_outcome(call, f"the server answered {_status_words(settings, answer)}", answer.status)
+        raise unknown_outcome(
+            call,
+            f"the server answered {_status_words(settings, answer)}",
+            answer.status,
+            code=_code(settings, _json_object(answer)),
+            detail=_detail(settings, answer),
+        )
     if answer.status < 300:
         value = _json_object(answer)
         if value is None:
@@ -234,22 +252,27 @@ def read_paid(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
             raise OllangRerunRefusedError(
                 f"Ollang refused to {call.what}: {detail or 'no reason given'}. Nothing was started.",
                 status_code=answer.status,
+                code=_code(settings, value),
                 detail=detail,
                 **call.fields(),
             )
-        if value.get("orderId") not in {None, call.order_id}:
+        other = value.get("orderId")
+        if other is not None and str(other) != call.order_id:
             raise unknown_outcome(call, "the server answered about another order", answer.status)
         return value
     return _read_object(settings, call, answer)
 
 
-def unknown_outcome(call: Call, reason: str, status: int | None = None) -> OllangRerunOutcomeUnknownError:
+def unknown_outcome(
+    call: Call, reason: str, status: int | None = None, **said: str | None
+) -> OllangRerunOutcomeUnknownError:
     """Return the error of a paid request of which nobody can say whether it was processed."""
     return OllangRerunOutcomeUnknownError(
         f"Nobody can say whether the request to {call.what} was processed: {reason}. It was not sent again, since "
         "that could be billed twice. Look at the order in Ollang: if it is being processed or has a new result, "
         "it was; if not, clear this task to send the request again.",
         status_code=status,
+        **said,
         **call.fields(),
     )
 
@@ -285,7 +308,7 @@ def may_repeat(call: Call, error: BaseException) -> bool:
 def _read_object(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
     """Return the JSON object of a 2xx answer; raise what any other answer means."""
     if 300 <= answer.status < 400:
-        target = urlsplit(answer.headers.get("location", "")).netloc or "another address"
+        target = settings.clean(_host_of(answer.headers.get("location", "")) or "another address")
         raise OllangConfigurationError(
             f"Could not {call.what}: {settings.base_url} redirects to {target}. Redirects are not followed, since the "
             f"API key would go along; correct the base URL of connection {settings.conn_id!r}.",
@@ -327,7 +350,7 @@ _CLIENT_ERRORS = (
         OllangAccessDeniedError,
         403,
         "ACCESS_DENIED",
-        None,
+        "you don't have permission",
         "The key of connection {conn_id!r} may not do this; the order may belong to another Ollang account.",
     ),
     _Meaning(
@@ -353,7 +376,7 @@ def _client_error(settings: Settings, call: Call, answer: Answer, value: dict[st
     text = f"{value.get('detail')} {value.get('message')}".casefold() if value else ""
     fields = {
         "status_code": answer.status,
-        "code": _code(value),
+        "code": _code(settings, value),
         "detail": _detail(settings, answer),
         **call.fields(),
     }
@@ -397,10 +420,10 @@ def _json_object(answer: Answer) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _code(value: Mapping[str, Any] | None) -> str | None:
+def _code(settings: Settings, value: Mapping[str, Any] | None) -> str | None:
     # The generic envelope has the number -1 here, which says nothing.
     code = (value or {}).get("code")
-    return code if isinstance(code, str) else None
+    return settings.clean(code) if isinstance(code, str) else None
 
 
 def _status_words(settings: Settings, answer: Answer) -> str:
@@ -413,7 +436,7 @@ def _detail(settings: Settings, answer: Answer) -> str | None:
     value = _json_object(answer)
     if value is None:
         kind = answer.headers.get("content-type", "").split(";")[0].strip() or "no content type"
-        return f"{len(answer.body)} bytes of {kind}" if answer.body else None
+        return settings.clean(f"{len(answer.body)} bytes of {kind}") if answer.body else None
     words = []
     for name in ("error", "message", "detail"):
         said = value.get(name)
@@ -421,6 +444,13 @@ def _detail(settings: Settings, answer: Answer) -> str | None:
         if isinstance(text, str) and text and text.casefold() not in {"unknownerror", "unknown error"}:
             words.append(text)
     return settings.clean(": ".join(words)) or None
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def _http_date(text: str | None) -> datetime | None:
@@ -440,3 +470,22 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("number too large")
     return number
+
+
+def _whole(text: str) -> int | float:
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else _finite(text)
+
+
+def _writable(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        return {_whole_characters(name): _writable(one, depth + 1) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_writable(one, depth + 1) for one in value]
+    return _whole_characters(value) if isinstance(value, str) else value
+
+
+def _whole_characters(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="replace").decode()

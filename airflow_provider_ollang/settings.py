@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.get_provider_info import DEFAULT_HOST
@@ -25,7 +25,9 @@ MAX_DETAIL = 500
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _PRINTABLE_ASCII = re.compile(r"[ -~]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Line and paragraph separators end a line of a log too; half a character can be written nowhere.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 _URL_QUERY = re.compile(r"(https?://[^\s?\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
 
 
@@ -85,7 +87,7 @@ class Settings:
             max_attempts=int(reader.number("max_attempts", 5, low=1, high=20, whole=True)),
             verify=reader.flag("verify", default=True),
             ca_bundle=reader.text("ca_bundle"),
-            proxy=reader.text("proxy"),
+            proxy=proxy_url(conn_id, reader.text("proxy")),
         )
         if not settings.is_encrypted and not (settings.is_loopback or reader.flag("allow_http", default=False)):
             raise _bad_connection(
@@ -114,10 +116,12 @@ class Settings:
 
     def clean(self, words: str) -> str:
         """Make foreign words fit for a message: no key, no URL query, no control characters, 500 characters."""
-        for secret in (self.api_key, urlsplit(self.proxy or "").password):
+        words = _CONTROL.sub(" ", words)
+        password = urlsplit(self.proxy or "").password
+        for secret in (self.api_key, password, unquote(password or "")):
             if secret:
                 words = words.replace(secret, "***")
-        words = _URL_QUERY.sub(r"\1?…", _CONTROL.sub(" ", words))
+        words = _URL_QUERY.sub(r"\1?…", words)
         return words if len(words) <= MAX_DETAIL else f"{words[: MAX_DETAIL - 1]}…"
 
 
@@ -140,7 +144,7 @@ class _Extra:
             return default
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not low <= number <= high or (whole and not number.is_integer()):
             raise self._wrong(name, f"a {'whole ' if whole else ''}number from {low} to {high}", value)
@@ -162,7 +166,36 @@ class _Extra:
         return None if value == "" else value
 
     def _wrong(self, name: str, wanted: str, value: object) -> OllangConfigurationError:
-        return _bad_connection(self.conn_id, f"its field {name!r} must be {wanted}, not {value!r}")
+        # Anything longer or with an inside may hold a secret.
+        plain = isinstance(value, bool | float | str) or (isinstance(value, int) and abs(value) < 10**9)
+        shown = repr(value) if plain and len(repr(value)) < 40 else f"this {type(value).__name__}"
+        return _bad_connection(self.conn_id, f"its field {name!r} must be {wanted}, not {shown}")
+
+
+def proxy_url(conn_id: str, proxy: str | None) -> str | None:
+    """
+    Check the URL of a proxy, from a connection or the environment; without a scheme it is an ``http`` one.
+
+    :raises OllangConfigurationError: it is no such URL; the message does not show it, it may hold a password.
+    """
+    if not proxy:
+        return None
+    text = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in {"http", "https"} and url.port != 0 and _is_host(url.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _bad_connection(conn_id, "its proxy, or the one of the environment, must look like http://host:port")
+    return text
+
+
+def _is_host(name: str | None) -> bool:
+    """Tell whether a URL's host is an address or could be a name; raise ValueError if it is far from it."""
+    if name and ":" in name:
+        return bool(ipaddress.IPv6Address(name))
+    return _HOST_NAME.fullmatch((name or "").encode("idna").decode()) is not None
 
 
 def _bad_connection(conn_id: str, problem: str) -> OllangConfigurationError:
@@ -185,12 +218,18 @@ def _base_url(conn_id: str, host: str | None, port: int | None, schema: str | No
     wanted_scheme = (schema or "").strip().rstrip(":/").casefold() or None
     if wanted_scheme not in {None, "http", "https"}:
         raise _bad_connection(conn_id, f"its schema must be https, http or empty, not {wanted_scheme!r}")
+    if port and not 0 < port < 65536:
+        raise _bad_connection(conn_id, f"its port must be from 1 to 65535, not {port}")
+    if text.count(":") > 1 and not set(text) & set("[/"):
+        # Airflow takes the brackets off an IPv6 address in a URI.
+        text = f"[{text}]"
     try:
         url = urlsplit(text if "://" in text else f"{wanted_scheme or 'https'}://{text}")
         own_port = url.port
+        known = url.scheme in {"http", "https"} and ("@" in url.netloc or _is_host(url.hostname))
     except ValueError:
         raise _bad_connection(conn_id, "its base URL (host) is no URL") from None
-    if url.scheme not in {"http", "https"} or not url.hostname or _CONTROL.search(text) or " " in text:
+    if not known or not text.isprintable() or " " in text:
         raise _bad_connection(conn_id, f"its base URL (host) must look like {DEFAULT_HOST}")
     if url.query or url.fragment or "@" in url.netloc:
         raise _bad_connection(conn_id, "its base URL (host) must hold no user, query or fragment")
@@ -198,7 +237,7 @@ def _base_url(conn_id: str, host: str | None, port: int | None, schema: str | No
         raise _bad_connection(conn_id, f"its base URL says {url.scheme}:// but its schema says {wanted_scheme}")
     if port and own_port and port != own_port:
         raise _bad_connection(conn_id, f"its base URL says port {own_port} but its port says {port}")
-    name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    name = f"[{url.hostname}]" if ":" in str(url.hostname) else url.hostname
     number = own_port or port
     default = {"https": 443, "http": 80}[url.scheme]
     netloc = f"{name}:{number}" if number and number != default else name

@@ -36,7 +36,7 @@ def ollang_release_when_delivered() -> None:
         task_id="wait_until_delivered",
         order_id="{{ params.order_id }}",
         target_statuses="delivered",
-        mode="reschedule",
+        deferrable=True,
         poke_interval=POKE_INTERVAL,
         timeout=timedelta(days=14),
     )

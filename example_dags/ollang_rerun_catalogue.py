@@ -52,7 +52,7 @@ def ollang_rerun_catalogue() -> None:
         wait = OllangOrderStatusSensor(
             task_id="wait_for_new_result",
             rerun=rerun.output,
-            mode="reschedule",
+            deferrable=True,
             poke_interval=POKE_INTERVAL,
             timeout=timedelta(days=2),
             map_index_template="{{ task.rerun.order_id }}",

@@ -17,7 +17,7 @@ from airflow.sdk import Param, dag, task
 from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 
-# Every look costs a request and, in reschedule mode, the start of a worker: a minute is a good default.
+# A minute is a good default: every look costs a request.
 POKE_INTERVAL = timedelta(seconds=float(os.environ.get("OLLANG_POKE_INTERVAL", "60")))
 
 
@@ -41,7 +41,7 @@ def ollang_rerun_order() -> None:
     wait = OllangOrderStatusSensor(
         task_id="wait_for_new_result",
         rerun=rerun.output,
-        mode="reschedule",
+        deferrable=True,
         poke_interval=POKE_INTERVAL,
         timeout=timedelta(days=2),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from airflow_provider_ollang import _clock
 from airflow_provider_ollang.api import (
     CONNECT_TIMEOUT,
     MAX_ANSWER_BYTES,
@@ -27,7 +26,7 @@ from airflow_provider_ollang.api import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_ollang.settings import Settings
 
@@ -35,32 +34,40 @@ _CHUNK = 64 * 1024
 
 
 class _Attempt:
-    """What one attempt did so far."""
+    """What one attempt did so far, and the time that it has."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.connected = False
         self.out_of_time = False
-        self.ends = _clock.monotonic() + CONNECT_TIMEOUT + timeout
+        self._lock = threading.Lock()
+        self._socket: Callable[[], socket.socket | None] | None = None
+        self._timer: threading.Timer | None = None
 
-    @contextmanager
-    def limits(self, sock: socket.socket | None) -> Iterator[None]:
-        """Break off the wait for the head of an answer, which may come byte by byte and so never time out."""
-        self.ends = _clock.monotonic() + self.timeout
+    def begin(self, seconds: float, sock: Callable[[], socket.socket | None]) -> None:
+        """Break off what goes on on a socket when the time is over: what comes byte by byte never times out."""
+        self.end()
+        self._socket = sock
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
 
-        def cut() -> None:
+    def end(self) -> None:
+        """Let go of the socket: from now on it may be another attempt's."""
+        with self._lock:
+            self._socket = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _cut(self) -> None:
+        with self._lock:
+            if self._socket is None:
+                return
             self.out_of_time = True
+            sock = self._socket()
             with suppress(OSError):
                 if sock is not None:
                     sock.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(self.timeout, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
 
 _attempt: ContextVar[_Attempt] = ContextVar("_attempt")
@@ -68,30 +75,46 @@ _attempt: ContextVar[_Attempt] = ContextVar("_attempt")
 
 class _Connection(HTTPConnection):
     def connect(self) -> None:
+        attempt = _attempt.get()
+        attempt.begin(CONNECT_TIMEOUT, lambda: self.sock)
         super().connect()
-        _attempt.get().connected = True
+        attempt.end()
+        attempt.connected = True
 
     def getresponse(self) -> Any:
-        with _attempt.get().limits(self.sock):
-            return super().getresponse()
+        sock = self.sock
+        _attempt.get().begin(_attempt.get().timeout, lambda: sock)
+        return super().getresponse()
 
 
 class _TLSConnection(HTTPSConnection):
     def connect(self) -> None:
+        attempt = _attempt.get()
+        attempt.begin(CONNECT_TIMEOUT, lambda: self.sock)
         super().connect()
-        _attempt.get().connected = True
+        attempt.end()
+        attempt.connected = True
 
     def getresponse(self) -> Any:
-        with _attempt.get().limits(self.sock):
-            return super().getresponse()
+        sock = self.sock
+        _attempt.get().begin(_attempt.get().timeout, lambda: sock)
+        return super().getresponse()
 
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
+    def _put_conn(self, conn: Any) -> None:
+        _attempt.get().end()
+        super()._put_conn(conn)
+
 
 class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
+
+    def _put_conn(self, conn: Any) -> None:
+        _attempt.get().end()
+        super()._put_conn(conn)
 
 
 class _Adapter(HTTPAdapter):
@@ -105,6 +128,11 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Know of none: ``requests`` prepares the next request, and reads the whole body, even if it may not follow."""
 
 
 class RequestsTransport:
@@ -168,6 +196,7 @@ class RequestsTransport:
             # Errors of the libraries may show request headers, so none of them goes on as a cause.
             raise not_answered(call, reason) from None
         finally:
+            attempt.end()
             _attempt.reset(token)
 
     def _read(self, response: requests.Response, attempt: _Attempt) -> bytes:
@@ -176,13 +205,14 @@ class RequestsTransport:
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
-            if _clock.monotonic() > attempt.ends:
-                attempt.out_of_time = True
-                raise TimeoutError
+        attempt.end()
+        if attempt.out_of_time:
+            # Where the length was not known yet, what was cut off looks whole.
+            raise TimeoutError
         return bytes(body)
 
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         # The environment is read once, into the settings: its .netrc would replace the headers of every request.
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -195,16 +225,17 @@ class RequestsTransport:
 
     def _reason(self, error: BaseException, attempt: _Attempt) -> str:
         """Say in words why there was no whole answer."""
+        if isinstance(error, requests.ConnectTimeout) or (attempt.out_of_time and not attempt.connected):
+            return f"no connection to {self._settings.base_url} within {CONNECT_TIMEOUT:g} s"
         if attempt.out_of_time or isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
             return f"no whole answer within {attempt.timeout:g} s"
-        if isinstance(error, requests.ConnectTimeout):
-            return f"no connection to {self._settings.base_url} within {CONNECT_TIMEOUT:g} s"
+        peer = "the proxy" if self._settings.proxy else self._settings.base_url
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
-                return f"the host of {self._settings.base_url} could not be found"
+                return f"the host of {peer} could not be found"
             if isinstance(cause, ConnectionRefusedError):
-                return f"{self._settings.base_url} refused the connection"
+                return f"{peer} refused the connection"
         last = causes[-1]
         words = (last.strerror if isinstance(last, OSError) else None) or str(last) or type(last).__name__
         through = "through the proxy " if self._settings.proxy else ""

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import random
+import ssl
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +27,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
 from airflow_provider_ollang.hooks._shared_transports import shared_transport
-from airflow_provider_ollang.settings import Settings
+from airflow_provider_ollang.settings import Settings, proxy_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -245,7 +246,12 @@ class OllangHook(BaseHook):
 
         kinds = {"boolean": BooleanField, "integer": IntegerField, "number": StringField, "string": StringField}
         return {
-            one.name: kinds[one.json_type](one.label, description=one.description, default=one.default)
+            one.name: kinds[one.json_type](
+                one.label,
+                description=one.description,
+                # A default that is not of the field's type is dropped by Airflow.
+                default=str(one.default) if one.json_type == "number" else one.default,
+            )
             for one in CONNECTION_FIELDS
         }
 
@@ -256,8 +262,12 @@ class OllangHook(BaseHook):
         page, more = 1, True
         while more:
             rows, more = self._page(page, page_size, filters)
-            new = [row for row in rows if str(row.get("id")) not in seen]
-            seen.update(str(row.get("id")) for row in new)
+            new = []
+            for row in rows:
+                name = str(row.get("id"))
+                if row.get("id") is None or name not in seen:
+                    seen.add(name)
+                    new.append(row)
             yield from (row for row in new if all(row.get(key) == value for key, value in wanted.items()))
             # A page without anything new means that the server ignores the page number.
             more = more and bool(new)
@@ -326,15 +336,15 @@ class OllangHook(BaseHook):
 
     def _no_connection(self) -> OllangConfigurationError:
         return OllangConfigurationError(
-            f"Connection {self.ollang_conn_id!r} does not exist; create one of type Ollang under this id, or name "
-            "another with ollang_conn_id."
+            f"Connection {self.ollang_conn_id!r} does not exist, or Airflow cannot read it; create one of type "
+            "Ollang under this id, or name another with ollang_conn_id."
         )
 
     def _settings_of(self, connection: Connection) -> Settings:
         # Airflow's own reading of the extra takes a broken one for an empty one.
         try:
             extra = json.loads(connection.extra or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             extra = None
         if not isinstance(extra, dict):
             raise OllangConfigurationError(f"Connection {self.ollang_conn_id!r}: its extra must be a JSON object.")
@@ -388,18 +398,27 @@ def resolve_environment(settings: Settings) -> Settings:
     :return: settings from which both halves of the hook are built alike.
     :raises OllangConfigurationError: a file of certificates does not exist, or the proxy is none that can be used.
     """
-    proxy = settings.proxy or select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
-    if proxy and not proxy.startswith(("http://", "https://")):
-        raise OllangConfigurationError(
-            f"Connection {settings.conn_id!r}: its proxy, or the one of the environment, must begin with http:// or "
-            "https://."
-        )
-    named = settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or None
+    proxy = settings.proxy
+    # In plain HTTP the key must not leave this machine, not to the proxy either.
+    if not proxy and (settings.is_encrypted or not settings.is_loopback):
+        proxy = select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
+    named, source = settings.ca_bundle, "its ca_bundle"
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        if not named and os.environ.get(variable):
+            named, source = os.environ[variable], f"the {variable} of the environment"
     if settings.verify and named and not Path(named).exists():
         raise OllangConfigurationError(
-            f"Connection {settings.conn_id!r}: the file of trusted certificates {named!r} does not exist here."
+            f"Connection {settings.conn_id!r}: {source}, the trusted certificates {named!r}, does not exist here."
         )
-    return dataclasses.replace(settings, proxy=proxy or None, ca_bundle=named)
+    if settings.verify and named:
+        place = {"capath" if Path(named).is_dir() else "cafile": named}
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**place)
+        except OSError as error:
+            raise OllangConfigurationError(
+                f"Connection {settings.conn_id!r}: {source}, {named!r}, holds no certificates ({error.strerror})."
+            ) from None
+    return dataclasses.replace(settings, proxy=proxy_url(settings.conn_id, proxy), ca_bundle=named)
 
 
 @functools.cache

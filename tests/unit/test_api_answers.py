@@ -748,14 +748,14 @@ def test_broken_json(body: bytes) -> None:
         error_of(RERUN, api.Answer(status, {}, body))
 
 
-@pytest.mark.parametrize("depth", [500, 900, 940, 950, 960, 3000])
+@pytest.mark.parametrize("depth", [500, 900, 950, 3000])
 @pytest.mark.parametrize("shape", ["lists", "objects"])
 def test_depth_at_the_edge_of_what_python_reads(depth: int, shape: str) -> None:
     """Deep enough to be read, and yet too deep to be shown, compared or written again, is nowhere an error of ours."""
     deep = "[" * depth + "]" * depth if shape == "lists" else '{"a":' * depth + "1" + "}" * depth
     for name in ("id", "status", "message", "detail", "code", "orderId", "success", "data", "meta"):
         body = f'{{"{name}": {deep}}}'.encode()
-        for status in (200, 400, 404, 429, 500):
+        for status in (200, 400, 500):
             for call in (GET, RERUN, LIST):
                 try:
                     read(call, api.Answer(status, {}, body))

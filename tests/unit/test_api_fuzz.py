@@ -79,7 +79,7 @@ headers = st.fixed_dictionaries(
     },
 )
 
-patient = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(call: api.Call, answer: api.Answer) -> Any:

@@ -59,6 +59,11 @@ def test_files_that_come_with_the_status_make_one_stage() -> None:
     assert [stage.meaning for stage in story.stages(at_once, JOURNAL)][-1] == "new files: A"
 
 
+def test_a_rerun_that_failed_is_not_called_work() -> None:
+    failed = {**REPORT, "history": history(("00.000", "completed"), ("15.000", "failed"))}
+    assert story.stages(failed, JOURNAL)[1].meaning == "the rerun came to nothing"
+
+
 def test_without_an_accepted_rerun_there_is_no_story() -> None:
     refused = [{**one, "status": 400} if one["method"] == "POST" else one for one in JOURNAL]
     assert story.stages(REPORT, refused) == []

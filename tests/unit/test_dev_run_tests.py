@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ("== \x1b[31m1 failed\x1b[0m, 3 passed, 1 skipped in 65.10s (0:01:05) ==\n", "1 failed, 3 passed, 1 skipped"),
         ("== 5 deselected in 0.01s ==", "5 deselected"),
         ("== no tests ran in 0.01s ==", "no tests ran"),
+        ("15 passed, 2586 deselected, 1 warning in 8.46s", "15 passed, 2586 deselected, 1 warning"),
         ("All checks passed!", ""),
     ],
 )
@@ -47,12 +48,12 @@ def test_a_part_without_tests_fails_unless_the_arguments_left_none() -> None:
     assert part((5, "== 5 deselected in 0.01s ==")).passed
 
 
-def test_the_summary_has_a_line_for_each_part_and_one_for_all() -> None:
+def test_the_summary_has_a_line_for_each_part_and_the_total() -> None:
     lines = run_tests.summary([Outcome("unit", True, 1.26, "12 passed"), Outcome("e2e", False, 60.0)]).splitlines()
     assert [line.split() for line in lines] == [
         ["unit", "ok", "1.3", "s", "12", "passed"],
         ["e2e", "FAILED", "60.0", "s"],
-        ["all", "FAILED", "61.3", "s"],
+        ["total", "FAILED", "61.3", "s"],
     ]
 
 

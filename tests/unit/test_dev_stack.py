@@ -60,6 +60,30 @@ def test_nothing_of_the_caller_leaks_into_airflow() -> None:
     assert found["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/usr/bin"]
 
 
+class Answer:
+    """An answer of Airflow's log endpoint."""
+
+    ok = True
+    text = "\n".join(
+        json.dumps(entry)
+        for entry in (
+            {"event": "::group::Pre Execute"},
+            {"level": "info", "event": "Order 1 is ongoing.", "logger": "x", "lineno": 3, "looks": 2},
+            {"level": "error", "event": "Task failed", "error_detail": [{"exc_type": "E", "exc_value": "why"}]},
+        )
+    )
+
+
+def test_a_log_is_told_in_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = AirflowStack(home=tmp_path, dags_folders=[])
+    monkeypatch.setattr(stack, "request", lambda *_, **__: Answer())
+    assert stack.logs("dag", "run", "task").splitlines() == [
+        'INFO Order 1 is ongoing. {"looks": 2}',
+        "ERROR Task failed",
+        "  E: why",
+    ]
+
+
 def test_waiting_has_a_limit_that_says_for_what() -> None:
     assert wait_until(lambda: "answer", 1, "it") == "answer"
     with pytest.raises(StackError, match=r"the moon: not within 0\.01 s"):
@@ -78,6 +102,19 @@ def test_the_first_signal_interrupts_and_the_second_only_hurries() -> None:
     assert caught.value.exit_code == 143
     assert hurry == [False, True]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_is_being_started_is_finished_before_the_interruption() -> None:
+    started: list[str] = []
+
+    def start_it() -> None:
+        with interruption.postponed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            started.append("it")
+
+    with interruptible() as interruption, pytest.raises(Interrupted):
+        start_it()
+    assert started == ["it"]
 
 
 # A parent that ignores SIGTERM, and a child of it in a process group of its own, as Airflow's tasks are.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from airflow_provider_ollang.exceptions import (
     OllangTimeoutError,
     OllangTransientError,
     OllangUnavailableError,
+    error_from_json,
+    error_to_json,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +47,10 @@ def _unpickled(protocol: int) -> Callable[[OllangError], OllangError]:
         return read
 
     return through
+
+
+def _through_json(error: OllangError) -> OllangError:
+    return error_from_json(json.loads(json.dumps(error_to_json(error))))
 
 
 def test_the_tree_has_these_branches() -> None:
@@ -96,6 +103,7 @@ def test_what_is_not_known_is_none(kind: type[OllangError]) -> None:
     [
         pytest.param(copy.copy, id="copy"),
         pytest.param(copy.deepcopy, id="deepcopy"),
+        pytest.param(_through_json, id="json"),
         *(
             pytest.param(_unpickled(protocol), id=f"pickle {protocol}")
             for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
@@ -115,6 +123,13 @@ def test_copies_and_pickles_keep_everything(
     assert {name: getattr(read, name) for name in fields} == fields
     assert read.__notes__ == ["seen by a test"]
     assert vars(read) == vars(error)
+
+
+@pytest.mark.parametrize("name", ["OllangLaterError", "Any", "AirflowException", "FIELDS", ""])
+def test_one_of_an_unknown_class_is_read_as_passing_trouble(name: str) -> None:
+    read = error_from_json({"class": name, "message": "Could not.", "fields": {"status_code": 500}})
+    assert type(read) is OllangUnavailableError
+    assert (str(read), read.status_code, read.code, read.retry_after) == ("Could not.", 500, None, None)
 
 
 @pytest.mark.parametrize("kind", [OllangTransientError, OllangRateLimitError, OllangUnavailableError])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -175,6 +176,15 @@ class TestParseTime:
     )
     def test_what_is_none(self, value: object) -> None:
         assert parse_time(value) is None
+
+    @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+    def test_the_zone_of_the_machine_means_nothing(self, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", zone)
+            time.tzset()
+            parsed = parse_time("2024-01-15T10:30:00")
+        time.tzset()
+        assert parsed == datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 
     def test_the_ends_of_time_compare_with_all_others(self) -> None:
         docs = [

@@ -341,6 +341,10 @@ class TestDocuments:
         assert not holds(rerun, order(orderDocs=now))
         assert holds(rerun, order(orderDocs=[*now, new_document()]))
 
+    def test_replaced_under_a_new_id_that_keeps_its_times(self) -> None:
+        now = [document(id="doc_new")]
+        assert holds(rerun_of(order(), requested_at=None), order(orderDocs=now))
+
     def test_replaced_within_a_second_of_the_request(self) -> None:
         now = [new_document(createdAt="2024-03-01T12:00:00.250Z", updatedAt=None)]
         assert holds(rerun_of(order()), order(orderDocs=now))
@@ -349,6 +353,52 @@ class TestDocuments:
         older, newer = (new_document(id=name, updatedAt=f"2024-03-01T13:0{name}:00Z") for name in "12")
         seen = order(orderDocs=[older, document(), newer, source_document()])
         assert [one.id for one in rerun_of(order()).new_outputs(seen)] == ["2", "1"]
+
+
+DRAFTED = "2024-03-01T12:04:00Z"
+DRAFT = new_document(createdAt=DRAFTED, updatedAt=DRAFTED)
+AI_DELIVERED = event("ai_delivered", DRAFTED)
+
+
+class TestDrafts:
+    """At level 1 the AI's documents are what people then review."""
+
+    @pytest.mark.parametrize("delivered", [[], [event()]], ids=["not delivered", "delivered"])
+    @pytest.mark.parametrize(
+        "draft",
+        [DRAFT, document(updatedAt=DRAFTED), new_document(createdAt="2024-03-01T12:03:59Z", updatedAt=None)],
+        ids=["replaced", "in place", "written before its event"],
+    )
+    def test_are_no_new_documents(self, draft: dict[str, Any], delivered: list[Any]) -> None:
+        seen = order(level=1, orderDocs=[draft], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED, *delivered])
+        rerun = rerun_of(order(level=1))
+        assert rerun.evidence(seen) == (["event"] if delivered else [])
+        assert rerun.new_outputs(seen) == []
+
+    @pytest.mark.parametrize(
+        "reviewed", [new_document(id="doc_reviewed"), {**DRAFT, "updatedAt": AFTER}], ids=["replaced", "in place"]
+    )
+    def test_are_told_from_what_people_made_of_them(self, reviewed: dict[str, Any]) -> None:
+        seen = order(level=1, orderDocs=[DRAFT, reviewed], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
+        rerun = rerun_of(order(level=1))
+        assert rerun.evidence(seen) == ["documents"]
+        assert [one.id for one in rerun.new_outputs(seen)] == [reviewed["id"]]
+
+    @pytest.mark.parametrize("level", [0, None, "1", ...])
+    def test_are_the_result_without_human_review(self, level: object) -> None:
+        seen = order(level=level, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
+        assert "documents" in rerun_of(order(level=level)).evidence(seen)
+
+    def test_are_the_result_when_the_review_is_cancelled(self) -> None:
+        seen = order(level=0, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
+        assert rerun_of(order(level=1)).evidence(seen) == ["documents"]
+
+    def test_of_an_earlier_run_do_not_matter(self) -> None:
+        before = order(level=1, deliveryEvents=[event("ai_delivered", BEFORE)])
+        assert holds(rerun_of(before), {**before, "orderDocs": [DRAFT]})
+
+    def test_cannot_be_told_without_the_event(self) -> None:
+        assert holds(rerun_of(order(level=1)), order(level=1, orderDocs=[DRAFT]))
 
 
 class TestRunning:
@@ -424,6 +474,10 @@ class TestDescription:
         assert "never seen" not in said
         assert "level" in said
         assert "level" not in rerun_of(order(level=1)).describe_comparison(order(level=1))
+
+    def test_of_absurd_numbers_is_still_a_text(self) -> None:
+        said = rerun_of(order(level=10**400)).describe_comparison(order(level=0))
+        assert "level" in said
 
     def test_names_a_type_that_is_missing(self) -> None:
         rerun = rerun_of(order(orderDocs=[document(), TRANSLATION]))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangBadRequestError,
+    OllangConfigurationError,
     OllangOrderNotFoundError,
     OllangRateLimitError,
     OllangUnavailableError,
@@ -89,6 +90,49 @@ class TestJson:
 def one_memory_after(sight: dict[str, Any], memory: WaitMemory, now: float) -> dict[str, Any]:
     Wait(rules(), memory, START + 7 * DAY, RecordingLog()).saw(sight, now)
     return memory.to_json()
+
+
+class TestRulesAsJson:
+    @pytest.mark.parametrize(
+        "wanted",
+        [
+            pytest.param(rules(), id="by default"),
+            pytest.param(rules(target_statuses=frozenset({"delivered"}), failure_statuses=frozenset()), id="statuses"),
+            pytest.param(rules(rerun=rerun_of(order(), seen_running=True)), id="of a rerun"),
+            pytest.param(rules(rerun=rerun_of({}, requested_at=None)), id="of a rerun of which nothing is known"),
+            pytest.param(
+                rules(
+                    exponential_backoff=True, max_wait=5.5, timeout=0.0, outlast_failures=True, on_no_evidence="accept"
+                ),
+                id="all else",
+            ),
+        ],
+    )
+    def test_they_survive_it(self, wanted: WaitRules) -> None:
+        assert WaitRules.from_json(json.loads(json.dumps(wanted.to_json()))) == wanted
+
+    def test_what_another_version_wrote_is_read_as_far_as_it_is_known(self) -> None:
+        assert WaitRules.from_json({**rules().to_json(), "mood": "hopeful"}) == rules()
+        least = ("order_id", "target_statuses", "failure_statuses")
+        assert WaitRules.from_json({name: rules().to_json()[name] for name in least}) == rules()
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"target_statuses": None},
+            {"failure_statuses": 5},
+            {"rerun": {}},
+            {"rerun": "1"},
+            {"rerun": {"baseline": None}},
+            {"rerun": {"baseline": {"evaluation": 1}}},
+        ],
+        ids=repr,
+    )
+    def test_what_is_none_is_refused(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(OllangConfigurationError):
+            WaitRules.from_json({**rules().to_json(), **changes})
+        with pytest.raises(OllangConfigurationError):
+            WaitRules.from_json({})
 
 
 class TestForNewTry:

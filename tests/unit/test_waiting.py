@@ -90,6 +90,35 @@ class TestGoodLooks:
         assert one_look(order(status), rules()) == Step(pause=60)
 
 
+class TestSteps:
+    """What a driver is told besides the pause."""
+
+    @pytest.mark.parametrize(
+        ("sight", "after_failure", "after_rate_limit"),
+        [
+            pytest.param(order("ongoing"), False, False, id="a good look"),
+            pytest.param(down(), True, False, id="a failed look"),
+            pytest.param(
+                OllangOrderNotFoundError("No such order.", status_code=404), True, False, id="a doubted denial"
+            ),
+            pytest.param(limited(60.0), True, True, id="a rate limit"),
+            pytest.param(limited(None), True, True, id="a rate limit without a time"),
+        ],
+    )
+    def test_whether_the_look_failed_and_the_server_asked_for_the_pause(
+        self, sight: Any, *, after_failure: bool, after_rate_limit: bool
+    ) -> None:
+        step = one_look(sight, rules(), WaitMemory(looks=1))
+        assert (step.after_failure, step.after_rate_limit) == (after_failure, after_rate_limit)
+        assert not step.is_end
+
+    @pytest.mark.parametrize(
+        "sight", [order(), order("failed"), OllangBadRequestError("Bad.")], ids=["ok", "bad", "no"]
+    )
+    def test_whether_it_is_the_end(self, sight: Any) -> None:
+        assert one_look(sight, rules()).is_end
+
+
 class TestDeadline:
     def test_the_last_sleep_is_clipped_and_followed_by_one_last_look(self) -> None:
         ended = wait_through(in_turn(order("ongoing")), rules(timeout=150))
@@ -242,7 +271,8 @@ class TestRateLimit:
     @pytest.mark.parametrize("retry_after", [5.0, 61.0, 300.0, 7200.0])
     def test_with_a_time_is_a_pause_and_no_failure(self, retry_after: float) -> None:
         memory = WaitMemory(failures=9)
-        assert one_look(limited(retry_after), rules(), memory) == Step(pause=retry_after)
+        step = one_look(limited(retry_after), rules(), memory)
+        assert (step.pause, step.is_end) == (retry_after, False)
         assert memory.failures == 9
 
     @pytest.mark.parametrize("retry_after", [0.0, 0.001, 1.0])
@@ -346,9 +376,9 @@ class TestPermanentErrors:
     def test_a_driver_that_comes_early_waits_for_the_rest(self) -> None:
         memory, denial = WaitMemory(looks=1, last_status="ongoing"), DENIALS[2]
         wait = Wait(rules(), memory, START + DAY, RecordingLog())
-        assert wait.failed_to_look(denial, START) == Step(pause=30)
-        assert wait.failed_to_look(denial, START + 10) == Step(pause=20)
-        assert wait.failed_to_look(denial, START + 29.5) == Step(pause=0.5)
+        assert wait.failed_to_look(denial, START).pause == 30
+        assert wait.failed_to_look(denial, START + 10).pause == 20
+        assert wait.failed_to_look(denial, START + 29.5).pause == 0.5
         assert wait.failed_to_look(denial, START + 30).error is denial
 
     def test_the_deadline_does_not_wait_for_the_second_opinion(self) -> None:

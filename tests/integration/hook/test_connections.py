@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import http.client as http_client
 import json
 import threading
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
 
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
@@ -19,7 +22,7 @@ from airflow_provider_ollang.hooks import ollang as hook_module
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
-from .conftest import KEY, ORDER, PROXY_PASSWORD, Clock, Connect, status_of
+from .conftest import KEY, LINK_SIGNATURE, ORDER, PROXY_PASSWORD, Clock, Connect, status_of
 from .servers import ForwardProxy, Peer, RawServer, Stopwatch, closed_port, header, http, says, stalls
 
 BODY = f'{{"id": "{ORDER}", "status": "completed", "success": true}}'.encode()
@@ -250,6 +253,34 @@ def test_environment_that_changes_later_changes_nothing(
     hook.close()
     hook.get_order(ORDER)
     assert len(ollang.journal) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.InvalidHeader(f"Invalid header value {KEY!r}"),
+        requests.ConnectionError(f"while sending {{'X-Api-Key': '{KEY}'}}"),
+        urllib3.exceptions.ProtocolError("broken", OSError(f"proxy user:{PROXY_PASSWORD}@proxy.example")),
+        http_client.HTTPException(f"{KEY} https://files.example/a?Signature={LINK_SIGNATURE}"),
+        ValueError(KEY),
+        OSError(5, f"Input/output error {KEY}"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_of_libraries_do_not_go_on(connect: Connect, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """They show what they were given; ours say it in our own words, without the others as their cause."""
+
+    def send(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    hook = connect("https://ollang.example", proxy=f"http://user:{PROXY_PASSWORD}@proxy.example")
+    for call in (hook.get_order, hook.rerun_order):
+        with pytest.raises(OllangUnavailableError) as caught:
+            call(ORDER)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+    assert not hook.test_connection()[0]
 
 
 # --- Proxies ------------------------------------------------------------------------------------------------------
