@@ -9,8 +9,8 @@ from datetime import timedelta
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import KNOWN_STATUSES
 
-#: A hundred years in seconds: beyond any wait, and well within what times can be computed with.
-LONGEST = 100 * 365 * 86400
+#: Beyond any wait, and just within what a ``timedelta`` can hold.
+LONGEST = timedelta.max.total_seconds()
 
 
 def seconds_of(name: str, value: float | timedelta) -> float:
