@@ -12,6 +12,7 @@ import copy
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from airflow_provider_ollang.arguments import unknown_statuses
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -100,6 +101,10 @@ class WaitRules:
     outputs_timeout: float = OUTPUTS_TIMEOUT
     stale_timeout: float = STALE_TIMEOUT
     on_no_evidence: Literal["fail", "accept"] = "fail"
+
+    def __post_init__(self) -> None:
+        if both := self.target_statuses & self.failure_statuses:
+            raise OllangConfigurationError(f"{sorted(both)} cannot be both target_statuses and failure_statuses.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the rules as a plain dict, for the arguments of a trigger."""
@@ -399,7 +404,11 @@ class Wait:
 
     def _tell(self, status: str, now: float) -> None:
         memory, order_id = self.memory, self.rules.order_id
+        named = self.rules.target_statuses | self.rules.failure_statuses
         if memory.last_status is None:
+            for wanted, near in unknown_statuses(named).items():
+                hint = f" (did you mean {near!r}?)" if near else ""
+                self.log.warning("%r is no status Ollang is known to have%s; it is used all the same.", wanted, hint)
             self.log.info("Order %s is %s.", order_id, status)
         elif status != memory.last_status:
             self.log.info("Order %s went from %s to %s.", order_id, memory.last_status, status)
@@ -408,7 +417,6 @@ class Wait:
         if status in ATTENTION_STATUSES and now - memory.reminded.get(status, -_REMIND_AFTER) >= _REMIND_AFTER:
             memory.reminded[status] = now
             self.log.warning("Order %s is in %s, which usually lasts until a person acts in Ollang.", order_id, status)
-        named = self.rules.target_statuses | self.rules.failure_statuses
         if status not in KNOWN_STATUSES | named and status not in memory.unknown:
             memory.unknown.append(status)
             self.log.warning("Order %s has the unknown status %s; it counts as not finished.", order_id, status)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk import BaseOperator, BaseSensorOperator, conf
+from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import (
@@ -17,7 +18,7 @@ from airflow_provider_ollang._compat import (
     TaskDeferralTimeout,
 )
 from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import names_of, seconds_of, unknown_statuses
+from airflow_provider_ollang.arguments import names_of, seconds_of
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangConfigurationError,
@@ -29,7 +30,8 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.receipts import Receipt
-from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
+from airflow_provider_ollang.sensors._start_from_trigger import obstacle
+from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger
 from airflow_provider_ollang.waiting import (
     MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
 #: Where the wait keeps its memory in Airflow's task state store.
 STATE_KEY = "ollang_wait"
 _KEEP_AFTER_TIMEOUT = timedelta(days=30)
-#: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
-_GRACE = timedelta(seconds=120)
 
 
 class _NotGiven(enum.Enum):
@@ -91,6 +91,10 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         ``evidence: []``.
     :param ollang_conn_id: the Airflow connection (templated).
     :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
+    :param start_from_trigger: begin in the triggerer, so that a worker starts once instead of twice; implies
+        ``deferrable``. Possible from Airflow 3.3 on for an order id that is a literal or a template over ``params``,
+        ``dag_run``, ``run_id``, ``ds``, ``ts``, ``logical_date`` and ``data_interval_*``; else a worker begins, and
+        says why.
     :param mode: without ``deferrable``: ``"poke"`` holds a worker slot all the time, ``"reschedule"`` only while it
         looks.
     :return: ``{"order_id", "name", "type", "status", "level", "source_language", "target_language", "project_id",
@@ -118,6 +122,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         on_no_evidence: Literal["fail", "accept"] = "fail",
         ollang_conn_id: str = OllangHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -131,13 +136,33 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
         self.on_no_evidence = on_no_evidence
         self.ollang_conn_id = ollang_conn_id
-        self.deferrable = deferrable
+        self.deferrable = deferrable or start_from_trigger
         if on_no_evidence not in {"fail", "accept"}:
             raise OllangConfigurationError(f"on_no_evidence must be 'fail' or 'accept', not {on_no_evidence!r}.")
         if isinstance(max_poll_failures, bool) or not isinstance(max_poll_failures, int) or max_poll_failures < 1:
             raise OllangConfigurationError(f"max_poll_failures must be a number from 1, not {max_poll_failures!r}.")
         if order_id is None and not self.rerun_given:
             raise OllangConfigurationError("OllangOrderStatusSensor needs an order_id or a rerun.")
+        self.obstacle = self._begin_in_the_triggerer() if start_from_trigger else None
+
+    def _begin_in_the_triggerer(self) -> str | None:
+        """Prepare the start in the triggerer, or return what stands in its way."""
+        rendered = {"order_id": self.order_id, "ollang_conn_id": self.ollang_conn_id}
+        fixed = {"target_statuses": self.target_statuses, "failure_statuses": self.failure_statuses}
+        if found := obstacle(rendered, fixed, has_rerun=self.rerun_given):
+            return found
+        self.start_from_trigger = True
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"{OllangOrderStatusTrigger.__module__}.{OllangOrderStatusTrigger.__qualname__}",
+            trigger_kwargs={
+                "ollang_conn_id": self.ollang_conn_id,
+                "order_id": self.order_id,
+                "rules": self._rules("", None).to_json(),
+            },
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self.timeout) + GRACE,
+        )
+        return None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait, in whichever mode, with the same ends."""
@@ -184,7 +209,9 @@ class OllangOrderStatusSensor(BaseSensorOperator):
 
     def _wait(self, context: Context) -> dict[str, Any]:
         receipt = self._receipt()
-        rules = self._rules(receipt)
+        rules = self._rules(self._order_id(receipt), receipt)
+        if self.obstacle is not None:
+            self.log.info("start_from_trigger: begun on a worker all the same, since %s.", self.obstacle)
         hook = OllangHook(self.ollang_conn_id)
         if receipt is not None and receipt.host != hook.settings.base_url:
             raise OllangConfigurationError(
@@ -213,13 +240,14 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         self.defer(
             trigger=OllangOrderStatusTrigger(
                 ollang_conn_id=self.ollang_conn_id,
+                order_id=wait.rules.order_id,
                 rules=wait.rules.to_json(),
                 deadline=wait.deadline,
                 memory=wait.memory.to_json(),
                 not_before=now + step.pause if step.after_failure else now,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=left) + _GRACE,
+            timeout=timedelta(seconds=left) + GRACE,
         )
 
     def _receipt(self) -> Receipt | None:
@@ -234,19 +262,11 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             )
         return order_id
 
-    def _rules(self, receipt: Receipt | None) -> WaitRules:
+    def _rules(self, order_id: str, receipt: Receipt | None) -> WaitRules:
         targets = frozenset(names_of("target_statuses", self.target_statuses))
         failures = frozenset(names_of("failure_statuses", self.failure_statuses) if self.failure_statuses else ())
-        if both := targets & failures:
-            raise OllangConfigurationError(f"{sorted(both)} cannot be both target_statuses and failure_statuses.")
-        for status, near in unknown_statuses(targets | failures).items():
-            self.log.warning(
-                "%r is no status Ollang is known to have%s; waiting for it all the same.",
-                status,
-                f" (did you mean {near!r}?)" if near else "",
-            )
         return WaitRules(
-            order_id=self._order_id(receipt),
+            order_id=order_id,
             target_statuses=targets,
             failure_statuses=failures,
             rerun=receipt.rerun if receipt else None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
@@ -19,6 +21,10 @@ from airflow_provider_ollang.waiting import Step, Wait, WaitMemory, WaitRules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
+
+#: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
+GRACE = timedelta(seconds=120)
 
 
 class OllangOrderStatusTrigger(BaseTrigger):
@@ -30,8 +36,10 @@ class OllangOrderStatusTrigger(BaseTrigger):
     among its arguments or in its event.
 
     :param ollang_conn_id: the Airflow connection.
+    :param order_id: the order.
     :param rules: what is waited for, as :meth:`.WaitRules.to_json` returned it.
-    :param deadline: epoch seconds at which the wait ends; a restart of the triggerer does not move it.
+    :param deadline: epoch seconds at which the wait ends; a restart of the triggerer does not move it. ``None``: the
+        timeout of the rules, counted from the start in the triggerer.
     :param memory: what the wait knew when it was handed over, as :meth:`.WaitMemory.to_json` returned it.
     :param not_before: epoch seconds before which nothing is sent, because the last look failed.
     :param later: arguments that a newer version of this provider stored; ignored.
@@ -41,15 +49,17 @@ class OllangOrderStatusTrigger(BaseTrigger):
         self,
         *,
         ollang_conn_id: str,
+        order_id: Any,
         rules: dict[str, Any],
-        deadline: float,
-        memory: dict[str, Any],
+        deadline: float | None = None,
+        memory: dict[str, Any] | None = None,
         not_before: float = 0.0,
         **later: Any,
     ) -> None:
         # An error raised here takes the whole triggerer down, so nothing is looked at before run().
         super().__init__()  # type: ignore[no-untyped-call]
         self.ollang_conn_id = ollang_conn_id
+        self.order_id = order_id
         self.rules = rules
         self.deadline = deadline
         self.memory = memory
@@ -62,6 +72,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
                 "ollang_conn_id": self.ollang_conn_id,
+                "order_id": self.order_id,
                 "rules": self.rules,
                 "deadline": self.deadline,
                 "memory": self.memory,
@@ -71,9 +82,10 @@ class OllangOrderStatusTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and tell the end."""
-        memory = self.memory
+        memory = self.memory or {}
         try:
-            wait = Wait(WaitRules.from_json(self.rules), WaitMemory.from_json(memory), self.deadline, self.log)
+            rules = WaitRules.from_json({**self.rules, "order_id": order_id_of(self.order_id)})
+            wait = Wait(rules, WaitMemory.from_json(memory), self._deadline(rules), self.log)
             step = await self._wait(wait)
             memory = wait.memory.to_json()
         except OllangError as error:
@@ -83,10 +95,18 @@ class OllangOrderStatusTrigger(BaseTrigger):
         error_json = None if step.error is None else error_to_json(step.error)
         yield TriggerEvent({"result": step.result, "error": error_json, "memory": memory})  # type: ignore[no-untyped-call]
 
+    def _deadline(self, rules: WaitRules) -> float:
+        if self.deadline is not None:
+            return self.deadline
+        # Begun here, not on a worker: only Airflow's own timeout, which stands behind, survives a restart.
+        behind: datetime | None = getattr(self, "timeout_after", None)
+        latest = _clock.now() + rules.timeout
+        return latest if behind is None else min(latest, behind.timestamp() - GRACE.total_seconds())
+
     async def _wait(self, wait: Wait) -> Step:
         hook = OllangHook(self.ollang_conn_id)
         # Thousands of waits that begin together, or go on together elsewhere, should not look together ever after.
-        begin = max(self.not_before - _clock.now(), 0.0)
+        begin = min(max(self.not_before - _clock.now(), 0.0), max(wait.deadline - _clock.now(), 0.0))
         pause = begin + self._spread(wait, begin)
         while True:
             async with hook.waiting() as reader:
@@ -97,7 +117,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
 
     def _spread(self, wait: Wait, pause: float) -> float:
         """Return up to one interval more than a pause, so that waits which paused together do not look together."""
-        left = max(self.deadline - _clock.now() - pause, 0.0)
+        left = max(wait.deadline - _clock.now() - pause, 0.0)
         return random.uniform(0, min(wait.rules.poke_interval, left))  # noqa: S311
 
     async def _wait_with(self, hook: OllangHook, reader: OllangReader, wait: Wait, pause: float) -> Step | None:

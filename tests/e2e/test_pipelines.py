@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -116,6 +117,20 @@ def test_a_passing_outage_costs_a_retry_and_no_second_rerun(airflow: AirflowStac
     result = airflow.xcom("e2e_careful_retries", run_id, "wait")
     assert all("(run 2)" in output["name"] for output in result["outputs"])
     assert accepted(ollang, order_id) == posts(ollang, order_id) == 1
+
+
+def test_a_wait_begins_in_the_triggerer_where_its_order_id_can_be_rendered_there(
+    airflow: AirflowStack, ollang: Sandbox
+) -> None:
+    order_id = ollang.add_order(type="subtitle", status="ongoing")
+    ollang.change_order(order_id, status="completed", after=100)
+    run_id, state = finish(airflow, "e2e_start_from_trigger", order_id=order_id)
+    assert state == "success"
+    starts = Counter(event["task_id"] for event in airflow.worker_start_events("e2e_start_from_trigger", run_id))
+    assert starts == {"name_it": 1, "from_params": 1, "from_conf": 1, "from_xcom": 2, "pulled": 2, "mapped": 2}
+    for task_id in ("from_params", "from_conf", "from_xcom", "pulled"):
+        assert airflow.xcom("e2e_start_from_trigger", run_id, task_id)["order_id"] == order_id
+    assert "begun on a worker all the same" in airflow.logs("e2e_start_from_trigger", run_id, "from_xcom")
 
 
 def test_airflow_knows_the_provider_and_its_connection_type(airflow: AirflowStack) -> None:

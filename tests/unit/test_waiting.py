@@ -313,6 +313,7 @@ DENIALS = [
     OllangAccessDeniedError("Not yours.", status_code=403),
     OllangOrderNotFoundError("No such order.", status_code=404),
     OllangConfigurationError("Not Ollang's API: 404 with HTML.", status_code=404),
+    OllangConfigurationError("It redirects to a page about maintenance.", status_code=302),
 ]
 
 
@@ -453,7 +454,10 @@ class TestStory:
             (False, True),
         ]
 
-    def test_a_status_named_in_the_rules_is_not_unknown(self) -> None:
-        wanted = rules(target_statuses=frozenset({"published"}), failure_statuses=frozenset({"withdrawn"}))
-        for status in ("published", "withdrawn"):
-            assert wait_through(in_turn(order(status)), wanted).log.of("warning") == []
+    def test_unknown_statuses_named_in_the_rules_are_said_once_and_before_all(self) -> None:
+        wanted = rules(target_statuses=frozenset({"published"}), failure_statuses=frozenset({"canceled"}))
+        said = wait_through(in_turn(order("ongoing"), order("published")), wanted).log.of("warning")
+        assert sorted(said) == [
+            "'canceled' is no status Ollang is known to have (did you mean 'cancelled'?); it is used all the same.",
+            "'published' is no status Ollang is known to have; it is used all the same.",
+        ]
