@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 from airflow_provider_ollang.exceptions import (
@@ -227,6 +227,38 @@ def read_page(settings: Settings, call: Call, answer: Answer) -> tuple[list[dict
     return [row for row in rows if isinstance(row, dict)], more
 
 
+class _Seen(NamedTuple):
+    """An answer to a paid request; ``value`` is its JSON object, if it is one."""
+
+    order_id: str | None
+    status: int
+    value: dict[str, Any] | None
+
+    @property
+    def is_about_another(self) -> bool:
+        other = (self.value or {}).get("orderId")
+        return other is not None and str(other) != self.order_id
+
+
+class _PaidAnswer(NamedTuple):
+    """What an answer to a paid request says about whether it was processed."""
+
+    outcome: Literal["accepted", "refused", "unknown"]
+    holds: Callable[[_Seen], bool]
+    reason: str = ""
+
+
+#: The first row that holds decides.
+_PAID_ANSWERS = (
+    _PaidAnswer("unknown", lambda seen: seen.status == 408 or seen.status >= 500, "the server answered {words}"),
+    _PaidAnswer("refused", lambda seen: seen.status >= 300),
+    _PaidAnswer("unknown", lambda seen: seen.value is None, "the server answered {status} without a JSON object"),
+    _PaidAnswer("refused", lambda seen: seen.value is not None and seen.value.get("success") is False),
+    _PaidAnswer("unknown", lambda seen: seen.is_about_another, "the server answered about another order"),
+    _PaidAnswer("accepted", lambda _seen: True),
+)
+
+
 def read_paid(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
     """
     Read the answer to a request that may cost money.
@@ -235,31 +267,21 @@ def read_paid(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
     :raises OllangRerunOutcomeUnknownError: it may or may not have been processed.
     :raises OllangError: it surely was not processed.
     """
-    if answer.status == 408 or answer.status >= 500:
-        raise unknown_outcome(
-            call,
-            f"the server answered {_status_words(settings, answer)}",
-            answer.status,
-            code=_code(settings, _json_object(answer)),
-            detail=_detail(settings, answer),
+    value = _json_object(answer)
+    seen = _Seen(call.order_id, answer.status, value)
+    row = next(row for row in _PAID_ANSWERS if row.holds(seen))
+    detail = _detail(settings, answer)
+    if row.outcome == "unknown":
+        reason = row.reason.format(status=answer.status, words=_status_words(settings, answer))
+        raise unknown_outcome(call, reason, answer.status, code=_code(settings, value), detail=detail)
+    if row.outcome == "refused" and 200 <= answer.status < 300:
+        raise OllangRerunRefusedError(
+            f"Ollang refused to {call.what}: {detail or 'no reason given'}. Nothing was started.",
+            status_code=answer.status,
+            code=_code(settings, value),
+            detail=detail,
+            **call.fields(),
         )
-    if answer.status < 300:
-        value = _json_object(answer)
-        if value is None:
-            raise unknown_outcome(call, f"the server answered {answer.status} without a JSON object", answer.status)
-        if value.get("success") is False:
-            detail = _detail(settings, answer)
-            raise OllangRerunRefusedError(
-                f"Ollang refused to {call.what}: {detail or 'no reason given'}. Nothing was started.",
-                status_code=answer.status,
-                code=_code(settings, value),
-                detail=detail,
-                **call.fields(),
-            )
-        other = value.get("orderId")
-        if other is not None and str(other) != call.order_id:
-            raise unknown_outcome(call, "the server answered about another order", answer.status)
-        return value
     return _read_object(settings, call, answer)
 
 

@@ -28,7 +28,7 @@ _PRINTABLE_ASCII = re.compile(r"[ -~]+")
 # Line and paragraph separators end a line of a log too; half a character can be written nowhere.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
-_URL_QUERY = re.compile(r"(https?://[^\s?\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
+_URL_QUERY = re.compile(r"(://[^\s?\"'<>]*)\?[^\s\"'<>]*")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class Settings:
         for secret in (self.api_key, password, unquote(password or "")):
             if secret:
                 words = words.replace(secret, "***")
-        words = _URL_QUERY.sub(r"\1?…", words)
+        # Cut first to what can be shown at all: on a whole answer the search for links could take minutes.
+        words = _URL_QUERY.sub(r"\1?…", words[: 8 * MAX_DETAIL])
         return words if len(words) <= MAX_DETAIL else f"{words[: MAX_DETAIL - 1]}…"
 
 
