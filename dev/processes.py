@@ -43,11 +43,28 @@ class Interruption:
 
     def __init__(self) -> None:
         self.seen = 0
+        self._postponing = False
+        self._postponed: int | None = None
 
     def __call__(self, signum: int, _: FrameType | None) -> None:
         """Handle a signal."""
         self.seen += 1
-        if self.seen == 1:
+        if self.seen > 1:
+            return
+        if not self._postponing:
+            raise Interrupted(signum)
+        self._postponed = signum
+
+    @contextmanager
+    def postponed(self) -> Iterator[None]:
+        """Let a block end first: what it starts must be known before it can be stopped."""
+        self._postponing = True
+        try:
+            yield
+        finally:
+            self._postponing = False
+        if self._postponed is not None:
+            signum, self._postponed = self._postponed, None
             raise Interrupted(signum)
 
     @property

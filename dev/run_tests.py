@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 _NOTHING_COLLECTED = 5
-_CLOSING = re.compile(r"^=+ (no tests ran|.*\d+ \w+.*) in [\d.]+s.*$")
+_CLOSING = re.compile(r"^(?:=+ )?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -62,7 +62,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     ]
     total = sum(one.seconds for one in outcomes)
     passed = all(one.passed for one in outcomes)
-    lines.append(f"{'all' if len(outcomes) > 1 else 'in all':<14} {'ok' if passed else 'FAILED':<8} {total:7.1f} s")
+    lines.append(f"{'total':<14} {'ok' if passed else 'FAILED':<8} {total:7.1f} s")
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ import tempfile
 import threading
 from base64 import urlsafe_b64encode
 from contextlib import ExitStack, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -192,47 +193,57 @@ class AirflowStack:
 
     def _start(self) -> None:
         (self.home / "dags").mkdir(parents=True, exist_ok=True)
+        # Else each component would write one, all at the same time.
+        (self.home / "airflow.cfg").write_text("# The settings are in the environment.\n")
+        self._make_database()
+        for component, arguments in COMPONENTS.items():
+            self._run(component, *arguments)
+        self._wait(self._is_healthy, self._start_timeout, "Airflow's start")
+        # Loads the API that tasks talk to; else the first task would wait for that.
+        self._send("GET", "/execution/health")
+        token = _json(self._send("GET", "/auth/token"))["access_token"]
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def _make_database(self) -> None:
+        """Migrate an empty database, or take the one that was migrated by this Airflow earlier."""
+        database = self.home / "airflow.db"
+        migrated = Path(sys.prefix) / f"airflow-{version('apache-airflow-core')}.db"
+        if migrated.exists():
+            shutil.copyfile(migrated, database)
+            return
         migration = self._run("db-migrate", "db", "migrate")
         wait_until(lambda: not migration.alive, self._start_timeout, "airflow db migrate")
         migration.kill_all()
         if migration.returncode:
             raise StackError(f"airflow db migrate failed:\n{migration.tail()}")
         self._processes.remove(migration)
-        for component, arguments in COMPONENTS.items():
-            self._run(component, *arguments)
-        self._wait(self._is_healthy, self._start_timeout, "Airflow's start")
-        # Loads the API that tasks talk to; else the first task would wait for that.
-        self._session.get(f"{self.url}/execution/health", timeout=60)
-        self._session.headers["Authorization"] = f"Bearer {self._get_token()}"
+        with tempfile.TemporaryDirectory(dir=sys.prefix) as unfinished:
+            shutil.copyfile(database, Path(unfinished) / "airflow.db").replace(migrated)
 
     def _run(self, name: str, *arguments: str) -> Process:
         logs = self.home / "components"
         logs.mkdir(exist_ok=True)
-        process = Process(
-            name,
-            [sys.executable, "-m", "airflow", *arguments],
-            env=self.env,
-            cwd=self.home,
-            log=logs / f"{name}.log",
-        )
-        self._processes.append(process)
+        command = [sys.executable, "-m", "airflow", *arguments]
+        with self._interruption.postponed():
+            process = Process(name, command, env=self.env, cwd=self.home, log=logs / f"{name}.log")
+            self._processes.append(process)
         return process
 
     def stop(self, timeout: float | None = None) -> None:
         """Ask the components to end, wait, and end by force what is left, tasks included."""
-        grace = self._stop_timeout if timeout is None else timeout
-        stop_all(self._processes, grace=grace, hurry=lambda: self._interruption.hurry)
+
+        def hurry() -> bool:
+            # The API server takes seconds to leave when it has closed its socket, and then serves nobody any more.
+            others = [process for process in self._processes if process.name != "api-server"]
+            return self._interruption.hurry or not any(process.alive for process in others)
+
+        stop_all(self._processes, grace=self._stop_timeout if timeout is None else timeout, hurry=hurry)
 
     def _is_healthy(self) -> bool:
         with suppress(requests.RequestException, ValueError, KeyError):
             health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
             return all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
         return False
-
-    def _get_token(self) -> str:
-        answer = self._session.get(f"{self.url}/auth/token", timeout=30)
-        answer.raise_for_status()
-        return str(answer.json()["access_token"])
 
     def _wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
         """Wait as `wait_until` does, but end at once with the reason if a component dies."""
@@ -268,14 +279,17 @@ class AirflowStack:
 
     def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         """Send a request to the REST API; `path` begins after `/api/v2`."""
-        return self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **kwargs)
+        return self._send(method, f"/api/v2{path}", **kwargs)
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        try:
+            return self._session.request(method, f"{self.url}{path}", timeout=60, **kwargs)
+        except requests.RequestException as error:
+            raise StackError(f"{method} {path}: Airflow's API server does not answer ({error})") from None
 
     def api(self, method: str, path: str, **kwargs: Any) -> Any:
         """Send a request to the REST API and return its JSON; anything but success is a `StackError`."""
-        answer = self.request(method, path, **kwargs)
-        if not answer.ok:
-            raise StackError(f"{method} {path}: {answer.status_code} {answer.text[:2000]}")
-        return answer.json() if answer.content else None
+        return _json(self.request(method, path, **kwargs))
 
     def pages(self, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
         """Return a whole collection, page by page."""
@@ -295,9 +309,11 @@ class AirflowStack:
         try:
             self._wait(look, timeout, f"DAG {dag_id}")
         except StackError as error:
-            broken = self.pages("/importErrors", "import_errors")
-            reasons = "\n".join(f"{entry['filename']}:\n{entry['stack_trace']}" for entry in broken)
-            raise StackError(f"{error}\n{reasons}") from None
+            reasons = ""
+            with suppress(StackError):
+                broken = self.pages("/importErrors", "import_errors")
+                reasons = "".join(f"\n{entry['filename']}:\n{entry['stack_trace']}" for entry in broken)
+            raise StackError(f"{error}{reasons}") from None
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run of a DAG, which may yet have to be parsed, and return the run's id."""
@@ -315,24 +331,13 @@ class AirflowStack:
         try:
             return self._wait(look, timeout, f"end of {dag_id} {run_id}")
         except StackError as error:
-            states = "\n".join(
-                f"  {task['task_id']}[{task['map_index']}]: {task['state']}, try {task['try_number']}"
-                for task in self.task_instances(dag_id, run_id)
-            )
-            raise StackError(f"{error}\n{states}") from None
-
-    def wait_for_task(
-        self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1, timeout: float = 60
-    ) -> dict[str, Any]:
-        """Wait until a task is in a state and return it as REST shows it."""
-
-        def look() -> dict[str, Any] | None:
-            for task in self.task_instances(dag_id, run_id):
-                if (task["task_id"], task["map_index"], task["state"]) == (task_id, map_index, state):
-                    return task
-            return None
-
-        return self._wait(look, timeout, f"{task_id} {state}")
+            states = ""
+            with suppress(StackError):
+                states = "".join(
+                    f"\n  {task['task_id']}[{task['map_index']}]: {task['state']}, try {task['try_number']}"
+                    for task in self.task_instances(dag_id, run_id)
+                )
+            raise StackError(f"{error}{states}") from None
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the tasks of a run, in the order of their start."""
@@ -343,21 +348,20 @@ class AirflowStack:
         """Return what a task pushed, or None if it pushed nothing."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key)}"
         answer = self.request("GET", path, params={"map_index": map_index, "deserialize": True})
-        if answer.status_code == requests.codes.not_found:
-            return None
-        answer.raise_for_status()
-        return answer.json()["value"]
+        return None if answer.status_code == requests.codes.not_found else _json(answer)["value"]
 
     def logs(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
-        """Return a task's log as text, an entry a line: its level, its words, what else it holds as JSON."""
+        """Return a task's log as text, an entry a line: level, words, what else it holds as JSON, its errors."""
         answer = self.request(
             "GET",
             f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}",
             params={"map_index": map_index, "full_content": True},
             headers={"Accept": "application/x-ndjson"},
         )
-        answer.raise_for_status()
-        return "\n".join(_log_line(json.loads(line)) for line in answer.text.splitlines() if line.strip())
+        if not answer.ok:
+            raise StackError(_refusal(answer))
+        lines = [_log_line(json.loads(line)) for line in answer.text.splitlines() if line.strip()]
+        return "\n".join(line for line in lines if "::group::" not in line and "::endgroup::" not in line)
 
     def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str] | None = None, **options: Any) -> None:
         """Clear tasks of a run, all if none is named, as a person does in the UI."""
@@ -383,6 +387,16 @@ _ROUTINE = frozenset(
 )
 
 
+def _json(answer: requests.Response) -> Any:
+    if not answer.ok:
+        raise StackError(_refusal(answer))
+    return answer.json() if answer.content else None
+
+
+def _refusal(answer: requests.Response) -> str:
+    return f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text[:2000]}"
+
+
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
 
@@ -391,5 +405,6 @@ def _log_line(entry: Any) -> str:
     if not isinstance(entry, dict):
         return str(entry)
     rest = {key: value for key, value in entry.items() if key not in _ROUTINE}
-    parts = [str(entry.get("level", "")).upper(), str(entry.get("event", ""))]
-    return " ".join(filter(None, [*parts, json.dumps(rest) if rest else ""]))
+    errors = [f"\n  {error['exc_type']}: {error['exc_value']}" for error in rest.pop("error_detail", None) or []]
+    parts = [str(entry.get("level", "")).upper(), str(entry.get("event", "")), json.dumps(rest) if rest else ""]
+    return " ".join(filter(None, parts)) + "".join(errors)

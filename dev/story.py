@@ -10,6 +10,7 @@ from typing import Any
 
 Json = Mapping[str, Any]
 DONE = ("completed", "delivered")
+FAILED = ("failed", "cancelled")
 WIDTH = 110
 EVIDENCE = {
     "event": "the order has a delivery event that is later than the rerun",
@@ -107,7 +108,9 @@ def stages(report: Json, journal: Sequence[Json]) -> list[Stage]:
     found = []
     for index, (begin, status) in enumerate(turns):
         end = turns[index + 1][0] if index + 1 < len(turns) else None
-        if status not in DONE:
+        if status in FAILED:
+            meaning = "the rerun came to nothing"
+        elif status not in DONE:
             meaning = "at work"
         elif begin < last_change:
             meaning = f"still says {status}, same files: not believed"

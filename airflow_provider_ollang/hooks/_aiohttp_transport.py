@@ -85,7 +85,7 @@ class AiohttpTransport:
             reason = (
                 f"no whole answer within {attempt.timeout:g} s"
                 if attempt.connected
-                else f"no connection to {self._settings.base_url} within {CONNECT_TIMEOUT:g} s"
+                else f"no connection to {self._settings.base_url} within {min(CONNECT_TIMEOUT, attempt.timeout):g} s"
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = self._reason(error, attempt)
@@ -156,7 +156,8 @@ def _trace() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
 
     async def connecting(_session: Any, context: Any, _params: Any) -> None:
-        context.trace_request_ctx.ends_in(CONNECT_TIMEOUT)
+        attempt = context.trace_request_ctx
+        attempt.ends_in(min(CONNECT_TIMEOUT, attempt.timeout))
 
     async def connected(_session: Any, context: Any, _params: Any) -> None:
         attempt = context.trace_request_ctx

@@ -38,6 +38,7 @@ class _Attempt:
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
+        self.connect_timeout = min(CONNECT_TIMEOUT, timeout)
         self.connected = False
         self.out_of_time = False
         self._lock = threading.Lock()
@@ -76,7 +77,7 @@ _attempt: ContextVar[_Attempt] = ContextVar("_attempt")
 class _Connection(HTTPConnection):
     def connect(self) -> None:
         attempt = _attempt.get()
-        attempt.begin(CONNECT_TIMEOUT, lambda: self.sock)
+        attempt.begin(attempt.connect_timeout, lambda: self.sock)
         super().connect()
         attempt.end()
         attempt.connected = True
@@ -90,7 +91,7 @@ class _Connection(HTTPConnection):
 class _TLSConnection(HTTPSConnection):
     def connect(self) -> None:
         attempt = _attempt.get()
-        attempt.begin(CONNECT_TIMEOUT, lambda: self.sock)
+        attempt.begin(attempt.connect_timeout, lambda: self.sock)
         super().connect()
         attempt.end()
         attempt.connected = True
@@ -176,7 +177,7 @@ class RequestsTransport:
                 call.url(self._settings),
                 headers=self._headers if call.body is None else {**self._headers, "Content-Type": "application/json"},
                 data=call.body,
-                timeout=(CONNECT_TIMEOUT, attempt.timeout),
+                timeout=(attempt.connect_timeout, attempt.timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -226,7 +227,7 @@ class RequestsTransport:
     def _reason(self, error: BaseException, attempt: _Attempt) -> str:
         """Say in words why there was no whole answer."""
         if isinstance(error, requests.ConnectTimeout) or (attempt.out_of_time and not attempt.connected):
-            return f"no connection to {self._settings.base_url} within {CONNECT_TIMEOUT:g} s"
+            return f"no connection to {self._settings.base_url} within {attempt.connect_timeout:g} s"
         if attempt.out_of_time or isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
             return f"no whole answer within {attempt.timeout:g} s"
         peer = "the proxy" if self._settings.proxy else self._settings.base_url

@@ -251,6 +251,8 @@ class TestDiffersFrom:
             ({"updatedAt": "2024-01-16T15:20:00+01:00"}, False),
             ({"updatedAt": "2024-01-16T14:20:00.001Z"}, True),
             ({"updatedAt": LONG_BEFORE}, False),
+            ({"updatedAt": AFTER, "createdAt": LONG_BEFORE}, True),
+            ({"updatedAt": LONG_BEFORE, "createdAt": AFTER}, True),
             ({"updatedAt": LONG_BEFORE, "createdAt": LONG_BEFORE, "size": 9000}, False),
         ],
         ids=repr,

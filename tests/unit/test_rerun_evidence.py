@@ -330,6 +330,11 @@ class TestDocuments:
         ("before", "now"),
         [
             pytest.param([], [document()], id="the baseline listed none"),
+            pytest.param(
+                [],
+                [document(createdAt=None, updatedAt="2024-03-01T12:00:00Z")],
+                id="the baseline listed none, in the second of the request",
+            ),
             pytest.param([document()], [document(id="doc_b", createdAt=MISSED, updatedAt=MISSED)], id="another id"),
             pytest.param([document()], [document(updatedAt=MISSED)], id="updated in place"),
             pytest.param([document()], [document(updatedAt=MISSED, size=9000)], id="updated in place, another size"),
@@ -383,6 +388,11 @@ class TestDrafts:
         rerun = rerun_of(order(level=1))
         assert rerun.evidence(seen) == ["documents"]
         assert [one.id for one in rerun.new_outputs(seen)] == [reviewed["id"]]
+
+    def test_are_told_from_what_was_written_before_it_was_delivered(self) -> None:
+        reviewed = new_document(createdAt="2024-03-01T12:05:00Z", updatedAt=None)
+        seen = order(level=1, orderDocs=[reviewed], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED, event()])
+        assert rerun_of(order(level=1)).evidence(seen) == ["event", "documents"]
 
     @pytest.mark.parametrize("level", [0, None, "1", ...])
     def test_are_the_result_without_human_review(self, level: object) -> None:

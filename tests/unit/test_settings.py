@@ -476,6 +476,7 @@ CLEANED = [
     (f"via {PROXY}", "via http://user:***@proxy.example:3128"),
     ("see https://files.example/a.vtt?Signature=abc&x=1 now", "see https://files.example/a.vtt?… now"),
     ("HTTPS://files.example/a?b=c", "HTTPS://files.example/a?…"),
+    ("s3://bucket/a.vtt?X-Amz-Signature=abc", "s3://bucket/a.vtt?…"),
     ('"http://a.example/?x=1", "http://b.example/?y=2"', '"http://a.example/?…", "http://b.example/?…"'),
     ("is this right? yes", "is this right? yes"),
     ("one\r\ntwo\tthree\x00\x1b[31m\x7f\x9b", "one  two three  [31m  "),

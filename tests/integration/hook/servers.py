@@ -120,12 +120,16 @@ class RawServer:
             threading.Thread(target=self._serve, args=(Peer(sock),), daemon=True).start()
 
     def _serve(self, peer: Peer) -> None:
-        with suppress(OSError, ValueError):
-            if self._greet is not None and self._greet(peer):
-                return
-            while request := peer.receive():
-                self.requests.append(request)
-                self._script(peer, request)
+        try:
+            with suppress(OSError, ValueError):
+                if self._greet is not None and self._greet(peer):
+                    return
+                while request := peer.receive():
+                    self.requests.append(request)
+                    self._script(peer, request)
+        finally:
+            # Nobody must be left waiting for a server that has given up.
+            peer.sock.close()
 
 
 def says(data: bytes, *, close: bool = False) -> Script:

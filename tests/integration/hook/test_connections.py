@@ -141,7 +141,7 @@ def test_test_takes_no_longer_because_of_a_slow_handshake(connect: Connect, monk
     monkeypatch.setattr(hook_module, "TEST_TIMEOUT", 0.5)
 
     def stall(peer: Peer) -> bool:
-        peer.sock.recv(100)
+        peer.sock.recv(65536)
         peer.hung_up(2.5)
         peer.sock.close()
         return True
@@ -149,8 +149,10 @@ def test_test_takes_no_longer_because_of_a_slow_handshake(connect: Connect, monk
     with RawServer(says(b""), greet=stall) as server:
         hook = connect(server.url.replace("http:", "https:"), timeout=600)
         with Stopwatch() as watch:
-            works, _ = hook.test_connection()
+            works, message = hook.test_connection()
     assert not works
+    assert "no connection to https://127.0.0.1" in message
+    assert "0.5 s" in message
     assert watch.seconds < 2
 
 
