@@ -291,6 +291,10 @@ class AirflowStack:
         """Send a request to the REST API and return its JSON; anything but success is a `StackError`."""
         return _json(self.request(method, path, **kwargs))
 
+    def ui(self, path: str) -> Any:
+        """Return the JSON that Airflow's UI is served; `path` begins after `/ui`."""
+        return _json(self._send("GET", f"/ui{path}"))
+
     def pages(self, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
         """Return a whole collection, page by page."""
         found: list[dict[str, Any]] = []

@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS
+
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
@@ -142,6 +144,19 @@ def test_airflow_knows_the_provider_and_its_connection_type(airflow: AirflowStac
     assert {"connection_type": "ollang", "hook_name": "Ollang"}.items() <= next(
         one for one in hooks if one["connection_type"] == "ollang"
     ).items()
+
+
+def test_the_ui_is_served_the_connection_form(airflow: AirflowStack) -> None:
+    (form,) = (one for one in airflow.ui("/connections/hook_meta") if one["connection_type"] == "ollang")
+    assert form["hook_name"] == "Ollang"
+    assert form["standard_fields"]["password"]["title"] == "API key"
+    assert form["standard_fields"]["host"]["title"] == "Base URL"
+    assert form["standard_fields"]["login"]["hidden"] is form["standard_fields"]["url_schema"]["hidden"] is True
+    assert not (form["standard_fields"].get("port") or {}).get("hidden")
+    assert {name: field["schema"]["title"] for name, field in form["extra_fields"].items()} == {
+        one.name: one.label for one in CONNECTION_FIELDS
+    }
+    assert all("null" in field["schema"]["type"] for field in form["extra_fields"].values())
 
 
 def test_airflow_tests_the_connection(airflow: AirflowStack, ollang: Sandbox) -> None:
