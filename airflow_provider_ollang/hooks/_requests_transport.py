@@ -74,7 +74,9 @@ class _Attempt:
 _attempt: ContextVar[_Attempt] = ContextVar("_attempt")
 
 
-class _Connection(HTTPConnection):
+class _Limited(HTTPConnection):
+    """A connection that each attempt uses within its own time."""
+
     def connect(self) -> None:
         attempt = _attempt.get()
         attempt.begin(attempt.connect_timeout, lambda: self.sock)
@@ -88,34 +90,20 @@ class _Connection(HTTPConnection):
         return super().getresponse()
 
 
-class _TLSConnection(HTTPSConnection):
-    def connect(self) -> None:
-        attempt = _attempt.get()
-        attempt.begin(attempt.connect_timeout, lambda: self.sock)
-        super().connect()
-        attempt.end()
-        attempt.connected = True
-
-    def getresponse(self) -> Any:
-        sock = self.sock
-        _attempt.get().begin(_attempt.get().timeout, lambda: sock)
-        return super().getresponse()
+class _LimitedTLS(_Limited, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Limited
 
     def _put_conn(self, conn: Any) -> None:
         _attempt.get().end()
         super()._put_conn(conn)
 
 
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-    def _put_conn(self, conn: Any) -> None:
-        _attempt.get().end()
-        super()._put_conn(conn)
+class _TLSPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _LimitedTLS
 
 
 class _Adapter(HTTPAdapter):
