@@ -38,6 +38,8 @@ CONNECT_TIMEOUT = 10.0
 MAX_ANSWER_BYTES = 20 * 1024 * 1024
 MAX_PAGE_SIZE = 50
 
+# A status is a word, and goes into logs and XComs.
+_LONGEST_STATUS = 80
 # Airflow writes an XCom of twice this depth, and of three times not.
 _DEEPEST = 100
 
@@ -57,6 +59,11 @@ def order_id_of(value: object) -> str:
     :raises OllangConfigurationError: it is empty, ``None``, an unrendered template, or could not be one path segment.
     """
     if isinstance(value, Mapping):
+        if not {"order_id", "id"} & value.keys():
+            raise OllangConfigurationError(
+                "order_id is a mapping without 'order_id' or 'id'; it has the keys "
+                f"{sorted(map(str, value))[:20]}. Hand on one that has, such as an order with 'id' among its fields."
+            )
         value = value.get("order_id", value.get("id"))
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64:
         return str(value)
@@ -204,7 +211,8 @@ def read_order(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]
     :raises OllangError: the answer is no such order; the class says what to do about it.
     """
     value = _read_object(settings, call, answer)
-    if not isinstance(value.get("status"), str):
+    status = value.get("status")
+    if not isinstance(status, str) or not status.isprintable() or len(status) > _LONGEST_STATUS:
         _raise_garbled(settings, call, answer, "an order without a status")
     other = value.get("id")
     if other is not None and str(other) != call.order_id:
@@ -235,6 +243,12 @@ class _Seen(NamedTuple):
     value: dict[str, Any] | None
 
     @property
+    def is_an_error(self) -> bool:
+        """Whether it has the shape of an error, whatever its status."""
+        value = self.value or {}
+        return value.get("success") is not True and ("error" in value or isinstance(value.get("code"), int | str))
+
+    @property
     def is_about_another(self) -> bool:
         other = (self.value or {}).get("orderId")
         return other is not None and str(other) != self.order_id
@@ -254,6 +268,7 @@ _PAID_ANSWERS = (
     _PaidAnswer("refused", lambda seen: seen.status >= 300),
     _PaidAnswer("unknown", lambda seen: seen.value is None, "the server answered {status} without a JSON object"),
     _PaidAnswer("refused", lambda seen: seen.value is not None and seen.value.get("success") is False),
+    _PaidAnswer("unknown", lambda seen: seen.is_an_error, "the server answered {words}, which is an error"),
     _PaidAnswer("unknown", lambda seen: seen.is_about_another, "the server answered about another order"),
     _PaidAnswer("accepted", lambda _seen: True),
 )

@@ -28,6 +28,9 @@ _PRINTABLE_ASCII = re.compile(r"[ -~]+")
 # Line and paragraph separators end a line of a log too; half a character can be written nowhere.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
+_SIGNATURE = re.compile(
+    r"(\b(?:[\w-]{0,40}(?:signature|credential|token)|sig|key|expires|policy)=)[^\s&\"'<>]+", re.IGNORECASE
+)
 _URL_QUERY = re.compile(r"(://[^\s?\"'<>]*)\?[^\s\"'<>]*")
 
 
@@ -122,7 +125,7 @@ class Settings:
             if secret:
                 words = words.replace(secret, "***")
         # Cut first to what can be shown at all: on a whole answer the search for links could take minutes.
-        words = _URL_QUERY.sub(r"\1?…", words[: 8 * MAX_DETAIL])
+        words = _SIGNATURE.sub(r"\1…", _URL_QUERY.sub(r"\1?…", words[: 8 * MAX_DETAIL]))
         return words if len(words) <= MAX_DETAIL else f"{words[: MAX_DETAIL - 1]}…"
 
 

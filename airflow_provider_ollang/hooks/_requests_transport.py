@@ -78,11 +78,15 @@ class _Limited(HTTPConnection):
     """A connection that each attempt uses within its own time."""
 
     def connect(self) -> None:
-        attempt = _attempt.get()
-        attempt.begin(attempt.connect_timeout, lambda: self.sock)
         super().connect()
-        attempt.end()
-        attempt.connected = True
+        _attempt.get().end()
+        _attempt.get().connected = True
+
+    def _new_conn(self) -> socket.socket:
+        # Of several addresses the first may be dead: each has its own time, and only what follows can be cut off.
+        sock: socket.socket = super()._new_conn()
+        _attempt.get().begin(_attempt.get().connect_timeout, lambda: self.sock or sock)
+        return sock
 
     def getresponse(self) -> Any:
         sock = self.sock
@@ -184,6 +188,11 @@ class RequestsTransport:
                 raise unknown_outcome(call, reason) from None
             # Errors of the libraries may show request headers, so none of them goes on as a cause.
             raise not_answered(call, reason) from None
+        except BaseException as error:
+            if call.paid and attempt.connected:
+                # Airflow's execution_timeout is no Exception, and the task's retry must not send this again.
+                raise unknown_outcome(call, f"the task was interrupted ({type(error).__name__})") from None
+            raise
         finally:
             attempt.end()
             _attempt.reset(token)

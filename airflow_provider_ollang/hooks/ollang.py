@@ -104,11 +104,12 @@ class OllangHook(BaseHook):
             call, lambda: api.read_order(self.settings, call, self._send(call)), max_attempts=max_attempts
         )
 
-    def rerun_order(self, order_id: object) -> dict[str, Any]:
+    def rerun_order(self, order_id: object, *, before_send: Callable[[], None] | None = None) -> dict[str, Any]:
         """
         Ask Ollang to produce an order anew (`Rerun Order`). This may be billed, and replaces the current result.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :param before_send: called just before each time the request is sent; what it raises keeps it from being sent.
         :return: ``{"order_id": str, "message": str | None, "requested_at": str | None}``; ``requested_at`` is the
             server's time of acceptance, ISO 8601.
         :raises OllangOrderNotEligibleError: the order is not completed or delivered.
@@ -119,6 +120,8 @@ class OllangHook(BaseHook):
         call = api.rerun_order(order_id)
 
         def send() -> tuple[dict[str, Any], api.Answer]:
+            if before_send is not None:
+                before_send()
             answer = self._send(call)
             return api.read_paid(self.settings, call, answer), answer
 
@@ -126,7 +129,7 @@ class OllangHook(BaseHook):
         message = value.get("message")
         return {
             "order_id": call.order_id,
-            "message": message if isinstance(message, str) else None,
+            "message": self.settings.clean(message) if isinstance(message, str) else None,
             "requested_at": answer.server_time.isoformat() if answer.server_time else None,
         }
 
@@ -269,8 +272,8 @@ class OllangHook(BaseHook):
                     seen.add(name)
                     new.append(row)
             yield from (row for row in new if all(row.get(key) == value for key, value in wanted.items()))
-            # A page without anything new means that the server ignores the page number.
-            more = more and bool(new)
+            # A page without any new id means that the server ignores the page number.
+            more = more and any(row.get("id") is not None for row in new)
             page += 1
 
     def _page(self, page: int, page_size: int, filters: Mapping[str, str | None]) -> tuple[list[dict[str, Any]], bool]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang._compat import AirflowTaskTimeout
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import names_of, seconds_of
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
+    OllangPermanentError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.orders import Baseline, rerun_readiness, shows_running
@@ -109,13 +111,14 @@ class OllangRerunOperator(BaseOperator):
         self.order_id = order_id
         self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout)
         self.ollang_conn_id = ollang_conn_id
+        self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Rerun the order."""
         order_id = order_id_of(self.order_id)
         hook = OllangHook(self.ollang_conn_id)
         baseline = self._take_baseline(hook, order_id)
-        accepted = hook.rerun_order(order_id)
+        accepted = hook.rerun_order(order_id, before_send=self._go_on_unless_killed)
         self.log.info("Order %s: Ollang accepted the rerun: %s", order_id, accepted["message"])
         receipt = Receipt(
             order_id=order_id,
@@ -129,8 +132,19 @@ class OllangRerunOperator(BaseOperator):
         )
         if self.do_xcom_push:
             # Whatever happens to this task from here on, the tasks behind it can go on with what was bought.
-            context["ti"].xcom_push(key="return_value", value=receipt.to_json())
+            try:
+                context["ti"].xcom_push(key="return_value", value=receipt.to_json())
+            except Exception as error:  # noqa: BLE001 - the rerun is bought: Airflow pushes the receipt again at the end
+                self.log.warning("The receipt could not be pushed early (%s).", type(error).__name__)
         return self._confirm(hook, receipt).to_json()
+
+    def on_kill(self) -> None:
+        """Keep a task that somebody ended from sending its request: Airflow lets it run on for seconds."""
+        self._killed = True
+
+    def _go_on_unless_killed(self) -> None:
+        if self._killed:
+            raise OllangPermanentError("This task was ended from outside before it sent its request. Nothing was sent.")
 
     def _take_baseline(self, hook: OllangHook, order_id: str) -> Baseline:
         order = hook.get_order(order_id)
@@ -161,10 +175,13 @@ class OllangRerunOperator(BaseOperator):
         for pause in CONFIRM_PAUSES:
             if left <= 0:
                 break
-            _clock.sleep(min(pause, left))
-            left -= pause
             try:
+                _clock.sleep(min(pause, left))
+                left -= pause
                 order = hook.get_order(receipt.order_id, max_attempts=1)
+            except AirflowTaskTimeout:
+                self.log.warning("The execution_timeout ended the looks; the rerun is accepted and not affected.")
+                return receipt
             except OllangError as error:
                 # The rerun is accepted: no failed look may make this task fail and be retried.
                 self.log.warning("%s The rerun is not affected.", error)

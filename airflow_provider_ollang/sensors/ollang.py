@@ -310,8 +310,8 @@ class _Notebook:
         self._store: Any = context.get("task_state_store")
         self._retention = timedelta(seconds=timeout) + _KEEP_AFTER_TIMEOUT
         # What was remembered about another order, or about an earlier rerun of this one, must not count.
-        self._subject = [order_id, receipt.requested_at if receipt else None]
         self._try_number = ti.try_number
+        self._subject = [order_id, (receipt.requested_at or self._try_number) if receipt else None]
         self._written: Any = self._store.get(STATE_KEY) if self._store else None
         self.memory = WaitMemory()
         self.deadline = self._first_look(context) + timeout

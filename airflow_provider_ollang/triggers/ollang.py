@@ -90,8 +90,10 @@ class OllangOrderStatusTrigger(BaseTrigger):
             memory = wait.memory.to_json()
         except OllangError as error:
             step = Step(error=error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the task must hear of it
-            step = Step(error=OllangUnavailableError(f"The wait broke off: {type(error).__name__}: {error}"))
+        except Exception as error:
+            # Its own words go to the log only: an event is stored, and nobody knows what is in them.
+            self.log.exception("The wait for order %s broke off.", self.order_id)
+            step = Step(error=OllangUnavailableError(f"The wait broke off: {type(error).__name__}; see the log."))
         error_json = None if step.error is None else error_to_json(step.error)
         yield TriggerEvent({"result": step.result, "error": error_json, "memory": memory})  # type: ignore[no-untyped-call]
 

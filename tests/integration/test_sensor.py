@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
@@ -190,3 +190,17 @@ def test_reschedule_mode_remembers_across_its_starts(
     assert run.states == {"rerun": "success", "wait": "success"}
     assert run.results["wait"]["evidence"] == ["running"]
     assert run.results["wait"]["outputs_changed"] is False
+
+
+def test_a_rerun_is_waited_for_only_where_it_was_accepted(ollang: Sandbox, run_dag: RunDag) -> None:
+    with DAG("elsewhere", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
+
+        @task
+        def of_another_service(receipt: dict[str, Any]) -> dict[str, Any]:
+            return {**receipt, "host": "https://elsewhere.example"}
+
+        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=0)
+        OllangOrderStatusSensor(task_id="wait", rerun=of_another_service(rerun.output))  # type: ignore[arg-type]
+    run = run_dag(dag)
+    assert run.states["wait"] == "failed"
+    assert "accepted by https://elsewhere.example" in str(run.errors["wait"])

@@ -399,6 +399,11 @@ class TestDrafts:
         seen = order(level=level, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
         assert "documents" in rerun_of(order(level=level)).evidence(seen)
 
+    @pytest.mark.parametrize("level", [None, "1", ...])
+    def test_are_drafts_still_when_the_level_is_not_said_again(self, level: object) -> None:
+        seen = order(level=level, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
+        assert not holds(rerun_of(order(level=1)), seen)
+
     def test_are_the_result_when_the_review_is_cancelled(self) -> None:
         seen = order(level=0, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
         assert rerun_of(order(level=1)).evidence(seen) == ["documents"]
