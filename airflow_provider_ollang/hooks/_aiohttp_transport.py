@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 _POOL_SIZE = 100
+# As long as the other half of the hook reads.
+_LONGEST_HEADER = 65536
 
 
 class _Attempt(SimpleNamespace):
@@ -52,6 +54,8 @@ class AiohttpTransport:
         self._headers = settings.headers(user_agent)
         self._session: aiohttp.ClientSession | None = None
         self._paused_until = 0.0
+        #: Held while a request is sent and answered, so that nobody who waits for a connection is past the pause.
+        self.turns = asyncio.Semaphore(_POOL_SIZE)
 
     @property
     def pause_left(self) -> float:
@@ -112,23 +116,28 @@ class AiohttpTransport:
 
     def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
+            self._session = session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=_POOL_SIZE, ssl=_tls(self._settings)),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
                 trace_configs=[_trace()],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
+                max_line_size=_LONGEST_HEADER,
+                max_field_size=_LONGEST_HEADER,
             )
+            # It would send a request whose connection broke a second time, unasked: the wait is the retry.
+            session._retry_connection = False
         return self._session
 
     def _reason(self, error: BaseException, attempt: _Attempt) -> str:
         """Say in words why there was no whole answer."""
         base_url = self._settings.base_url
+        peer = "the proxy" if self._settings.proxy else base_url
         if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return f"the host of {base_url} could not be found"
+            return f"the host of {peer} could not be found"
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, ConnectionRefusedError):
-            return f"{base_url} refused the connection"
+            return f"{peer} refused the connection"
         words = (cause.strerror if isinstance(cause, OSError) else None) or _words(cause)
         through = "through the proxy " if self._settings.proxy else ""
         stage = "the connection broke" if attempt.connected else f"no connection {through}to {base_url}"
@@ -138,7 +147,7 @@ class AiohttpTransport:
 def _tls(settings: Settings) -> ssl.SSLContext | bool:
     if not settings.verify:
         return False
-    if not settings.is_encrypted:
+    if not settings.is_encrypted and not (settings.proxy or "").startswith("https:"):
         return True
     path = settings.ca_bundle or DEFAULT_CA_BUNDLE_PATH
     in_folder = Path(path).is_dir()
@@ -146,10 +155,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
 
 
 def _words(error: BaseException) -> str:
-    # The text of these shows the request with its headers.
-    return (
-        type(error).__name__ if isinstance(error, aiohttp.ClientResponseError) else str(error) or type(error).__name__
-    )
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status} {error.message}"
+    # The text of these shows a request or an answer with its headers.
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ServerDisconnectedError):
+        return "Server disconnected" if isinstance(error, aiohttp.ServerDisconnectedError) else type(error).__name__
+    return str(error) or type(error).__name__
 
 
 def _trace() -> aiohttp.TraceConfig:

@@ -35,7 +35,9 @@ async def shared_transport(settings: Settings, user_agent: str) -> AsyncIterator
     :param user_agent: the ``User-Agent`` of every request.
     """
     here = _in_use.setdefault(asyncio.get_running_loop(), {})
-    shared = here.setdefault(settings, _Shared(AiohttpTransport(settings, user_agent)))
+    shared = here.get(settings)
+    if shared is None:
+        shared = here[settings] = _Shared(AiohttpTransport(settings, user_agent))
     shared.users += 1
     try:
         yield shared.transport

@@ -386,11 +386,12 @@ class OllangReader:
         :raises OllangError: as :meth:`OllangHook.get_order`.
         """
         call = api.get_order(order_id)
-        if (left := self._transport.pause_left) > 0:
-            raise api.rate_limited(call, left)
-        answer = await self._transport.send(call)
-        if answer.status == 429 and answer.retry_after:
-            self._transport.pause(answer.retry_after)
+        async with self._transport.turns:
+            if (left := self._transport.pause_left) > 0:
+                raise api.rate_limited(call, left)
+            answer = await self._transport.send(call)
+            if answer.status == 429 and answer.retry_after:
+                self._transport.pause(answer.retry_after)
         return api.read_order(self.settings, call, answer)
 
 
@@ -414,14 +415,20 @@ def resolve_environment(settings: Settings) -> Settings:
             f"Connection {settings.conn_id!r}: {source}, the trusted certificates {named!r}, does not exist here."
         )
     if settings.verify and named:
-        place = {"capath" if Path(named).is_dir() else "cafile": named}
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**place)
+            _check_certificates(named, Path(named).stat().st_mtime_ns)
         except OSError as error:
             raise OllangConfigurationError(
                 f"Connection {settings.conn_id!r}: {source}, {named!r}, holds no certificates ({error.strerror})."
             ) from None
     return dataclasses.replace(settings, proxy=proxy_url(settings.conn_id, proxy), ca_bundle=named)
+
+
+@functools.lru_cache(maxsize=16)
+def _check_certificates(path: str, _changed_at: int) -> None:
+    """Read certificates once: to parse all the world's authorities takes longer than a poll, and every wait asks."""
+    place = {"capath" if Path(path).is_dir() else "cafile": path}
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**place)
 
 
 @functools.cache

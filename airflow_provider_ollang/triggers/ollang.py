@@ -82,7 +82,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and tell the end."""
-        memory = self.memory or {}
+        memory = self.memory if isinstance(self.memory, dict) else {}
         try:
             rules = WaitRules.from_json({**self.rules, "order_id": order_id_of(self.order_id)})
             wait = Wait(rules, WaitMemory.from_json(memory), self._deadline(rules), self.log)

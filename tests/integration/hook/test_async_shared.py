@@ -1,0 +1,517 @@
+"""What all waits on one connection share in one event loop: connections, a 429, and the end of both."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import ssl
+import threading
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from airflow_provider_ollang.exceptions import (
+    OllangAuthenticationError,
+    OllangError,
+    OllangRateLimitError,
+    OllangUnavailableError,
+)
+from airflow_provider_ollang.hooks import _aiohttp_transport
+from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
+from airflow_provider_ollang.sandbox import Sandbox
+
+from .conftest import KEY, LINK_SIGNATURE, ORDER, PROXY_PASSWORD, Canaries, Clock, Connect
+from .servers import Peer, RawServer, closed_port, http, stalls
+
+BODY = f'{{"id": "{ORDER}", "status": "completed"}}'.encode()
+
+#: A test that hangs must not hang for ever.
+LONGEST = 20
+
+
+def run(main: Coroutine[Any, Any, Any], **options: Any) -> Any:
+    async def in_time() -> Any:
+        async with asyncio.timeout(LONGEST):
+            return await main
+
+    return asyncio.run(in_time(), **options)
+
+
+async def look(hook: OllangHook) -> dict[str, Any]:
+    async with hook.waiting() as reader:
+        return await reader.get_order(ORDER)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
+        await asyncio.sleep(0.005)
+
+
+def alias(monkeypatch: pytest.MonkeyPatch, conn_id: str, url: str, key: str = KEY) -> OllangHook:
+    """Make another connection to the same server, or change one."""
+    fields = {"conn_type": "ollang", "host": url, "password": key}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+    return OllangHook(conn_id)
+
+
+@contextmanager
+def nothing_left_open() -> Iterator[None]:
+    """Fail on anything that was not closed, which only the garbage collector finds."""
+    gc.collect()
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+        gc.collect()
+    assert [str(one.message) for one in found if issubclass(one.category, ResourceWarning)] == []
+
+
+# --- One pool -----------------------------------------------------------------------------------------------------
+
+
+def test_readers_share_one_pool(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 4)
+    ollang.add_fault(times=None, delay=0.01)
+
+    async def main() -> None:
+        async def reader() -> None:
+            async with OllangHook(hook.ollang_conn_id).waiting() as one:
+                await ready.wait()
+                for _ in range(3):
+                    await one.get_order(ORDER)
+
+        ready = asyncio.Barrier(30)
+        await asyncio.gather(*(reader() for _ in range(30)))
+
+    with nothing_left_open():
+        run(main())
+    assert [entry.status for entry in ollang.journal] == [200] * 90
+    assert len({entry.connection for entry in ollang.journal}) <= 4
+
+
+def test_pool_is_of_a_hundred(ollang: Sandbox, hook: OllangHook) -> None:
+    ollang.add_fault(times=None, delay=0.05)
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            await asyncio.gather(*(reader.get_order(ORDER) for _ in range(250)))
+
+    run(main())
+    assert len(ollang.journal) == 250
+    assert 10 < len({entry.connection for entry in ollang.journal}) <= 100
+
+
+def test_connection_lives_as_long_as_somebody_uses_it(ollang: Sandbox, hook: OllangHook) -> None:
+    async def main() -> None:
+        async with hook.waiting() as first:
+            await first.get_order(ORDER)
+            await look(hook)
+            await first.get_order(ORDER)
+        await look(hook)
+
+    with nothing_left_open():
+        run(main())
+    assert [entry.connection for entry in ollang.journal] == [1, 1, 1, 2]
+
+
+def test_last_one_to_leave_hangs_up(connect: Connect) -> None:
+    ended = threading.Event()
+
+    def script(peer: Peer, request: bytes) -> None:
+        peer.send(http("200 OK", BODY))
+        if peer.hung_up(5):
+            ended.set()
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            async with hook.waiting() as other:
+                await other.get_order(ORDER)
+            assert not ended.is_set()
+            del reader
+        await until(ended.is_set)
+
+    with RawServer(script) as server:
+        hook = connect(server.url)
+        run(main())
+        assert server.connections == 1
+
+
+def test_waiting_for_a_connection_takes_none_of_the_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 1)
+
+    def script(peer: Peer, request: bytes) -> None:
+        if not peer.hung_up(0.4):
+            peer.send(http("200 OK", BODY))
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            await asyncio.gather(*(reader.get_order(ORDER) for _ in range(4)))
+
+    with RawServer(script) as server:
+        hook = connect(server.url, timeout=1)
+        run(main())
+        assert (server.connections, len(server.requests)) == (1, 4)
+
+
+def test_second_answer_has_its_whole_time(connect: Connect) -> None:
+    """The clock of a kept-alive connection begins anew with each request."""
+
+    def script(peer: Peer, request: bytes) -> None:
+        if not peer.hung_up(0.6):
+            peer.send(http("200 OK", BODY))
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            await reader.get_order(ORDER)
+            await reader.get_order(ORDER)
+
+    with RawServer(script) as server:
+        hook = connect(server.url, timeout=1)
+        run(main())
+        assert (server.connections, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("fault", [{"drop": "before"}, {"drop": "after"}])
+def test_one_look_is_one_request(ollang: Sandbox, hook: OllangHook, fault: dict[str, Any]) -> None:
+    """The wait is the retry: a library's own would double the load of an outage, and the time of a look."""
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            await reader.get_order(ORDER)
+            ollang.add_fault(**fault)
+            with pytest.raises(OllangUnavailableError):
+                await reader.get_order(ORDER)
+            assert (await reader.get_order(ORDER))["id"] == ORDER
+
+    run(main())
+    assert [entry.status for entry in ollang.journal] == [200, None, 200]
+
+
+def test_certificates_are_not_read_again_for_each_wait(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle of all the world's authorities takes longer to parse than a poll, and the loop stands still."""
+    read: list[object] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def counted(self: ssl.SSLContext, *args: Any, **kwargs: Any) -> None:
+        read.append(args or kwargs)
+        load(self, *args, **kwargs)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            await asyncio.gather(*(look(hook) for _ in range(30)))
+            for _ in range(5):
+                assert not await hook.key_changed(reader)
+
+    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
+        hook = connect(ollang.url, ca_bundle=ollang.ca_bundle)
+        run(main())
+        assert len(ollang.journal) == 30
+    assert len(read) <= 3
+
+
+# --- The end of it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("stage", ["in flight", "queued", "idle", "before the first request"])
+def test_cancelled_readers_leave_nothing_behind(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, stage: str, *, tls: bool
+) -> None:
+    if stage == "queued":
+        monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 1)
+    said: list[dict[str, Any]] = []
+
+    async def main(ollang: Sandbox) -> None:
+        async def reader() -> None:
+            async with hook.waiting() as one:
+                if stage == "idle":
+                    await one.get_order(ORDER)
+                if stage in {"idle", "before the first request"}:
+                    ready.append(True)
+                    await asyncio.Event().wait()
+                await one.get_order(ORDER)
+
+        ready: list[bool] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        tasks = [asyncio.create_task(reader()) for _ in range(5)]
+        there = {"in flight": lambda: len(ollang.journal) == 5, "queued": lambda: len(ollang.journal) == 1}
+        await until(there.get(stage, lambda: len(ready) == 5))
+        sent = len(ollang.journal)
+        for task in tasks:
+            task.cancel()
+        assert [type(end) for end in await asyncio.gather(*tasks, return_exceptions=True)] == [
+            asyncio.CancelledError
+        ] * 5
+        # The next one begins anew, with a session of its own.
+        ollang.remove_faults()
+        await look(hook)
+        assert len(ollang.journal) == sent + 1
+        assert ollang.journal[-1].connection == max(entry.connection for entry in ollang.journal)
+
+    with Sandbox(api_key=KEY, speed=0, tls=tls) as ollang:
+        if stage in {"in flight", "queued"}:
+            ollang.add_fault(times=None, delay=3.0)
+        hook = connect(ollang.url, **({"ca_bundle": ollang.ca_bundle} if tls else {}))
+        with nothing_left_open():
+            run(main(ollang))
+    assert said == []
+
+
+def test_reader_cancelled_while_it_closes_leaves_nothing_behind(
+    ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A triggerer that stops cancels twice."""
+    close = aiohttp.ClientSession.close
+    begun: list[bool] = []
+    closed: list[bool] = []
+
+    async def slowly(self: aiohttp.ClientSession) -> None:
+        begun.append(True)
+        await asyncio.sleep(0.02)
+        await close(self)
+        closed.append(True)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "close", slowly)
+
+    async def main() -> None:
+        task = asyncio.create_task(look(hook))
+        await until(lambda: begun)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: closed)
+
+    with nothing_left_open():
+        run(main())
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 404, "body": {}}, {"drop": "body"}, {"generate": "huge"}, {"delay": 3.0}], ids=str
+)
+def test_failed_readers_leave_nothing_behind(ollang: Sandbox, connect: Connect, fault: dict[str, Any]) -> None:
+    ollang.add_fault(times=None, **fault)
+    hook = connect(ollang.url, timeout=1)
+    with nothing_left_open(), pytest.raises(OllangError):
+        run(look(hook))
+
+
+# --- Who does not share -------------------------------------------------------------------------------------------
+
+
+def test_two_event_loops_do_not_share(ollang: Sandbox, hook: OllangHook) -> None:
+    together = threading.Barrier(2, timeout=LONGEST)
+    problems: list[BaseException] = []
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            for _ in range(3):
+                # Blocks its own loop only, so that both are in the middle of it at once.
+                together.wait()
+                await reader.get_order(ORDER)
+                together.wait()
+
+    def thread() -> None:
+        try:
+            run(main())
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            together.abort()
+            problems.append(error)
+
+    threads = [threading.Thread(target=thread) for _ in range(2)]
+    with nothing_left_open():
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    assert problems == []
+    assert sorted(entry.connection for entry in ollang.journal) == [1, 1, 1, 2, 2, 2]
+
+
+def test_loops_one_after_another_do_not_share(ollang: Sandbox, hook: OllangHook) -> None:
+    for _ in range(3):
+        run(look(hook))
+    assert [entry.connection for entry in ollang.journal] == [1, 2, 3]
+
+
+def test_changed_key_gets_another_session(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with hook.waiting() as old:
+            await old.get_order(ORDER)
+            assert not await hook.key_changed(old)
+            ollang.api_key = f"{KEY}-new"
+            alias(monkeypatch, hook.ollang_conn_id, ollang.url, f"{KEY}-new")
+            assert await hook.key_changed(old)
+            async with hook.waiting() as new:
+                await new.get_order(ORDER)
+                with pytest.raises(OllangAuthenticationError):
+                    await old.get_order(ORDER)
+                assert not await hook.key_changed(new)
+
+    with nothing_left_open():
+        run(main())
+    assert [(entry.connection, entry.status) for entry in ollang.journal] == [(1, 200), (2, 200), (1, 401)]
+
+
+# --- Too many requests --------------------------------------------------------------------------------------------
+
+
+async def refused(reader: OllangReader) -> float | None:
+    with pytest.raises(OllangRateLimitError) as caught:
+        await reader.get_order(ORDER)
+    assert caught.value.status_code == 429
+    return caught.value.retry_after
+
+
+def test_429_pauses_all_on_the_connection_and_nobody_else(
+    ollang: Sandbox, hook: OllangHook, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        other = alias(monkeypatch, "ollang_other", ollang.url)
+        async with hook.waiting() as one, OllangHook(hook.ollang_conn_id).waiting() as two, other.waiting() as apart:
+            await asyncio.gather(one.get_order(ORDER), two.get_order(ORDER))
+            ollang.add_fault(status=429, headers={"Retry-After": "60"})
+            assert await refused(one) == 60
+            assert len(ollang.journal) == 3
+            for reader in (one, two):
+                assert await refused(reader) == pytest.approx(60, abs=1)
+            async with hook.waiting() as late:
+                await refused(late)
+            clock.sleep(55)
+            assert await refused(two) == pytest.approx(5, abs=1)
+            assert len(ollang.journal) == 3
+            await apart.get_order(ORDER)
+            clock.sleep(6)
+            await asyncio.gather(one.get_order(ORDER), two.get_order(ORDER))
+
+    run(main())
+    assert [entry.status for entry in ollang.journal] == [200, 200, 429, 200, 200, 200]
+
+
+def test_shorter_429_does_not_end_a_longer_one(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            for seconds in ("60", "5"):
+                ollang.add_fault(status=429, delay=0.1, headers={"Retry-After": seconds})
+            ends = await asyncio.gather(refused(reader), refused(reader))
+            assert sorted(ends) == [5, 60]  # type: ignore[type-var]
+            clock.sleep(10)
+            assert await refused(reader) == pytest.approx(50, abs=1)
+
+    run(main())
+    assert len(ollang.journal) == 2
+
+
+@pytest.mark.parametrize("asked", [None, "0", "-1", "soon"])
+def test_429_that_asks_for_no_time_pauses_nobody(ollang: Sandbox, hook: OllangHook, asked: str | None) -> None:
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            ollang.add_fault(status=429, headers={} if asked is None else {"Retry-After": asked})
+            await refused(reader)
+            await reader.get_order(ORDER)
+
+    run(main())
+    assert len(ollang.journal) == 2
+
+
+def test_those_who_wait_for_a_connection_do_not_send_after_a_429(
+    ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In flight are only the requests that had a connection when the answer came."""
+    monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 3)
+    ollang.add_fault(times=None, status=429, delay=0.1, headers={"Retry-After": "60"})
+
+    async def main() -> None:
+        async with hook.waiting() as reader:
+            await asyncio.gather(*(refused(reader) for _ in range(20)))
+
+    run(main())
+    assert len(ollang.journal) == 3
+
+
+# --- Nothing shows the key ----------------------------------------------------------------------------------------
+
+
+def closes_in_the_head(peer: Peer, request: bytes) -> None:
+    peer.send(b"HTTP/1.1 200 OK\r\nX-Echo: " + KEY.encode())
+    peer.sock.close()
+
+
+def echoes(peer: Peer, request: bytes) -> None:
+    """Say everything that was sent, in an error."""
+    peer.send(http("400 Bad", json.dumps({"message": request.decode("latin-1")}).encode()))
+
+
+def test_key_is_shown_nowhere(connect: Connect, canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fixture looks through every log line of every library, and every error; here is what provokes them."""
+    monkeypatch.setattr(_aiohttp_transport, "CONNECT_TIMEOUT", 0.5)
+
+    async def main(hooks: list[OllangHook]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = 0.0
+        for hook in hooks:
+            with pytest.raises(OllangError):
+                await look(hook)
+        # A task that is shown in the middle of a request.
+        task = asyncio.create_task(look(hooks[0]))
+        await asyncio.sleep(0)
+        logging.getLogger("somebody").debug("%r %r", task, task.get_stack())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.to_thread(lambda: None)
+
+    with RawServer(closes_in_the_head) as cut, RawServer(echoes) as echo, RawServer(stalls(3)) as slow:
+        nobody = f"127.0.0.1:{closed_port()}"
+        hooks = [
+            connect(slow.url, timeout=1),
+            connect(cut.url),
+            connect(echo.url),
+            connect(f"http://{nobody}"),
+            connect(echo.url.replace("http:", "https:")),
+            connect(echo.url, proxy=f"http://user:{PROXY_PASSWORD}@{nobody}"),
+            connect("https://ollang.example", proxy=echo.url.replace("//", f"//user:{PROXY_PASSWORD}@")),
+        ]
+        run(main(hooks), debug=True)
+    assert any("asyncio" in text for text in canaries.texts)
+    assert len(canaries.errors) >= len(hooks)
+
+
+HEADERS = {"X-Api-Key": KEY, "Proxy-Authorization": PROXY_PASSWORD}
+LIBRARY_ERRORS: list[Exception] = [
+    aiohttp.ClientResponseError(
+        aiohttp.RequestInfo(URL(f"https://a.example/?Signature={LINK_SIGNATURE}"), "GET", HEADERS, URL("https://a")),  # type: ignore[arg-type]
+        (),
+        message=str(HEADERS),
+        headers=HEADERS,  # type: ignore[arg-type]
+    ),
+    aiohttp.InvalidURL(f"https://a.example/?Signature={LINK_SIGNATURE}", KEY),
+    aiohttp.ClientPayloadError(KEY),
+    aiohttp.ServerDisconnectedError(f"{HEADERS}".replace(PROXY_PASSWORD, "")),
+    aiohttp.ClientConnectionError(f"while sending {KEY}"),
+    aiohttp.ServerTimeoutError(KEY),
+    OSError(5, f"Input/output error {KEY}"),
+    ValueError(f"Newline or carriage return in headers: {KEY}"),
+    TimeoutError(KEY),
+]
+
+
+@pytest.mark.parametrize("error", LIBRARY_ERRORS, ids=lambda one: type(one).__name__)
+def test_errors_of_the_library_do_not_go_on(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def send(*_: object, **__: object) -> Awaitable[None]:
+        raise error
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", send)
+    hook = connect("https://ollang.example", proxy=f"http://user:{PROXY_PASSWORD}@proxy.example")
+    with nothing_left_open(), pytest.raises(OllangUnavailableError) as caught:
+        run(look(hook))
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
