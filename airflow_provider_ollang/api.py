@@ -7,6 +7,7 @@ rests on are `Get Order by ID` and `Rerun Order` of https://api-docs.ollang.com.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import unicodedata
@@ -202,6 +203,15 @@ class Answer:
             raise ValueError("nested too deep") from None
         return _writable(value)
 
+    @functools.cached_property
+    def json_object(self) -> dict[str, Any] | None:
+        """The body, if it is a JSON object; parsed once, since it may be large."""
+        try:
+            value = self.json()
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
 
 def read_order(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
     """
@@ -282,7 +292,7 @@ def read_paid(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
     :raises OllangRerunOutcomeUnknownError: it may or may not have been processed.
     :raises OllangError: it surely was not processed.
     """
-    value = _json_object(answer)
+    value = answer.json_object
     seen = _Seen(call.order_id, answer.status, value)
     row = next(row for row in _PAID_ANSWERS if row.holds(seen))
     detail = _detail(settings, answer)
@@ -354,7 +364,7 @@ def _read_object(settings: Settings, call: Call, answer: Answer) -> dict[str, An
         )
     if answer.status == 429:
         raise rate_limited(call, answer.retry_after, _detail(settings, answer))
-    value = _json_object(answer)
+    value = answer.json_object
     if 400 <= answer.status < 500 and answer.status != 408:
         raise _client_error(settings, call, answer, value)
     if not 200 <= answer.status < 300:
@@ -449,14 +459,6 @@ def _unavailable(settings: Settings, call: Call, answer: Answer, reason: str) ->
     )
 
 
-def _json_object(answer: Answer) -> dict[str, Any] | None:
-    try:
-        value = answer.json()
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _code(settings: Settings, value: Mapping[str, Any] | None) -> str | None:
     # The generic envelope has the number -1 here, which says nothing.
     code = (value or {}).get("code")
@@ -470,7 +472,7 @@ def _status_words(settings: Settings, answer: Answer) -> str:
 
 def _detail(settings: Settings, answer: Answer) -> str | None:
     """Return the server's own words, short, on one line, without the key and without URL queries."""
-    value = _json_object(answer)
+    value = answer.json_object
     if value is None:
         kind = answer.headers.get("content-type", "").split(";")[0].strip() or "no content type"
         return settings.clean(f"{len(answer.body)} bytes of {kind}") if answer.body else None

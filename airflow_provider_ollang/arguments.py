@@ -9,8 +9,8 @@ from datetime import timedelta
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import KNOWN_STATUSES
 
-#: Beyond any wait, and just within what a ``timedelta`` can hold.
-LONGEST = timedelta.max.total_seconds()
+#: Beyond any wait, and within what a ``timedelta`` can hold.
+LONGEST = float(timedelta.max.days * 86400)
 
 
 def seconds_of(name: str, value: float | timedelta) -> float:

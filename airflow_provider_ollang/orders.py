@@ -8,6 +8,7 @@ missing, null or of another type, so nothing here raises because of what an orde
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -274,6 +275,12 @@ class Rerun:
         before = self._types_before()
         return before <= newer if before else bool(newer)
 
+    def outputs_complete(self, order: Order) -> bool:
+        """Tell whether every type of output has as many newer documents as it had documents before."""
+        newer = Counter(_plain(document.type) for document in self.new_outputs(order))
+        before = Counter(_plain(document.type) for document in self.baseline.outputs or [] if document.type)
+        return before <= newer
+
     def _types_before(self) -> set[str]:
         return {_plain(document.type) for document in self.baseline.outputs or [] if document.type}
 
@@ -288,7 +295,8 @@ class Rerun:
 
     def _drafted_at(self, order: Order) -> datetime | None:
         """Return when the AI delivered what people have reviewed since, or are reviewing."""
-        if not (_number(order.get("level")) or 0) > 0:
+        level = _number(order.get("level"))
+        if not ((self.baseline.level if level is None else level) or 0) > 0:
             return None
         return max(
             (occurred for occurred, event in self._events_since(order) if event.get("type") == "ai_delivered"),

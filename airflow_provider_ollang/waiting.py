@@ -287,17 +287,20 @@ class Wait:
             return Step(error=self._order_failed(status))
         if not wanted:
             return self._again(self._interval(), now)
-        if "documents" in evidence:
+        changed = "documents" in evidence
+        if changed and rerun.outputs_complete(order):
             return Step(result=self._summary(order, evidence))
         if self.memory.proven_since is None:
             self.memory.proven_since = now
-            self.log.info("Order %s is %s (evidence: %s); its outputs are still the old ones.", *self._about(evidence))
+            lagging = "some of its outputs are not there yet" if changed else "its outputs are still the old ones"
+            self.log.info("Order %s is %s (evidence: %s); %s.", *self._about(evidence), lagging)
         left = self.memory.proven_since + self.rules.outputs_timeout - now
         if left > 0 and now < self.deadline:
             return self._again(min(self._interval(), left), now)
         self.log.warning(
-            "Order %s is %s (evidence: %s), but not all of its outputs changed: outputs_changed is false.",
+            "Order %s is %s (evidence: %s), but it has fewer new outputs than it had before: outputs_changed is %s.",
             *self._about(evidence),
+            str(changed).lower(),
         )
         return Step(result=self._summary(order, evidence))
 
@@ -337,7 +340,7 @@ class Wait:
     def _denied(self, error: OllangPermanentError, now: float) -> Step:
         memory = self.memory
         answered = isinstance(error, OllangConfigurationError) and error.status_code is not None
-        if not memory.looks or not (answered or isinstance(error, _DOUBTED)):
+        if memory.last_status is None or not (answered or isinstance(error, _DOUBTED)):
             return Step(error=error)
         if memory.doubted_since is None:
             memory.doubted_since = now

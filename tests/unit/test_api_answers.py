@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import pickle
@@ -851,6 +852,27 @@ def test_not_answered_is_no_server_error() -> None:
     assert [error.status_code, error.detail, error.code, error.retry_after] == [None] * 4
     assert (error.order_id, error.method, error.path) == (ID, "GET", f"/integration/orders/{ID}")
     assert str(error) == f"Could not get order {ID}: the host could not be found."
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
+@pytest.mark.parametrize("body", [{"success": False, "message": "No"}, [1], ORDER, ACCEPTED], ids=str)
+def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body: Any) -> None:
+    """It may have 20 MB, and the triggerer's other waits stand still meanwhile."""
+    parsed: list[int] = []
+    parse = json.loads
+
+    def loads(*args: Any, **kwargs: Any) -> Any:
+        parsed.append(1)
+        return parse(*args, **kwargs)
+
+    for call in (GET, RERUN, LIST):
+        got = answer(status, body)
+        parsed.clear()
+        monkeypatch.setattr(json, "loads", loads)
+        with contextlib.suppress(OllangError):
+            read(call, got)
+        monkeypatch.undo()
+        assert len(parsed) == 1
 
 
 def test_headers_are_any_mapping() -> None:

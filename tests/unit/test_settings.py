@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import certifi
@@ -493,6 +494,14 @@ def test_foreign_words_are_cut(length: int) -> None:
     cleaned = read().clean("ö" * length)
     assert len(cleaned) == min(length, 500)
     assert (cleaned[-1] == "…") == (length > 500)
+
+
+@pytest.mark.parametrize("part", ["http://", "a", "?", "http://a?b ", "://?", "' ", "\ud800"], ids=ascii)
+def test_long_words_take_no_longer_than_their_length(part: str) -> None:
+    """An answer may have 20 MB of them; a pattern that begins anew at each of them takes minutes for these 250 kB."""
+    began = time.monotonic()
+    read(proxy=PROXY).clean(part * (250_000 // len(part)))
+    assert time.monotonic() - began < 5
 
 
 def test_secrets_are_taken_out_before_the_cut() -> None:

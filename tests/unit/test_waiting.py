@@ -108,7 +108,7 @@ class TestSteps:
     def test_whether_the_look_failed_and_the_server_asked_for_the_pause(
         self, sight: Any, *, after_failure: bool, after_rate_limit: bool
     ) -> None:
-        step = one_look(sight, rules(), WaitMemory(looks=1))
+        step = one_look(sight, rules(), WaitMemory(last_status="ongoing", looks=1))
         assert (step.after_failure, step.after_rate_limit) == (after_failure, after_rate_limit)
         assert not step.is_end
 

@@ -251,6 +251,24 @@ class TestLateOutputs:
         for part in (ORDER_ID, "completed", ", ".join(evidence), "outputs_changed"):
             assert part in warning
 
+    def test_of_one_type_are_waited_for_until_as_many_are_new_as_there_were(self) -> None:
+        two = order(orderDocs=[document(id="a"), document(id="b")])
+        first, both = (order(orderDocs=[new_document(id=name) for name in names]) for names in ("c", "cd"))
+        ended = wait_through(by_time({0: first, 60: both}), for_rerun(before=two))
+        assert ended.looks == [0, 60]
+        assert sorted(outputs_of(ended)) == ["c", "d"]
+        assert ended.log.of("warning") == []
+
+    def test_of_one_type_that_stay_fewer_are_a_warning(self) -> None:
+        two = order(orderDocs=[document(id="a"), document(id="b")])
+        ended = wait_through(in_turn(order(orderDocs=[new_document(id="c")])), for_rerun(before=two))
+        assert ended.looks == [0, 60, 120]
+        assert outputs_of(ended) == ["c"]
+        assert ended.result is not None
+        assert ended.result["outputs_changed"] is True
+        (warning,) = ended.log.of("warning")
+        assert "fewer new outputs than it had before" in warning
+
     def test_end_the_wait_when_they_come(self) -> None:
         new = new_result(deliveryEvents=REPORTED["deliveryEvents"])
         ended = wait_through(by_time({0: REPORTED, 60: new}), for_rerun())
