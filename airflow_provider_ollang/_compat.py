@@ -27,6 +27,11 @@ except ImportError:  # Airflow 3.1 keeps them in core
         TaskDeferralTimeout,
     )
 
+try:
+    from airflow.sdk import conf
+except ImportError:  # so does it with the configuration
+    from airflow.configuration import conf  # type: ignore[assignment,no-redef,attr-defined,unused-ignore]
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -37,4 +42,5 @@ __all__ = [
     "AirflowTaskTimeout",
     "TaskDeferralError",
     "TaskDeferralTimeout",
+    "conf",
 ]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from airflow.sdk import BaseOperator, BaseSensorOperator, conf
+from airflow.sdk import BaseOperator, BaseSensorOperator
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_ollang import _clock
@@ -16,6 +16,7 @@ from airflow_provider_ollang._compat import (
     AirflowSkipException,
     TaskDeferralError,
     TaskDeferralTimeout,
+    conf,
 )
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import names_of, seconds_of
