@@ -29,6 +29,9 @@ class OllangError(AirflowException):
     :param detail: the server's own words, at most 500 characters, without keys and URL queries.
     """
 
+    # Airflow declares a status_code of 500 on the class; "no answer" must not read as "server error".
+    status_code: int | None  # type: ignore[assignment]
+
     def __init__(
         self,
         message: str = "",
@@ -41,8 +44,7 @@ class OllangError(AirflowException):
         detail: str | None = None,
     ) -> None:
         super().__init__(message)
-        # Airflow declares a status_code of 500 on the class; "no answer" must not read as "server error".
-        self.status_code = status_code  # type: ignore[assignment]
+        self.status_code = status_code
         self.code = code
         self.order_id = order_id
         self.method = method

@@ -91,7 +91,7 @@ CONNECTION_FIELDS = (
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["login", "schema"],
-    "relabeling": {"password": "API key", "host": "Base URL"},
+    "relabeling": {"password": "API key", "host": "Base URL", "port": "Port (the Test button needs one: 443)"},
     "placeholders": {
         "host": DEFAULT_HOST,
         "password": "from lab.ollang.com",
