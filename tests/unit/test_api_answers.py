@@ -878,3 +878,11 @@ def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body:
 def test_headers_are_any_mapping() -> None:
     headers: Mapping[str, str] = {}
     assert api.Answer(200, headers, b"{}").json() == {}
+
+
+@pytest.mark.parametrize(
+    "body", [{"code": -1, "error": "UnknownError", "detail": "Only completed orders"}, {"error": "Oh"}, {"code": "NO"}]
+)
+def test_an_error_in_a_2xx_is_no_acceptance_of_a_rerun(body: dict[str, Any]) -> None:
+    with pytest.raises(OllangRerunOutcomeUnknownError, match="which is an error"):
+        read(RERUN, answer(200, body))

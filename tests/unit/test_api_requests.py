@@ -238,3 +238,8 @@ def test_errors_carry_what_the_call_was() -> None:
         "method": "POST",
         "path": f"/integration/orders/{ID}/rerun",
     }
+
+
+def test_a_mapping_without_an_id_is_refused_by_its_keys() -> None:
+    with pytest.raises(OllangConfigurationError, match=r"without 'order_id' or 'id'; it has the keys \['name'\]"):
+        api.order_id_of({"name": "Pilot"})

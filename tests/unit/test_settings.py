@@ -628,3 +628,9 @@ def test_settings_are_a_value() -> None:
     assert hash(read()) == hash(read())
     with pytest.raises(dataclasses.FrozenInstanceError):
         read().api_key = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "sig", "token", "X-Goog-Credential", "Expires"])
+def test_signatures_of_links_without_a_scheme_are_not_shown(name: str) -> None:
+    settings = Settings.from_connection("c", password="some-key")
+    assert settings.clean(f"see /a.vtt?{name}=abcdef now") == f"see /a.vtt?{name}=… now"
