@@ -1,0 +1,33 @@
+"""What a sensor keeps of a wait: never what it saw of another rerun."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_ollang.orders import Baseline
+from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.sensors.ollang import _Notebook
+from tests.unit.builders import ORDER_ID, REQUESTED, order
+
+
+class Store(dict[str, Any]):
+    """Stand in for Airflow's store, which only a running task has."""
+
+    def set(self, key: str, value: Any, **_retention: Any) -> None:
+        self[key] = value
+
+
+@pytest.mark.parametrize(("requested_at", "kept"), [(REQUESTED, True), (None, False)])
+def test_a_retry_takes_over_only_what_is_surely_of_the_same_rerun(requested_at: str | None, *, kept: bool) -> None:
+    baseline = Baseline.from_order(order())
+    receipt = Receipt(ORDER_ID, "https://ollang.example", None, requested_at, False, False, "completed", baseline)
+    store = Store(other=1)
+    for try_number, wanted in ((1, False), (2, kept)):
+        context: Any = {"ti": SimpleNamespace(try_number=try_number), "task_state_store": store}
+        notebook = _Notebook(context, ORDER_ID, receipt, timeout=60)
+        assert notebook.memory.seen_running is wanted
+        notebook.memory.seen_running = True
+        notebook.write()
