@@ -318,6 +318,7 @@ def unknown_outcome(
         f"Nobody can say whether the request to {call.what} was processed: {reason}. It was not sent again, since "
         "that could be billed twice. Look at the order in Ollang: if it is being processed or has a new result, "
         "it was; if not, clear this task to send the request again.",
+        reason=reason,
         status_code=status,
         **said,
         **call.fields(),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import KNOWN_STATUSES
+
+Choice = TypeVar("Choice", bound=str)
 
 #: Beyond any wait, and within what a ``timedelta`` can hold.
 LONGEST = float(timedelta.max.days * 86400)
@@ -26,6 +29,34 @@ def seconds_of(name: str, value: float | timedelta) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
         raise OllangConfigurationError(f"{name} must be a number of seconds from 0 or a timedelta, not {value!r:.80}.")
     return float(value)
+
+
+def count_of(name: str, value: int) -> int:
+    """
+    Check a number of times.
+
+    :param name: the argument, for the message.
+    :param value: what was given.
+    :raises OllangConfigurationError: it is no whole number from 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OllangConfigurationError(f"{name} must be a number from 1, not {value!r:.80}.")
+    return value
+
+
+def one_of(name: str, value: Choice, choices: Sequence[str]) -> Choice:
+    """
+    Check an argument that is one of a few words.
+
+    :param name: the argument, for the message.
+    :param value: what was given.
+    :param choices: the words.
+    :raises OllangConfigurationError: it is none of them.
+    """
+    if value not in choices:
+        words = " or ".join(repr(choice) for choice in choices)
+        raise OllangConfigurationError(f"{name} must be {words}, not {value!r:.80}.")
+    return value
 
 
 def names_of(name: str, value: Iterable[str] | str) -> list[str]:

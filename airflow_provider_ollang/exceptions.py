@@ -115,7 +115,16 @@ class OllangOrderFailedError(OllangPermanentError):
 
 
 class OllangRerunOutcomeUnknownError(OllangPermanentError):
-    """The rerun request may or may not have been processed, so it must not be sent again blindly."""
+    """
+    A paid request, for a rerun or an evaluation, may or may not have been processed: it must not be sent again blindly.
+
+    :param message: as for :class:`OllangError`, and so are the other keyword arguments.
+    :param reason: why nobody can say.
+    """
+
+    def __init__(self, message: str = "", *, reason: str | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.reason = reason
 
 
 class OllangStaleResultError(OllangPermanentError):

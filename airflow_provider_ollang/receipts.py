@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import Baseline, Rerun
@@ -18,8 +18,9 @@ class Receipt:
     :param order_id: the order.
     :param host: base URL of the Ollang API that accepted it.
     :param message: what the API said.
-    :param requested_at: the server's time of acceptance, ISO 8601; ``None`` if it did not say.
-    :param joined: whether this task found the rerun already under way instead of starting it.
+    :param requested_at: the server's time of acceptance, ISO 8601; while that is unknown, its time just before the
+        request; ``None`` if it says no times.
+    :param joined: whether this try of the task found the rerun already under way instead of starting it.
     :param seen_running: whether the order has been seen at work since.
     :param last_status: the last status seen.
     :param baseline: the order just before the rerun.
@@ -40,6 +41,10 @@ class Receipt:
     def rerun(self) -> Rerun:
         """The rerun, for telling its result from the previous one."""
         return Rerun(self.baseline, self.requested_at, self.seen_running)
+
+    def as_joined(self) -> Self:
+        """Return the receipt of a task that takes the request over from an earlier try."""
+        return replace(self, joined=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return the receipt as a plain dict."""

@@ -216,6 +216,8 @@ class Wait:
         self.memory = memory
         self.deadline = deadline
         self.log = log
+        #: The order at the last good look.
+        self.latest: Order | None = None
 
     def saw(self, order: Order, now: float) -> Step:
         """
@@ -225,6 +227,7 @@ class Wait:
         :param now: epoch seconds.
         """
         memory, status = self.memory, str(order.get("status"))
+        self.latest = order
         self._tell(status, now)
         memory.last_status = status
         # Counted only where the pause depends on it, since a changed memory has to be stored again.

@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import ssl
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from airflow_provider_ollang import __version__, _clock, api
 from airflow_provider_ollang._compat import AirflowNotFoundException
 from airflow_provider_ollang.exceptions import (
+    OllangAuthenticationError,
     OllangConfigurationError,
     OllangError,
     OllangTransientError,
@@ -31,9 +33,11 @@ from airflow_provider_ollang.settings import Settings, proxy_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from airflow_provider_ollang.hooks._aiohttp_transport import AiohttpTransport
-from contextlib import asynccontextmanager
+    from airflow_provider_ollang.waiting import Step, Wait
 
 #: Seconds before the second, third, … attempt, each varied by a half either way.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -99,17 +103,55 @@ class OllangHook(BaseHook):
         :raises OllangRateLimitError: still rate limited after all attempts.
         :raises OllangConfigurationError: the connection or the id is wrong.
         """
-        call = api.get_order(order_id)
-        return self._with_retries(
-            call, lambda: api.read_order(self.settings, call, self._send(call)), max_attempts=max_attempts
-        )
+        return self.get_dated_order(order_id, max_attempts=max_attempts)[0]
 
-    def rerun_order(self, order_id: object, *, before_send: Callable[[], None] | None = None) -> dict[str, Any]:
+    def get_dated_order(
+        self, order_id: object, *, max_attempts: int | None = None
+    ) -> tuple[dict[str, Any], datetime | None]:
+        """
+        Get an order, and the server's time when it answered.
+
+        :param order_id: as for :meth:`get_order`, and so are the other parameter and the errors.
+        :return: the order, and the time; ``None`` if the server did not say.
+        """
+        call = api.get_order(order_id)
+
+        def attempt() -> tuple[dict[str, Any], datetime | None]:
+            answer = self._send(call)
+            return api.read_order(self.settings, call, answer), answer.server_time
+
+        return self._with_retries(call, attempt, max_attempts=max_attempts)
+
+    def look(self, wait: Wait) -> Step:
+        """
+        Look once at the order a wait is for, when the key was refused with the one that may have replaced it.
+
+        :param wait: the wait, which takes in what was seen.
+        :return: what to do next.
+        """
+        order_id = wait.rules.order_id
+        try:
+            try:
+                order = self.get_order(order_id, max_attempts=1)
+            except OllangAuthenticationError:
+                if not self.reload():
+                    raise
+                order = self.get_order(order_id, max_attempts=1)
+        except OllangError as error:
+            return wait.failed_to_look(error, _clock.now())
+        return wait.saw(order, _clock.now())
+
+    def rerun_order(
+        self, order_id: object, *, around_send: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> dict[str, Any]:
         """
         Ask Ollang to produce an order anew (`Rerun Order`). This may be billed, and replaces the current result.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
-        :param before_send: called just before each time the request is sent; what it raises keeps it from being sent.
+        :param around_send: makes a context manager that is entered just before each time the request is sent: what it
+            raises keeps the request from being sent. It is left with what came of it:
+            :class:`~airflow_provider_ollang.exceptions.OllangRerunOutcomeUnknownError` if nobody can say, another
+            :class:`~airflow_provider_ollang.exceptions.OllangError` if the request surely was not processed.
         :return: ``{"order_id": str, "message": str | None, "requested_at": str | None}``; ``requested_at`` is the
             server's time of acceptance, ISO 8601.
         :raises OllangOrderNotEligibleError: the order is not completed or delivered.
@@ -120,10 +162,9 @@ class OllangHook(BaseHook):
         call = api.rerun_order(order_id)
 
         def send() -> tuple[dict[str, Any], api.Answer]:
-            if before_send is not None:
-                before_send()
-            answer = self._send(call)
-            return api.read_paid(self.settings, call, answer), answer
+            with around_send():
+                answer = self._send(call)
+                return api.read_paid(self.settings, call, answer), answer
 
         value, answer = self._with_retries(call, send)
         message = value.get("message")

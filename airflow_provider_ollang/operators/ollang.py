@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import AirflowTaskTimeout
+from airflow_provider_ollang._compat import AirflowTaskTimeout, conf
 from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import names_of, seconds_of
+from airflow_provider_ollang.arguments import count_of, names_of, one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
-    OllangPermanentError,
+    OllangStaleResultError,
+    error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.orders import Baseline, rerun_readiness, shows_running
+from airflow_provider_ollang.once import CONFIRM_PAUSES
+from airflow_provider_ollang.operators._once import OncePerWishOperator
+from airflow_provider_ollang.orders import (
+    DONE_STATUSES,
+    FAILURE_STATUSES,
+    Baseline,
+    parse_time,
+    rerun_readiness,
+    shows_running,
+)
 from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
+from airflow_provider_ollang.waiting import (
+    MAX_POLL_FAILURES,
+    OUTPUTS_TIMEOUT,
+    STALE_TIMEOUT,
+    Step,
+    Wait,
+    WaitMemory,
+    WaitRules,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import timedelta
 
     from airflow.sdk import Context
 
-#: Pauses before the looks that should see an accepted rerun begin; together the default ``confirm_timeout``.
-CONFIRM_PAUSES = (1.0, 2.0, 3.0, 5.0, 8.0, 11.0)
+    from airflow_provider_ollang.operators._record_book import RecordBook
+    from airflow_provider_ollang.orders import Order
+
 CONFIRM_TIMEOUT = sum(CONFIRM_PAUSES)
+_DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
 
 class OllangGetOrderOperator(BaseOperator):
@@ -72,127 +94,204 @@ class OllangGetOrderOperator(BaseOperator):
         return order if wanted is None else {name: order.get(name) for name in wanted}
 
 
-class OllangRerunOperator(BaseOperator):
+class OllangRerunOperator(OncePerWishOperator):
     """
     Reruns a completed or delivered order with Ollang's current models and settings (`Rerun Order`).
 
-    **This may be billed, and the new result replaces the current one.** The request is sent once: while it surely was
-    not processed it is repeated, and where nobody can say, the task fails for good with
-    :class:`~airflow_provider_ollang.exceptions.OllangRerunOutcomeUnknownError`, so that no retry sends it again.
+    **This may be billed, and the new result replaces the current one.** So the request is sent once per wish: a DAG
+    run, or the clearing of a task that was finished, is a wish; a retry is not. A record in Airflow's task state store
+    (Airflow 3.3 or newer), written before the request, tells a later try what the earlier ones did, whatever killed
+    them. Where nobody can say whether Ollang got the request, the task looks for evidence, and then fails for good.
 
     The API gives no run id, and the order may say ``completed`` with its old files for a while. So the order is looked
-    at just before the request, and the receipt carries what it looked like; give it to
-    ``OllangOrderStatusSensor(rerun=...)``, which believes only a result that is newer.
+    at just before the request, and the receipt carries what it looked like. Give it to
+    ``OllangOrderStatusSensor(rerun=...)``, or wait here with ``wait_for_completion``: both believe only a result that
+    is newer.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated).
+    :param wait_for_completion: wait for the new result, which is then in the receipt; default ``False``.
+    :param if_running: what to do if the order is being processed already: ``"fail"``, or ``"join"`` that run instead
+        of asking for one.
+    :param on_unknown_outcome: what to do when nobody can say whether Ollang got the request: ``"fail"``, or
+        ``"resubmit"`` it, once per wish, which may be billed twice.
+    :param on_no_evidence: what to do when the order says it is done for all of ``stale_timeout`` and nothing shows that
+        its result is new: ``"fail"``, or ``"accept"`` the result with ``evidence: []``.
     :param confirm_timeout: how long to look whether the rerun begins, seconds or ``timedelta``; default 30 s. The task
-        does not fail if it does not; the sensor only has more to go by if it does.
+        does not fail if it does not; a wait only has more to go by if it does.
+    :param settle_timeout: how long to look for evidence that a request was processed, seconds or ``timedelta``; default
+        300 s.
+    :param poll_interval: seconds, or ``timedelta``, between two looks of the wait; default 60 s.
+    :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
+        default_timeout``, 7 days.
+    :param max_poll_failures: how many looks in a row of the wait may fail for passing reasons; default 10.
+    :param outputs_timeout: seconds, or ``timedelta``, that new output documents may lag behind a status that is proven
+        to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``.
+    :param stale_timeout: seconds, or ``timedelta``, that an order may say it is done without any evidence of the
+        rerun; default 2 h.
+    :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "joined", "seen_running", "last_status",
-        "baseline", "result"}``; it is pushed as XCom as soon as the rerun is accepted.
+        "baseline", "result"}``; it is pushed as XCom as soon as the rerun is accepted, or its outcome unknown.
+        ``result`` is ``None``, or after a wait what :class:`.OllangOrderStatusSensor` returns.
     :raises OllangOrderNotEligibleError: the order is not completed or delivered; nothing was sent or started.
     :raises OllangRerunRefusedError: the API refused it.
     :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
+    :raises OllangOrderFailedError, OllangStaleResultError, OllangTimeoutError: the wait failed, as in the sensor.
     :raises OllangError: as :meth:`.OllangHook.rerun_order`.
     """
 
     template_fields: Sequence[str] = ("order_id", "ollang_conn_id")
     ui_color = "#d3e0fa"
+    record_key = "ollang_rerun"
+    noun = "rerun"
+    receipt_class = Receipt
 
     def __init__(
         self,
         *,
         order_id: Any,
+        wait_for_completion: bool = False,
+        if_running: Literal["fail", "join"] = "fail",
+        on_no_evidence: Literal["fail", "accept"] = "fail",
         confirm_timeout: float | timedelta = CONFIRM_TIMEOUT,
-        ollang_conn_id: str = OllangHook.default_conn_name,
+        poll_interval: float | timedelta = 60.0,
+        timeout: float | timedelta = _DEFAULT_TIMEOUT,
+        max_poll_failures: int = MAX_POLL_FAILURES,
+        outputs_timeout: float | timedelta = OUTPUTS_TIMEOUT,
+        stale_timeout: float | timedelta = STALE_TIMEOUT,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.order_id = order_id
+        super().__init__(order_id=order_id, **kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.if_running = one_of("if_running", if_running, ("fail", "join"))
+        self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
         self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout)
-        self.ollang_conn_id = ollang_conn_id
-        self._killed = False
+        self.poll_interval = seconds_of("poll_interval", poll_interval)
+        self.timeout = seconds_of("timeout", timeout)
+        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
+        self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
+        self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
+        self.deferrable = deferrable
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Rerun the order."""
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, with the same ends as without one."""
+        with deferral_errors(self.timeout):
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Conclude the rerun with what the wait in the triggerer ended in."""
         order_id = order_id_of(self.order_id)
-        hook = OllangHook(self.ollang_conn_id)
-        baseline = self._take_baseline(hook, order_id)
-        accepted = hook.rerun_order(order_id, before_send=self._go_on_unless_killed)
-        self.log.info("Order %s: Ollang accepted the rerun: %s", order_id, accepted["message"])
-        receipt = Receipt(
-            order_id=order_id,
-            host=hook.settings.base_url,
-            message=accepted["message"],
-            requested_at=accepted["requested_at"],
-            joined=False,
-            seen_running=False,
-            last_status=baseline.status,
-            baseline=baseline,
-        )
-        if self.do_xcom_push:
-            # Whatever happens to this task from here on, the tasks behind it can go on with what was bought.
-            try:
-                context["ti"].xcom_push(key="return_value", value=receipt.to_json())
-            except Exception as error:  # noqa: BLE001 - the rerun is bought: Airflow pushes the receipt again at the end
-                self.log.warning("The receipt could not be pushed early (%s).", type(error).__name__)
-        return self._confirm(hook, receipt).to_json()
+        book = self._book(context, OllangHook(self.ollang_conn_id), order_id)
+        ti = context["ti"]
+        # Below Airflow 3.3 there is no record; XComs live on through a deferral, though not through a retry.
+        known = book.receipt or ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        receipt = _remembering(Receipt.from_value(known), WaitMemory.from_json(event["memory"]))
+        error = None if event["error"] is None else error_from_json(event["error"])
+        return self._conclude(book, receipt, Step(result=event["result"], error=error))
 
-    def on_kill(self) -> None:
-        """Keep a task that somebody ended from sending its request: Airflow lets it run on for seconds."""
-        self._killed = True
+    def _retention(self) -> timedelta:
+        return super()._retention() + timedelta(seconds=self.timeout)
 
-    def _go_on_unless_killed(self) -> None:
-        if self._killed:
-            raise OllangPermanentError("This task was ended from outside before it sent its request. Nothing was sent.")
-
-    def _take_baseline(self, hook: OllangHook, order_id: str) -> Baseline:
-        order = hook.get_order(order_id)
-        readiness = rerun_readiness(order["status"])
-        if readiness != "ready":
+    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> Receipt:
+        order, looked_at = hook.get_dated_order(order_id)
+        status = order["status"]
+        baseline = Baseline.from_order(order)
+        readiness = rerun_readiness(status)
+        joined = readiness == "running" and (join or self.if_running == "join")
+        if readiness != "ready" and not joined:
             advice = (
-                "Wait for it with OllangOrderStatusSensor first."
+                "Wait for it with OllangOrderStatusSensor first, or take part in that run with if_running='join'."
                 if readiness == "running"
                 else "Somebody has to act on it in Ollang before it can be rerun."
             )
             raise OllangOrderNotEligibleError(
-                f"Order {order_id} is {order['status']!r}, and only completed or delivered orders can be rerun. "
+                f"Order {order_id} is {status!r}, and only completed or delivered orders can be rerun. "
                 f"Nothing was sent. {advice}",
                 order_id=order_id,
             )
-        baseline = Baseline.from_order(order)
-        self.log.info(
-            "Order %s is %s with %s output document(s) before the rerun.",
-            order_id,
-            baseline.status,
-            "an unknown number of" if baseline.outputs is None else len(baseline.outputs),
+        if joined:
+            self.log.info("Order %s is %s already: joining that run, nothing is sent.", order_id, status)
+        else:
+            self.log.info(
+                "Order %s is %s with %s output document(s) before the rerun.",
+                order_id,
+                status,
+                "an unknown number of" if baseline.outputs is None else len(baseline.outputs),
+            )
+        return Receipt(
+            order_id=order_id,
+            host=hook.settings.base_url,
+            message=None,
+            requested_at=looked_at.isoformat() if looked_at else None,
+            joined=joined,
+            seen_running=joined,
+            last_status=status,
+            baseline=baseline,
         )
-        return baseline
 
-    def _confirm(self, hook: OllangHook, receipt: Receipt) -> Receipt:
+    def _request(self, hook: OllangHook, receipt: Receipt, **options: Any) -> Receipt:
+        accepted = hook.rerun_order(receipt.order_id, **options)
+        return dataclasses.replace(
+            receipt, message=accepted["message"], requested_at=accepted["requested_at"] or receipt.requested_at
+        )
+
+    def _processed(self, receipt: Receipt, order: Order) -> Receipt | None:
+        seen = _seen(receipt, order)
+        evidence = ["running"] if shows_running(order["status"]) else seen.rerun.evidence(order)
+        if not evidence:
+            return None
+        self.log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
+        return seen
+
+    def _compared(self, receipt: Receipt, order: Order) -> str:
+        return receipt.rerun.describe_comparison(order)
+
+    def _still_under_way(self, hook: OllangHook, receipt: Receipt) -> Receipt | None:
+        if receipt.result is not None:
+            return None
+        order, looked_at = hook.get_dated_order(receipt.order_id)
+        seen = _seen(receipt, order)
+        if order["status"] not in DONE_STATUSES:
+            return seen if shows_running(order["status"]) else None
+        asked_at = parse_time(receipt.requested_at)
+        if looked_at is None or asked_at is None or receipt.rerun.evidence(order):
+            return None
+        # It may say that it is done for a while before the rerun shows.
+        return seen if (looked_at - asked_at).total_seconds() < self.stale_timeout else None
+
+    def _go_on(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
+        if not receipt.seen_running:
+            receipt = self._confirm(hook, book, receipt)
+        if not self.wait_for_completion:
+            return self._note("concluded", book, receipt).to_json()
+        return self._wait(context, hook, book, receipt)
+
+    def _confirm(self, hook: OllangHook, book: RecordBook, receipt: Receipt) -> Receipt:
         """Look a few times whether the rerun begins: having seen it is evidence that its result may rest on."""
         left = self.confirm_timeout
         for pause in CONFIRM_PAUSES:
             if left <= 0:
                 break
             try:
-                _clock.sleep(min(pause, left))
+                self._sleep(min(pause, left), receipt)
                 left -= pause
                 order = hook.get_order(receipt.order_id, max_attempts=1)
             except AirflowTaskTimeout:
+                if self.wait_for_completion:
+                    raise
                 self.log.warning("The execution_timeout ended the looks; the rerun is accepted and not affected.")
                 return receipt
             except OllangError as error:
                 # The rerun is accepted: no failed look may make this task fail and be retried.
                 self.log.warning("%s The rerun is not affected.", error)
                 continue
-            status = order["status"]
-            receipt = dataclasses.replace(receipt, last_status=status, seen_running=shows_running(status))
+            receipt = _seen(receipt, order)
             if receipt.seen_running:
-                self.log.info("Order %s is %s: the rerun is under way.", receipt.order_id, status)
-                return receipt
+                self.log.info("Order %s is %s: the rerun is under way.", receipt.order_id, receipt.last_status)
+                return self._note("accepted", book, receipt)
             if receipt.rerun.evidence(order):
-                self.log.info("Order %s is %s again already, with a new result.", receipt.order_id, status)
+                self.log.info("Order %s is %s again already, with a new result.", receipt.order_id, receipt.last_status)
                 return receipt
         self.log.info(
             "Order %s is still %s. Its rerun is accepted, but was not seen to begin yet.",
@@ -200,3 +299,65 @@ class OllangRerunOperator(BaseOperator):
             receipt.last_status,
         )
         return receipt
+
+    def _wait(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
+        memory = WaitMemory(last_status=receipt.last_status, seen_running=receipt.seen_running)
+        wait = Wait(self._rules(receipt), memory, _clock.now() + self.timeout, self.log)
+        while True:
+            step = hook.look(wait)
+            remembered = _remembering(receipt, memory)
+            if step.is_end:
+                return self._conclude(book, remembered, step)
+            if remembered.seen_running and not receipt.seen_running:
+                # The next try has only the record to know this from.
+                self._note("accepted", book, remembered)
+            receipt = remembered
+            if self.deferrable:
+                self._push(context, receipt)
+                self._go_to_the_triggerer(wait, step)
+            self._sleep(step.pause, receipt)
+
+    def _conclude(self, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
+        if isinstance(step.error, OllangStaleResultError):
+            # A person is told to find out whether it ever ran, and to clear this task if not.
+            self._note("unknown", book, receipt)
+        if step.error is not None:
+            raise step.error
+        return self._note("concluded", book, dataclasses.replace(receipt, result=step.result)).to_json()
+
+    def _go_to_the_triggerer(self, wait: Wait, step: Step) -> NoReturn:
+        now = _clock.now()
+        self.defer(
+            trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=self.ollang_conn_id, now=now),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
+        )
+
+    def _rules(self, receipt: Receipt) -> WaitRules:
+        return WaitRules(
+            order_id=receipt.order_id,
+            target_statuses=DONE_STATUSES,
+            failure_statuses=FAILURE_STATUSES,
+            rerun=receipt.rerun,
+            poke_interval=self.poll_interval,
+            timeout=self.timeout,
+            max_poll_failures=self.max_poll_failures,
+            outputs_timeout=self.outputs_timeout,
+            stale_timeout=self.stale_timeout,
+            on_no_evidence=self.on_no_evidence,
+        )
+
+
+def _seen(receipt: Receipt, order: Order) -> Receipt:
+    """Return the receipt with what a look at the order after the request showed."""
+    status = order["status"]
+    return dataclasses.replace(receipt, last_status=status, seen_running=receipt.seen_running or shows_running(status))
+
+
+def _remembering(receipt: Receipt, memory: WaitMemory) -> Receipt:
+    """Return the receipt with what a wait has seen."""
+    return dataclasses.replace(
+        receipt,
+        last_status=memory.last_status or receipt.last_status,
+        seen_running=receipt.seen_running or memory.seen_running,
+    )

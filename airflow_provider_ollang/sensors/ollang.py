@@ -14,30 +14,26 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import (
     AirflowRescheduleException,
     AirflowSkipException,
-    TaskDeferralError,
-    TaskDeferralTimeout,
     conf,
 )
 from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import names_of, seconds_of
+from airflow_provider_ollang.arguments import count_of, names_of, one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
-    OllangAuthenticationError,
     OllangConfigurationError,
     OllangError,
     OllangPermanentError,
     OllangTimeoutError,
-    OllangUnavailableError,
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.orders import Baseline
 from airflow_provider_ollang.receipts import Receipt
 from airflow_provider_ollang.sensors._start_from_trigger import obstacle
-from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger
+from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
 from airflow_provider_ollang.waiting import (
     MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
     STALE_TIMEOUT,
-    Step,
     Wait,
     WaitMemory,
     WaitRules,
@@ -48,6 +44,11 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_ollang.orders import Order
+    from airflow_provider_ollang.waiting import Step
+
+#: Seconds beyond which a wait for people's work should not hold a worker slot.
+LONG_TIMEOUT = 3600.0
 #: Where the wait keeps its memory in Airflow's task state store.
 STATE_KEY = "ollang_wait"
 _KEEP_AFTER_TIMEOUT = timedelta(days=30)
@@ -132,16 +133,12 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         self.rerun = rerun if self.rerun_given else None
         self.target_statuses = target_statuses
         self.failure_statuses = failure_statuses
-        self.max_poll_failures = max_poll_failures
+        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
         self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
         self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
-        self.on_no_evidence = on_no_evidence
+        self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
         self.ollang_conn_id = ollang_conn_id
         self.deferrable = deferrable or start_from_trigger
-        if on_no_evidence not in {"fail", "accept"}:
-            raise OllangConfigurationError(f"on_no_evidence must be 'fail' or 'accept', not {on_no_evidence!r}.")
-        if isinstance(max_poll_failures, bool) or not isinstance(max_poll_failures, int) or max_poll_failures < 1:
-            raise OllangConfigurationError(f"max_poll_failures must be a number from 1, not {max_poll_failures!r}.")
         if order_id is None and not self.rerun_given:
             raise OllangConfigurationError("OllangOrderStatusSensor needs an order_id or a rerun.")
         self.obstacle = self._begin_in_the_triggerer() if start_from_trigger else None
@@ -172,17 +169,9 @@ class OllangOrderStatusSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, with the same ends as without one."""
-        with self._ends_alike():
-            try:
-                # Not by way of the sensor's own method, which skips on errors that should be retried.
-                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-            except TaskDeferralTimeout:
-                raise OllangTimeoutError(
-                    f"The triggerer had not ended the wait when its time of {self.timeout:.0f} s was over. Check that "
-                    "a triggerer is running, and clear this task."
-                ) from None
-            except TaskDeferralError as error:
-                raise OllangUnavailableError(f"The triggerer gave up the wait: {error}.") from error
+        with self._ends_alike(), deferral_errors(self.timeout):
+            # Not by way of the sensor's own method, which skips on errors that should be retried.
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return or raise what the wait in the triggerer ended in."""
@@ -221,8 +210,9 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             )
         notebook = _Notebook(context, rules.order_id, receipt, timeout=self.timeout)
         wait = Wait(rules, notebook.memory, notebook.deadline, self.log)
+        to_advise = self.timeout > LONG_TIMEOUT
         while True:
-            step = _look(wait, hook)
+            step = hook.look(wait)
             if step.error is not None:
                 raise step.error
             if step.result is not None:
@@ -233,22 +223,25 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             if self.reschedule:
                 again_at = datetime.fromtimestamp(_clock.now() + step.pause, UTC)
                 raise AirflowRescheduleException(again_at)  # type: ignore[no-untyped-call]
+            # Only poke mode gets here.
+            if to_advise and wait.latest is not None:
+                to_advise = False
+                self._advise(wait.latest)
             _clock.sleep(step.pause)
+
+    def _advise(self, order: Order) -> None:
+        if (Baseline.from_order(order).level or 0) >= 1:
+            self.log.warning(
+                "People work on this order, which may take days, and poke mode holds a worker slot all the time; with "
+                "deferrable=True the wait holds none."
+            )
 
     def _go_to_the_triggerer(self, wait: Wait, step: Step) -> NoReturn:
         now = _clock.now()
-        left = max(wait.deadline - now, 0.0)
         self.defer(
-            trigger=OllangOrderStatusTrigger(
-                ollang_conn_id=self.ollang_conn_id,
-                order_id=wait.rules.order_id,
-                rules=wait.rules.to_json(),
-                deadline=wait.deadline,
-                memory=wait.memory.to_json(),
-                not_before=now + step.pause if step.after_failure else now,
-            ),
+            trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=self.ollang_conn_id, now=now),
             method_name="execute_complete",
-            timeout=timedelta(seconds=left) + GRACE,
+            timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
         )
 
     def _receipt(self) -> Receipt | None:
@@ -281,21 +274,6 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             stale_timeout=self.stale_timeout,
             on_no_evidence=self.on_no_evidence,
         )
-
-
-def _look(wait: Wait, hook: OllangHook) -> Step:
-    """Look once; when the key was refused, with the key that may have replaced it."""
-    order_id = wait.rules.order_id
-    try:
-        try:
-            order = hook.get_order(order_id, max_attempts=1)
-        except OllangAuthenticationError:
-            if not hook.reload():
-                raise
-            order = hook.get_order(order_id, max_attempts=1)
-    except OllangError as error:
-        return wait.failed_to_look(error, _clock.now())
-    return wait.saw(order, _clock.now())
 
 
 class _Notebook:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang._compat import TaskDeferralError, TaskDeferralTimeout
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
+    OllangTimeoutError,
     OllangUnavailableError,
     error_to_json,
 )
@@ -20,11 +23,31 @@ from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
 from airflow_provider_ollang.waiting import Step, Wait, WaitMemory, WaitRules
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from datetime import datetime
 
 #: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
 GRACE = timedelta(seconds=120)
+
+
+@contextmanager
+def deferral_errors(timeout: float) -> Iterator[None]:
+    """
+    Say in this provider's errors how a deferral failed that the trigger could not end itself.
+
+    :param timeout: seconds the wait could take, for the message.
+    :raises OllangTimeoutError: Airflow's own timeout ended it.
+    :raises OllangUnavailableError: the triggerer gave it up.
+    """
+    try:
+        yield
+    except TaskDeferralTimeout:
+        raise OllangTimeoutError(
+            f"The triggerer had not ended the wait when its time of {timeout:.0f} s was over. Check that a triggerer "
+            "is running, and clear this task."
+        ) from None
+    except TaskDeferralError as error:
+        raise OllangUnavailableError(f"The triggerer gave up the wait: {error}.") from error
 
 
 class OllangOrderStatusTrigger(BaseTrigger):
@@ -65,6 +88,25 @@ class OllangOrderStatusTrigger(BaseTrigger):
         self.memory = memory
         self.not_before = not_before
         self.later = later
+
+    @classmethod
+    def taking_over(cls, wait: Wait, step: Step, *, ollang_conn_id: str, now: float) -> OllangOrderStatusTrigger:
+        """
+        Return the trigger that goes on with a wait where a worker leaves it.
+
+        :param wait: the wait.
+        :param step: what its last look ended in.
+        :param ollang_conn_id: the Airflow connection.
+        :param now: epoch seconds.
+        """
+        return cls(
+            ollang_conn_id=ollang_conn_id,
+            order_id=wait.rules.order_id,
+            rules=wait.rules.to_json(),
+            deadline=wait.deadline,
+            memory=wait.memory.to_json(),
+            not_before=now + step.pause if step.after_failure else now,
+        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make this trigger again."""

@@ -1,0 +1,340 @@
+"""One paid request per wish: what the operators that send one have in common."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang.api import order_id_of
+from airflow_provider_ollang.arguments import one_of, seconds_of
+from airflow_provider_ollang.exceptions import (
+    OllangError,
+    OllangOrderNotEligibleError,
+    OllangRerunOutcomeUnknownError,
+    OllangTransientError,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.once import State, is_first_try, settle_pauses
+from airflow_provider_ollang.operators._record_book import RecordBook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.sdk import Context
+
+    from airflow_provider_ollang.orders import Order
+    from airflow_provider_ollang.receipts import Receipt
+
+SETTLE_TIMEOUT = 300.0
+_KEEP_FOR = timedelta(days=30)
+#: What an error about a lost answer tells of it.
+_ANSWER_FIELDS = ("reason", "status_code", "code", "method", "path", "detail")
+#: A task that was ended from outside should notice while it sleeps.
+_LONGEST_SLEEP = 1.0
+
+
+class OncePerWishOperator(BaseOperator):
+    """
+    Sends one paid request per wish, however often its task is killed, retried or cleared on the way.
+
+    The record says what earlier tries did; it is written before the request, so a try that finds it never sends
+    blindly. Subclasses say what the request is and what shows that it was processed.
+
+    :param order_id: the order.
+    :param on_unknown_outcome: ``"fail"`` or ``"resubmit"`` when nobody can say whether the request was processed.
+    :param settle_timeout: how long to look for evidence then, seconds or ``timedelta``.
+    :param ollang_conn_id: the Airflow connection.
+    """
+
+    #: Where the record is kept in the task's state store.
+    record_key: ClassVar[str]
+    #: What is asked for, as the log calls it.
+    noun: ClassVar[str]
+    receipt_class: ClassVar[type[Receipt]]
+
+    def __init__(
+        self,
+        *,
+        order_id: Any,
+        on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
+        settle_timeout: float | timedelta = SETTLE_TIMEOUT,
+        ollang_conn_id: str = OllangHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+        self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
+        self.settle_timeout = seconds_of("settle_timeout", settle_timeout)
+        self.ollang_conn_id = ollang_conn_id
+        self._killed = False
+
+    # --- What a subclass says ---------------------------------------------------------------------------------
+
+    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> Receipt:
+        """
+        Return what is known before the request; ``joined`` if it is not needed, since Ollang is at work already.
+
+        :param join: take part in whatever Ollang is at, since it is probably this task's doing.
+        """
+        raise NotImplementedError
+
+    def _request(self, hook: OllangHook, receipt: Receipt, **options: Any) -> Receipt:
+        """Send the request by a paid method of the hook, which gets the ``options``; return the receipt."""
+        raise NotImplementedError
+
+    def _processed(self, receipt: Receipt, order: Order) -> Receipt | None:
+        """Return what is known now if the order shows that the request was processed, else ``None``."""
+        raise NotImplementedError
+
+    def _compared(self, receipt: Receipt, order: Order) -> str:
+        """Say what was compared and did not show it."""
+        raise NotImplementedError
+
+    def _still_under_way(self, hook: OllangHook, receipt: Receipt) -> Receipt | None:
+        """Return what is known now of an earlier wish that the task is done with but Ollang is not, else ``None``."""
+        raise NotImplementedError
+
+    def _go_on(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
+        """Do what follows an accepted request, and return the task's result."""
+        raise NotImplementedError
+
+    def _retention(self) -> timedelta:
+        return _KEEP_FOR
+
+    # --- The common part ----------------------------------------------------------------------------------------
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send the request, or take over what an earlier try has sent."""
+        hook = OllangHook(self.ollang_conn_id)
+        order_id = order_id_of(self.order_id)
+        book = self._book(context, hook, order_id)
+        if book.record is not None and book.plan == "return":
+            self.log.info("An earlier try finished this %s of order %s: its result.", self.noun, order_id)
+            return book.record.receipt
+        receipt = self._carry_out(context, hook, book, order_id)
+        self._push(context, receipt)
+        return self._go_on(context, hook, book, receipt)
+
+    def on_kill(self) -> None:
+        """Keep a task that somebody ended from sending its request: Airflow lets it run on for seconds."""
+        self._killed = True
+
+    def _book(self, context: Context, hook: OllangHook, order_id: str) -> RecordBook:
+        return RecordBook(
+            context,
+            self.record_key,
+            order_id=order_id,
+            host=hook.settings.base_url,
+            retention=self._retention(),
+        )
+
+    def _carry_out(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> Receipt:
+        plan = book.plan
+        if plan == "send":
+            return self._send_first(context, hook, book, order_id)
+        receipt = self.receipt_class.from_value(book.receipt)
+        if plan == "join":
+            since = f" at {receipt.requested_at}" if receipt.requested_at else ""
+            return self._join(book, receipt, f"was accepted{since}, asked for by an earlier try")
+        if plan == "settle":
+            doubt = OllangRerunOutcomeUnknownError(reason="an earlier try of this task ended about when it sent it")
+            return self._settle(context, hook, book, receipt, doubt)
+        if plan == "renew":
+            if found := self._still_under_way(hook, receipt):
+                return self._join(book, found, "that this task asked for before it was cleared is still under way")
+            self.log.info("Order %s: its last %s is finished and this task was cleared.", order_id, self.noun)
+        elif found := self._look_for_evidence(hook, receipt, 0.0):
+            return self._join(book, found, "was processed after all")
+        return self._send(context, hook, book, self._before(hook, order_id))
+
+    def _join(self, book: RecordBook, receipt: Receipt, why: str) -> Receipt:
+        self.log.info("Order %s: the %s %s. Joining it; nothing is sent.", receipt.order_id, self.noun, why)
+        return self._note("accepted", book, receipt.as_joined())
+
+    def _send_first(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> Receipt:
+        if book.record is not None:
+            self.log.warning(
+                "This task's record is about order %s at %s, not about order %s: this is another wish.",
+                book.record.order_id,
+                book.record.host,
+                order_id,
+            )
+        if book.is_kept or self._is_try(context, 1):
+            return self._send(context, hook, book, self._before(hook, order_id))
+        return self._send_without_record(context, hook, book, order_id)
+
+    def _send_without_record(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> Receipt:
+        """Go on below Airflow 3.3, where a retry cannot know what the tries before it have sent."""
+        receipt = self._before(hook, order_id, join=True)
+        if not receipt.joined and not (self.on_unknown_outcome == "resubmit" and self._is_try(context, 2)):
+            raise OllangRerunOutcomeUnknownError(
+                f"An earlier try of this task may have asked for the {self.noun} of order {order_id} already: this "
+                "Airflow is older than 3.3 and keeps no record. Nothing was sent now, since that could be billed "
+                "twice. Look at the order in Ollang: if it has a new result, mark this task as success; if not, clear "
+                f"it to ask for the {self.noun} again.",
+                order_id=order_id,
+            )
+        if not receipt.joined:
+            self.log.warning(
+                "Order %s: an earlier try may have asked for the %s already. Asking once more "
+                "(on_unknown_outcome='resubmit').",
+                order_id,
+                self.noun,
+            )
+        return self._send(context, hook, book, receipt)
+
+    def _is_try(self, context: Context, number: int) -> bool:
+        ti = context["ti"]
+        before = ti.try_number - (number - 1)
+        return is_first_try(try_number=before, max_tries=ti.max_tries, retries=self.retries or 0)
+
+    def _send(
+        self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt, *, resubmitted: bool = False
+    ) -> Receipt:
+        if receipt.joined:
+            return self._note("accepted", book, receipt)
+        try:
+            accepted = self._request(
+                hook, receipt, around_send=lambda: self._on_record(book, receipt, resubmitted=resubmitted)
+            )
+        except OllangRerunOutcomeUnknownError as error:
+            return self._settle(context, hook, book, receipt, error)
+        except OllangOrderNotEligibleError:
+            if resubmitted:
+                return self._join(book, receipt, "was processed at the first request, since the second was refused")
+            # Somebody else was quicker; whether to join them is the same question as at the first look.
+            again = self._before(hook, receipt.order_id)
+            if not again.joined:
+                raise
+            return self._note("accepted", book, again)
+        self.log.info("Order %s: Ollang accepted the %s: %s", receipt.order_id, self.noun, accepted.message)
+        return self._note("accepted", book, accepted)
+
+    @contextmanager
+    def _on_record(self, book: RecordBook, receipt: Receipt, *, resubmitted: bool) -> Iterator[None]:
+        """Write down that the request is being sent; take it back if it surely was not processed."""
+        before = book.record if resubmitted else None
+        self._stop_if_killed(receipt)
+        try:
+            book.write("sending", receipt, resubmitted=resubmitted)
+        except Exception as error:
+            raise OllangTransientError(
+                f"Airflow could not store the record that keeps the {self.noun} of order {receipt.order_id} from being "
+                f"asked for twice, so nothing was sent ({type(error).__name__}).",
+                order_id=receipt.order_id,
+            ) from error
+        try:
+            self._stop_if_killed(receipt)
+            yield
+        except OllangRerunOutcomeUnknownError:
+            raise
+        except OllangError:
+            try:
+                book.put_back(before)
+            except Exception as trouble:  # noqa: BLE001 - the next try looks for evidence then, and sends nothing
+                self.log.warning("The record of the request could not be taken back (%s).", type(trouble).__name__)
+            raise
+
+    def _settle(
+        self,
+        context: Context,
+        hook: OllangHook,
+        book: RecordBook,
+        receipt: Receipt,
+        doubt: OllangRerunOutcomeUnknownError,
+    ) -> Receipt:
+        """Find out whether a request was processed; where that cannot be, do what the task says."""
+        order_id = receipt.order_id
+        self.log.warning(
+            "Order %s: nobody can say whether the request for the %s was processed: %s. Looking for up to %.0f s for "
+            "what shows it; nothing is sent meanwhile.",
+            order_id,
+            self.noun,
+            doubt.reason,
+            self.settle_timeout,
+        )
+        found = self._look_for_evidence(hook, receipt, self.settle_timeout)
+        if found is not None:
+            return self._join(book, found, "was processed")
+        resubmitted = book.record is not None and book.record.resubmitted
+        if self.on_unknown_outcome == "resubmit" and not resubmitted:
+            self.log.warning(
+                "Order %s: nothing shows that the request for the %s was processed. Sending it once more "
+                "(on_unknown_outcome='resubmit').",
+                order_id,
+                self.noun,
+            )
+            return self._send(context, hook, book, receipt, resubmitted=True)
+        self._note("unknown", book, receipt, resubmitted=resubmitted)
+        self._push(context, receipt)
+        raise self._unknown_outcome(receipt, doubt)
+
+    def _unknown_outcome(
+        self, receipt: Receipt, doubt: OllangRerunOutcomeUnknownError
+    ) -> OllangRerunOutcomeUnknownError:
+        return OllangRerunOutcomeUnknownError(
+            f"Nobody can say whether the request for the {self.noun} of order {receipt.order_id} was processed: "
+            f"{doubt.reason}. In {self.settle_timeout:.0f} s nothing has shown it, and it was not sent again, since "
+            "that could be billed twice. Look at the order in Ollang: if it is being processed or has a new result, "
+            "mark this task as success, and the tasks behind it go on; if not, clear this task to send the request "
+            "again.",
+            order_id=receipt.order_id,
+            **{name: getattr(doubt, name) for name in _ANSWER_FIELDS},
+        )
+
+    def _look_for_evidence(self, hook: OllangHook, receipt: Receipt, timeout: float) -> Receipt | None:
+        order: Order | None = None
+        for pause in settle_pauses(timeout):
+            self._sleep(pause, receipt)
+            try:
+                order = hook.get_order(receipt.order_id, max_attempts=1)
+            except OllangError as error:
+                self.log.warning("%s", error)
+                continue
+            if found := self._processed(receipt, order):
+                return found
+        if order is not None:
+            self.log.info("Order %s: %s.", receipt.order_id, self._compared(receipt, order))
+        return None
+
+    def _note(self, state: State, book: RecordBook, receipt: Receipt, *, resubmitted: bool = False) -> Receipt:
+        """Write down what has happened already: failing to must not undo it."""
+        try:
+            book.write(state, receipt, resubmitted=resubmitted)
+        except Exception as error:  # noqa: BLE001 - the record stays at "sending": a retry looks for evidence
+            self.log.warning(
+                "Airflow could not store that the %s of order %s is %s (%s).",
+                self.noun,
+                receipt.order_id,
+                state,
+                type(error).__name__,
+            )
+        return receipt
+
+    def _push(self, context: Context, receipt: Receipt) -> None:
+        """Push the receipt: whatever happens to this task, the tasks behind it can go on with what was bought."""
+        if not self.do_xcom_push:
+            return
+        try:
+            context["ti"].xcom_push(key="return_value", value=receipt.to_json())
+        except Exception as error:  # noqa: BLE001 - what was asked for is bought: Airflow pushes it again at the end
+            self.log.warning("The receipt could not be pushed early (%s).", type(error).__name__)
+
+    def _sleep(self, seconds: float, receipt: Receipt) -> None:
+        left = seconds
+        while left > 0:
+            self._stop_if_killed(receipt)
+            _clock.sleep(min(left, _LONGEST_SLEEP))
+            left -= _LONGEST_SLEEP
+        self._stop_if_killed(receipt)
+
+    def _stop_if_killed(self, receipt: Receipt) -> None:
+        if self._killed:
+            raise OllangTransientError(
+                f"This task was ended from outside and sends nothing more about order {receipt.order_id}.",
+                order_id=receipt.order_id,
+            )

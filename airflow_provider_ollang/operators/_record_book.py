@@ -1,0 +1,86 @@
+"""Where the record of a paid request is kept: Airflow's task state store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_ollang.exceptions import OllangUnavailableError
+from airflow_provider_ollang.once import Plan, Record, State, plan
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from airflow.sdk import Context
+
+    from airflow_provider_ollang.receipts import Receipt
+
+
+class RecordBook:
+    """
+    The record of a task's wish in Airflow's task state store (Airflow 3.3 or newer), which outlives its tries.
+
+    :param context: the task's context.
+    :param key: where in the store the record is kept.
+    :param retention: how long it is kept.
+    :raises OllangUnavailableError: the store cannot be read, so that nobody knows what was sent.
+    :raises OllangConfigurationError: what is stored there is no record.
+    """
+
+    def __init__(self, context: Context, key: str, *, order_id: str, host: str, retention: timedelta) -> None:
+        self._store: Any = context.get("task_state_store")
+        self._key, self._retention = key, retention
+        self._order_id, self._host = order_id, host
+        self._max_tries = context["ti"].max_tries
+        self.record = self._read()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether this Airflow has a store at all."""
+        return self._store is not None
+
+    @property
+    def plan(self) -> Plan:
+        """What this try of the task has to do."""
+        return plan(self.record, order_id=self._order_id, host=self._host, max_tries=self._max_tries)
+
+    @property
+    def receipt(self) -> dict[str, Any] | None:
+        """The receipt on record, if it is of this order."""
+        record = self.record
+        mine = record is not None and (record.order_id, record.host) == (self._order_id, self._host)
+        return record.receipt if record is not None and mine else None
+
+    def write(self, state: State, receipt: Receipt, *, resubmitted: bool = False) -> None:
+        """
+        Write the record.
+
+        :raises Exception: whatever Airflow's store raises.
+        """
+        record = Record(self._order_id, self._host, self._max_tries, state, receipt.to_json(), resubmitted=resubmitted)
+        if self._store is not None:
+            self._store.set(self._key, record.to_json(), retention=self._retention)
+        self.record = record
+
+    def put_back(self, record: Record | None) -> None:
+        """
+        Restore what was there before.
+
+        :raises Exception: whatever Airflow's store raises.
+        """
+        if self._store is not None and record is None:
+            self._store.delete(self._key)
+        elif self._store is not None and record is not None:
+            self._store.set(self._key, record.to_json(), retention=self._retention)
+        self.record = record
+
+    def _read(self) -> Record | None:
+        if self._store is None:
+            return None
+        try:
+            found = self._store.get(self._key)
+        except Exception as error:
+            raise OllangUnavailableError(
+                "Airflow's record of what this task has sent cannot be read, so nothing was sent "
+                f"({type(error).__name__})."
+            ) from error
+        return None if found is None else Record.from_json(found)
