@@ -32,6 +32,11 @@ try:
 except ImportError:  # so does it with the configuration
     from airflow.configuration import conf  # type: ignore[assignment,no-redef,attr-defined,unused-ignore]
 
+try:
+    from airflow.sdk.bases.branch import BranchMixIn
+except ImportError:
+    from airflow.providers.standard.operators.branch import BranchMixIn  # type: ignore[assignment,no-redef,unused-ignore]
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -40,6 +45,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "BranchMixIn",
     "TaskDeferralError",
     "TaskDeferralTimeout",
     "conf",

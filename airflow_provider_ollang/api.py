@@ -11,7 +11,7 @@ import functools
 import json
 import math
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,6 +31,7 @@ from airflow_provider_ollang.exceptions import (
     OllangRerunRefusedError,
     OllangUnavailableError,
 )
+from airflow_provider_ollang.reading import plain_name
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.settings import Settings
@@ -91,6 +92,10 @@ def order_id_of(value: object) -> str:
     return order_id
 
 
+#: What an evaluation can judge: its name there, and its switch in the request.
+CRITERIA = {"Accuracy": "accuracy", "Fluency": "fluency", "Tone": "tone", "Cultural Fit": "culturalFit"}
+
+
 @dataclass(frozen=True)
 class Call:
     """
@@ -134,6 +139,31 @@ def rerun_order(order_id: object) -> Call:
     one = order_id_of(order_id)
     path = f"/integration/orders/{quote(one, safe='')}/rerun"
     return Call("POST", path, f"rerun order {one}", one, body=b"{}", paid=True)
+
+
+def evaluate_order(order_id: object, criteria: Iterable[str] | None, custom_prompt: str | None) -> Call:
+    """
+    Return the request of `QC Evaluation`.
+
+    :param order_id: the order.
+    :param criteria: those to judge, of :data:`CRITERIA`; case, spaces, ``_`` and ``-`` do not count. ``None``: all.
+    :param custom_prompt: what else the evaluation should look at.
+    :raises OllangConfigurationError: a criterion that there is not, or none at all.
+    """
+    one = order_id_of(order_id)
+    body: dict[str, Any] = {}
+    if criteria is not None:
+        wanted = {plain_name(name): name for name in criteria}
+        known = {plain_name(name): switch for name, switch in CRITERIA.items()}
+        unknown = [name for key, name in wanted.items() if key not in known]
+        if unknown or not wanted:
+            problem = f"names {unknown[0]!r}" if unknown else "is empty"
+            raise OllangConfigurationError(f"criteria {problem}; there are {', '.join(CRITERIA)}.", order_id=one)
+        body = {switch: key in wanted for key, switch in known.items()}
+    if custom_prompt:
+        body["customPrompt"] = custom_prompt
+    path = f"/integration/orders/{quote(one, safe='')}/qc"
+    return Call("POST", path, f"evaluate order {one}", one, body=json.dumps(body).encode(), paid=True)
 
 
 def list_orders(page: int, take: int, filters: Mapping[str, str | None]) -> Call:
@@ -413,7 +443,7 @@ _CLIENT_ERRORS = (
         None,
         "ORDER_NOT_ELIGIBLE",
         "only completed or delivered orders",
-        "Nothing was started. Wait until the order is completed or delivered, then rerun it.",
+        "Nothing was started. Wait until the order is completed or delivered.",
     ),
 )
 _OTHER_CLIENT_ERROR = _Meaning(OllangBadRequestError, None, None, None, "The same request would be refused again.")

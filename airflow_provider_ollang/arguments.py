@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import enum
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import KNOWN_STATUSES
+
+
+class NotGiven(enum.Enum):
+    """``rerun=None`` must not mean "no rerun": an upstream task marked as success by hand returns ``None``."""
+
+    NOT_GIVEN = enum.auto()
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
 
 Choice = TypeVar("Choice", bound=str)
 

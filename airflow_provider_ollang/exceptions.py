@@ -131,6 +131,10 @@ class OllangStaleResultError(OllangPermanentError):
     """The order says it is done, but nothing shows that this is the result of the rerun."""
 
 
+class OllangQualityError(OllangPermanentError):
+    """An order's scores are not good enough, or it has no evaluation that counts."""
+
+
 class OllangTimeoutError(OllangError, AirflowSensorTimeout):
     """The wait reached its ``timeout``; never retried, as with any Airflow sensor."""
 

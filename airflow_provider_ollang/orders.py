@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from airflow_provider_ollang.evaluations import Evaluation
+from airflow_provider_ollang.reading import mappings_of, number_of, parse_time, text_of
 
 Order = Mapping[str, Any]
 Readiness = Literal["ready", "running", "not_eligible"]
@@ -51,22 +54,6 @@ _AUXILIARY_TYPES = frozenset(
     }
 )
 _DELIVERY_EVENTS = frozenset({"order_delivered", "lsp_approved", "translator_delivered"})
-
-
-def parse_time(value: object) -> datetime | None:
-    """
-    Read a timestamp of the API.
-
-    :param value: ISO 8601, with or without milliseconds; without a zone it is UTC, as the API documents.
-    :return: an aware datetime, or ``None`` for anything that is no such text.
-    """
-    if not isinstance(value, str):
-        return None
-    try:
-        parsed = datetime.fromisoformat(value.strip())
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def document_kind(document_type: object) -> Literal["source", "auxiliary", "output"]:
@@ -117,14 +104,14 @@ class Document:
     def from_order_doc(cls, doc: Order) -> Document:
         """Read an item of ``orderDocs``."""
         return cls(
-            id=_text(doc.get("id")),
-            type=_text(doc.get("type")),
-            name=_text(doc.get("name")),
-            size=_number(doc.get("size")),
-            word_count=_number(doc.get("wordCount")),
-            duration=_number(doc.get("duration")),
-            created_at=_text(doc.get("createdAt")),
-            updated_at=_text(doc.get("updatedAt")),
+            id=text_of(doc.get("id")),
+            type=text_of(doc.get("type")),
+            name=text_of(doc.get("name")),
+            size=number_of(doc.get("size")),
+            word_count=number_of(doc.get("wordCount")),
+            duration=number_of(doc.get("duration")),
+            created_at=text_of(doc.get("createdAt")),
+            updated_at=text_of(doc.get("updatedAt")),
         )
 
     @property
@@ -156,7 +143,7 @@ class Document:
 
 def output_documents(order: Order) -> list[Document]:
     """Return the output documents of an order, newest first, undated ones last."""
-    outputs = [Document.from_order_doc(doc) for doc in _mappings(order.get("orderDocs")) if _is_output(doc)]
+    outputs = [Document.from_order_doc(doc) for doc in mappings_of(order.get("orderDocs")) if _is_output(doc)]
     oldest = datetime.min.replace(tzinfo=UTC)
     return sorted(outputs, key=lambda document: document.newest_time or oldest, reverse=True)
 
@@ -185,16 +172,16 @@ class Baseline:
     def from_order(cls, order: Order) -> Baseline:
         """Take the baseline of an order as ``GET`` answered it."""
         raw_events = order.get("deliveryEvents")
-        events = list(_mappings(raw_events)) if isinstance(raw_events, list) else None
-        dated = [(time, _text(event.get("occurredAt"))) for event in events or [] if (time := _occurred(event))]
-        evaluation = _evaluation(order)
+        events = list(mappings_of(raw_events)) if isinstance(raw_events, list) else None
+        dated = [(time, text_of(event.get("occurredAt"))) for event in events or [] if (time := _occurred(event))]
+        evaluation = Evaluation.of_order(order)
         return cls(
-            status=_text(order.get("status")),
-            level=_number(order.get("level")),
+            status=text_of(order.get("status")),
+            level=number_of(order.get("level")),
             events=None if events is None else sorted(_event_text(event) for event in events),
             newest_event=max(dated)[1] if dated else None,
             outputs=output_documents(order) if isinstance(order.get("orderDocs"), list) else None,
-            evaluation=None if evaluation is None else {"id": evaluation["id"], "created_at": evaluation["created_at"]},
+            evaluation=None if evaluation is None else evaluation.key,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -211,7 +198,7 @@ class Baseline:
         outputs, events, evaluation = value["outputs"], value["events"], value["evaluation"]
         if not (
             (events is None or isinstance(events, list))
-            and (value["level"] is None or _number(value["level"]) is not None)
+            and (value["level"] is None or number_of(value["level"]) is not None)
             and (evaluation is None or (isinstance(evaluation, Mapping) and {"id", "created_at"} <= evaluation.keys()))
         ):
             raise TypeError("no baseline")
@@ -290,12 +277,12 @@ class Rerun:
         if not known and self.baseline.events != []:
             return []
         since = max(known, default=None)
-        dated = ((_occurred(event), event) for event in _mappings(order.get("deliveryEvents")))
+        dated = ((_occurred(event), event) for event in mappings_of(order.get("deliveryEvents")))
         return [(occurred, event) for occurred, event in dated if occurred and (since is None or occurred > since)]
 
     def _drafted_at(self, order: Order) -> datetime | None:
         """Return when the AI delivered what people have reviewed since, or are reviewing."""
-        level = _number(order.get("level"))
+        level = number_of(order.get("level"))
         if not ((self.baseline.level if level is None else level) or 0) > 0:
             return None
         return max(
@@ -307,7 +294,7 @@ class Rerun:
         kind = event.get("type")
         if kind == "ai_delivered":
             # With human review the AI's delivery is only the draft, and cancelling the review drops the level.
-            return self.baseline.level == 0 and _number(order.get("level")) == 0
+            return self.baseline.level == 0 and number_of(order.get("level")) == 0
         return isinstance(kind, str) and kind in _DELIVERY_EVENTS
 
     def _is_newer(self, document: Document) -> bool:
@@ -334,7 +321,7 @@ class Rerun:
 
     def _level_dropped(self, order: Order) -> bool:
         # Cancelling a human review forces `completed` and level 0 without any new result.
-        level, before = _number(order.get("level")), self.baseline.level
+        level, before = number_of(order.get("level")), self.baseline.level
         return level is not None and before is not None and level < before
 
     def describe_comparison(self, order: Order) -> str:
@@ -384,15 +371,15 @@ def summarize(
         outputs = rerun.new_outputs(order) if changed else outputs
     return {
         "order_id": order_id,
-        "name": _text(order.get("name")),
-        "type": _text(order.get("type")),
-        "status": _text(order.get("status")),
-        "level": _number(order.get("level")),
-        "source_language": _text(order.get("sourceLanguage")),
-        "target_language": _text(order.get("targetLanguage")),
-        "project_id": _text(order.get("projectId")),
-        "folder_id": _text(order.get("folderId")),
-        "created_at": _text(order.get("createdAt")),
+        "name": text_of(order.get("name")),
+        "type": text_of(order.get("type")),
+        "status": text_of(order.get("status")),
+        "level": number_of(order.get("level")),
+        "source_language": text_of(order.get("sourceLanguage")),
+        "target_language": text_of(order.get("targetLanguage")),
+        "project_id": text_of(order.get("projectId")),
+        "folder_id": text_of(order.get("folderId")),
+        "created_at": text_of(order.get("createdAt")),
         "outputs": [
             {
                 "id": document.id,
@@ -409,28 +396,11 @@ def summarize(
     }
 
 
-def _evaluation(order: Order) -> dict[str, Any] | None:
-    found = order.get("latestEvaluation") or order.get("qcEvaluation")
-    if not isinstance(found, Mapping):
-        return None
-    return {
-        "id": _text(found.get("id")),
-        "created_at": _text(found.get("createdAt")),
-        "scores": [
-            {"name": _text(score.get("name")), "score": _number(score.get("value", score.get("score")))}
-            for score in _mappings(found.get("scores"))
-        ],
-    }
-
-
 def _new_evaluation(order: Order, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    found = _evaluation(order)
-    if found is None or before is None:
-        return found
-    time, earlier = parse_time(found["created_at"]), parse_time(before["created_at"])
-    if time and earlier:
-        return found if time > earlier else None
-    return found if found["id"] and before["id"] and found["id"] != before["id"] else None
+    found = Evaluation.of_order(order)
+    if found is None or (before is not None and not found.is_newer_than(before)):
+        return None
+    return {**found.key, "scores": found.scores}
 
 
 def _is_output(doc: Order) -> bool:
@@ -442,24 +412,8 @@ def _occurred(event: Mapping[str, Any]) -> datetime | None:
 
 
 def _event_text(event: Mapping[str, Any]) -> str:
-    return json.dumps([_text(event.get(key)) for key in ("type", "occurredAt", "actorType", "actorId")])
-
-
-def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, Mapping))
+    return json.dumps([text_of(event.get(key)) for key in ("type", "occurredAt", "actorType", "actorId")])
 
 
 def _plain(name: object) -> str:
     return name.casefold().replace("_", "") if isinstance(name, str) else ""
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, str):
-        return value
-    # Ids are documented as strings; a number in their place is still the same id.
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,30 +1,31 @@
-"""The receipt of a rerun: what :class:`OllangRerunOperator` hands on, and what a wait needs to know its result."""
+"""The receipts of paid requests: what their operators hand on, and what a wait needs to know their results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from airflow_provider_ollang.api import order_id_of
+from airflow_provider_ollang.evaluations import EvaluationGoal
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import Baseline, Rerun
 
+if TYPE_CHECKING:
+    from airflow_provider_ollang.settings import Settings
+
 
 @dataclass(frozen=True)
-class Receipt:
+class PaidReceipt:
     """
-    One accepted rerun, as an XCom.
+    One accepted paid request, as an XCom.
 
     :param order_id: the order.
     :param host: base URL of the Ollang API that accepted it.
     :param message: what the API said.
     :param requested_at: the server's time of acceptance, ISO 8601; while that is unknown, its time just before the
         request; ``None`` if it says no times.
-    :param joined: whether this try of the task found the rerun already under way instead of starting it.
-    :param seen_running: whether the order has been seen at work since.
-    :param last_status: the last status seen.
-    :param baseline: the order just before the rerun.
-    :param result: the facts of the finished order, if its end was waited for.
+    :param joined: whether this try of the task found it already under way instead of asking for it.
     """
 
     order_id: str
@@ -32,15 +33,6 @@ class Receipt:
     message: str | None
     requested_at: str | None
     joined: bool
-    seen_running: bool
-    last_status: str | None
-    baseline: Baseline
-    result: dict[str, Any] | None = None
-
-    @property
-    def rerun(self) -> Rerun:
-        """The rerun, for telling its result from the previous one."""
-        return Rerun(self.baseline, self.requested_at, self.seen_running)
 
     def as_joined(self) -> Self:
         """Return the receipt of a task that takes the request over from an earlier try."""
@@ -48,20 +40,20 @@ class Receipt:
 
     def to_json(self) -> dict[str, Any]:
         """Return the receipt as a plain dict."""
-        return {**asdict(self), "baseline": self.baseline.to_json()}
+        return asdict(self)
 
     @classmethod
-    def from_value(cls, value: object) -> Receipt:
+    def from_value(cls, value: object) -> Self:
         """
         Read what :meth:`to_json` returned, wherever it has been since.
 
-        :raises OllangConfigurationError: it is no receipt.
+        :raises OllangConfigurationError: it is no such receipt.
         """
         if not isinstance(value, Mapping):
             raise OllangConfigurationError(
-                f"rerun must be the receipt that OllangRerunOperator returns, not {_shown(value)}. If the rerun task "
+                f"{cls._argument} must be the receipt that {cls._operator} returns, not {_shown(value)}. If that task "
                 "was marked as success by hand, there is none, and its result cannot be told from the previous one: "
-                "clear that task, or wait without rerun=."
+                f"clear that task, or go on without {cls._argument}=."
             )
         try:
             return cls(
@@ -70,16 +62,125 @@ class Receipt:
                 message=value["message"],
                 requested_at=value["requested_at"],
                 joined=bool(value["joined"]),
-                seen_running=bool(value["seen_running"]),
-                last_status=value["last_status"],
-                baseline=Baseline.from_json(value["baseline"]),
-                result=value["result"],
+                **cls._own_fields(value),
             )
         except (KeyError, TypeError, AttributeError):
             raise OllangConfigurationError(
-                "rerun must be the receipt that OllangRerunOperator returns, whole and unchanged; the mapping given is "
-                f"none: it has the keys {sorted(map(str, value))}."
+                f"{cls._argument} must be the receipt that {cls._operator} returns, whole and unchanged; the mapping "
+                f"given is none: it has the keys {sorted(map(str, value))}."
             ) from None
+
+    #: The argument that takes such a receipt, and the operator that makes it, for messages.
+    _argument: ClassVar[str]
+    _operator: ClassVar[str]
+
+    @classmethod
+    def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Receipt(PaidReceipt):
+    """
+    One accepted rerun.
+
+    :param seen_running: whether the order has been seen at work since.
+    :param last_status: the last status seen.
+    :param baseline: the order just before the rerun.
+    :param result: the facts of the finished order, if its end was waited for.
+    """
+
+    seen_running: bool
+    last_status: str | None
+    baseline: Baseline
+    result: dict[str, Any] | None = None
+
+    _argument = "rerun"
+    _operator = "OllangRerunOperator"
+
+    @property
+    def rerun(self) -> Rerun:
+        """The rerun, for telling its result from the previous one."""
+        return Rerun(self.baseline, self.requested_at, self.seen_running)
+
+    @classmethod
+    def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "seen_running": bool(value["seen_running"]),
+            "last_status": value["last_status"],
+            "baseline": Baseline.from_json(value["baseline"]),
+            "result": value["result"],
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationReceipt(PaidReceipt):
+    """
+    One accepted evaluation.
+
+    :param evaluation_id: its id, as the API answered it; the order may show another one.
+    :param credits_used: what it cost.
+    :param before: the order's evaluation just before the request, ``{"id", "created_at"}``; ``None`` if it had none.
+    """
+
+    evaluation_id: str | None
+    credits_used: float | None
+    before: dict[str, str | None] | None
+
+    _argument = "evaluation"
+    _operator = "OllangEvaluateOrderOperator"
+
+    @property
+    def goal(self) -> EvaluationGoal:
+        """Which evaluation is the one that was asked for."""
+        return EvaluationGoal(on_missing="wait", before=self.before, has_before=True, evaluation_id=self.evaluation_id)
+
+    @classmethod
+    def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        before = value["before"]
+        if before is not None and not {"id", "created_at"} <= before.keys():
+            raise TypeError("no evaluation")
+        return {
+            "evaluation_id": value["evaluation_id"],
+            "credits_used": value["credits_used"],
+            "before": None if before is None else dict(before),
+        }
+
+
+def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
+    """
+    Return the order that a task is about.
+
+    :param order_id: what the task was given; ``None`` leaves it to the receipts.
+    :param receipts: the receipts it was given.
+    :raises OllangConfigurationError: they are about several orders, or none is named.
+    """
+    named = [receipt.order_id for receipt in receipts if receipt is not None]
+    wanted = named[0] if order_id is None and named else order_id_of(order_id)
+    for other in named:
+        if other != wanted:
+            raise OllangConfigurationError(
+                f"This task is given order {wanted} and the receipt of order {other}; give only one of them.",
+                order_id=wanted,
+            )
+    return wanted
+
+
+def check_host(settings: Settings, *receipts: PaidReceipt | None) -> None:
+    """
+    Check that receipts are of the API that a connection leads to.
+
+    :param settings: what the connection says.
+    :param receipts: the receipts a task was given.
+    :raises OllangConfigurationError: one is of another.
+    """
+    for receipt in receipts:
+        if receipt is not None and receipt.host != settings.base_url:
+            raise OllangConfigurationError(
+                f"The receipt is of {receipt.host}, but connection {settings.conn_id!r} is of {settings.base_url}; use "
+                "the connection of the task that made the receipt.",
+                order_id=receipt.order_id,
+            )
 
 
 def _required_text(value: object) -> str:

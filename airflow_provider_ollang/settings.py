@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.get_provider_info import DEFAULT_HOST
+from airflow_provider_ollang.reading import printable, readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +26,7 @@ MAX_DETAIL = 500
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _PRINTABLE_ASCII = re.compile(r"[ -~]+")
-# Line and paragraph separators end a line of a log too; half a character can be written nowhere.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
-_SIGNATURE = re.compile(
-    r"(\b(?:[\w-]{0,40}(?:signature|credential|token)|sig|key|expires|policy)=)[^\s&\"'<>]+", re.IGNORECASE
-)
-_URL_QUERY = re.compile(r"(://[^\s?\"'<>]*)\?[^\s\"'<>]*")
 
 
 @dataclass(frozen=True)
@@ -119,14 +114,12 @@ class Settings:
 
     def clean(self, words: str) -> str:
         """Make foreign words fit for a message: no key, no URL query, no control characters, 500 characters."""
-        words = _CONTROL.sub(" ", words)
+        words = printable(words)
         password = urlsplit(self.proxy or "").password
         for secret in (self.api_key, password, unquote(password or "")):
             if secret:
                 words = words.replace(secret, "***")
-        # Cut first to what can be shown at all: on a whole answer the search for links could take minutes.
-        words = _SIGNATURE.sub(r"\1…", _URL_QUERY.sub(r"\1?…", words[: 8 * MAX_DETAIL]))
-        return words if len(words) <= MAX_DETAIL else f"{words[: MAX_DETAIL - 1]}…"
+        return readable(words, MAX_DETAIL)
 
 
 @dataclass(frozen=True)

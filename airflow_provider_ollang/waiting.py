@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_ollang.arguments import unknown_statuses
+from airflow_provider_ollang.evaluations import EvaluationGoal
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -86,6 +87,7 @@ class WaitRules:
     :param outputs_timeout: how long new outputs may lag behind a status that is known to be the rerun's.
     :param stale_timeout: how long an order may say that it is done without any evidence of the rerun.
     :param on_no_evidence: what that ends in.
+    :param evaluation: the evaluation that is waited for, instead of a status.
     """
 
     order_id: str
@@ -101,6 +103,7 @@ class WaitRules:
     outputs_timeout: float = OUTPUTS_TIMEOUT
     stale_timeout: float = STALE_TIMEOUT
     on_no_evidence: Literal["fail", "accept"] = "fail"
+    evaluation: EvaluationGoal | None = None
 
     def __post_init__(self) -> None:
         if both := self.target_statuses & self.failure_statuses:
@@ -126,6 +129,8 @@ class WaitRules:
             rerun = known.get("rerun")
             if rerun is not None:
                 known["rerun"] = Rerun(**{**rerun, "baseline": Baseline.from_json(rerun["baseline"])})
+            if known.get("evaluation") is not None:
+                known["evaluation"] = EvaluationGoal.from_json(known["evaluation"])
             return cls(**known)
         except (KeyError, TypeError) as error:
             raise OllangConfigurationError(f"These are no rules of a wait: {error}.") from None
@@ -145,6 +150,7 @@ class WaitMemory:
     :param doubted_since: when the order was first denied after a good look.
     :param done_since: since when the order says it is done without evidence of the rerun.
     :param proven_since: since when there is evidence, but not yet of new outputs.
+    :param evaluating: whether it was said that the evaluation is still to come.
     """
 
     last_status: str | None = None
@@ -156,6 +162,7 @@ class WaitMemory:
     doubted_since: float | None = None
     done_since: float | None = None
     proven_since: float | None = None
+    evaluating: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the memory as a plain dict."""
@@ -234,6 +241,8 @@ class Wait:
         memory.looks = memory.looks + 1 if self.rules.exponential_backoff else 1
         memory.failures = 0
         memory.doubted_since = None
+        if self.rules.evaluation is not None:
+            return self._saw_evaluation(order, status, self.rules.evaluation, now)
         if self.rules.rerun is not None and status in DONE_STATUSES:
             return self._saw_done(order, status, self._rerun(), now)
         if status in self.rules.failure_statuses:
@@ -270,6 +279,21 @@ class Wait:
         asked = error.retry_after if isinstance(error, OllangTransientError) and error.retry_after else 0.0
         pause = max(_SHORTEST_FAILURE_PAUSE, min(doubled, _LONGEST_FAILURE_PAUSE), asked)
         return self._again(pause, now, last_error=error)
+
+    def _saw_evaluation(self, order: Order, status: str, goal: EvaluationGoal, now: float) -> Step:
+        found = goal.find(order)
+        if found is not None and not found.is_loading:
+            return Step(result={"order_id": self.rules.order_id, "evaluation": found.to_json()})
+        if status in self.rules.failure_statuses:
+            return Step(error=self._order_failed(status))
+        if found is None and goal.on_missing != "wait":
+            return Step(result={"order_id": self.rules.order_id, "evaluation": None})
+        if not self.memory.evaluating:
+            self.memory.evaluating = True
+            self.log.info(
+                "Order %s: its evaluation is %s.", self.rules.order_id, "being made" if found else "not there yet"
+            )
+        return self._again(self._interval(), now)
 
     def _saw_unfinished(self, order: Order, status: str, now: float) -> Step:
         self.memory.done_since = self.memory.proven_since = None
@@ -367,12 +391,15 @@ class Wait:
         trouble = f". The last look failed: {str(last_error).rstrip('.')}" if last_error else ""
         return Step(
             error=OllangTimeoutError(
-                f"Order {self.rules.order_id} did not get to {_names(self.rules.target_statuses)} within "
-                f"{_duration(self.rules.timeout)}: {last}{trouble}. Look at the order in Ollang; if it only needs more "
-                "time, raise the timeout and clear this task.",
+                f"Order {self.rules.order_id} did not get to {self._goal()} within {_duration(self.rules.timeout)}: "
+                f"{last}{trouble}. Look at the order in Ollang; if it only needs more time, raise the timeout and "
+                "clear this task.",
                 order_id=self.rules.order_id,
             )
         )
+
+    def _goal(self) -> str:
+        return _names(self.rules.target_statuses) if self.rules.evaluation is None else "a finished evaluation"
 
     def _interval(self) -> float:
         if not self.rules.exponential_backoff:
@@ -390,8 +417,8 @@ class Wait:
 
     def _order_failed(self, status: str) -> OllangOrderFailedError:
         return OllangOrderFailedError(
-            f"Order {self.rules.order_id} is {status!r}: it will not get to {_names(self.rules.target_statuses)}. Look "
-            "at the order in Ollang for the reason.",
+            f"Order {self.rules.order_id} is {status!r}: it will not get to {self._goal()}. Look at the "
+            "order in Ollang for the reason.",
             order_id=self.rules.order_id,
         )
 

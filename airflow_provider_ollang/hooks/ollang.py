@@ -29,10 +29,11 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
 from airflow_provider_ollang.hooks._shared_transports import shared_transport
+from airflow_provider_ollang.reading import number_of, text_of
 from airflow_provider_ollang.settings import Settings, proxy_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -159,20 +160,32 @@ class OllangHook(BaseHook):
         :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; it was not sent again.
         :raises OllangError: as :meth:`get_order`; the rerun surely was not accepted.
         """
-        call = api.rerun_order(order_id)
+        accepted, _ = self._send_paid(api.rerun_order(order_id), around_send)
+        return accepted
 
-        def send() -> tuple[dict[str, Any], api.Answer]:
-            with around_send():
-                answer = self._send(call)
-                return api.read_paid(self.settings, call, answer), answer
+    def evaluate_order(
+        self,
+        order_id: object,
+        *,
+        criteria: Iterable[str] | None = None,
+        custom_prompt: str | None = None,
+        around_send: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> dict[str, Any]:
+        """
+        Ask Ollang to judge the quality of a finished order (`QC Evaluation`). This is billed.
 
-        value, answer = self._with_retries(call, send)
-        message = value.get("message")
-        return {
-            "order_id": call.order_id,
-            "message": self.settings.clean(message) if isinstance(message, str) else None,
-            "requested_at": answer.server_time.isoformat() if answer.server_time else None,
-        }
+        The scores come later, as the order's ``latestEvaluation``.
+
+        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``; default all.
+        :param custom_prompt: what else the evaluation should look at, in words.
+        :param around_send: as for :meth:`rerun_order`, and so are the errors.
+        :return: ``{"order_id": str, "message": str | None, "requested_at": str | None, "evaluation_id": str | None,
+            "credits_used": float | None}``.
+        """
+        accepted, answer = self._send_paid(api.evaluate_order(order_id, criteria, custom_prompt), around_send)
+        told = {"evaluation_id": text_of(answer.get("evalId")), "credits_used": number_of(answer.get("creditsUsed"))}
+        return {**accepted, **told}
 
     def list_orders(
         self,
@@ -320,6 +333,25 @@ class OllangHook(BaseHook):
     def _page(self, page: int, page_size: int, filters: Mapping[str, str | None]) -> tuple[list[dict[str, Any]], bool]:
         call = api.list_orders(page, page_size, filters)
         return self._with_retries(call, lambda: api.read_page(self.settings, call, self._send(call)))
+
+    def _send_paid(
+        self, call: api.Call, around_send: Callable[[], AbstractContextManager[None]]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Send a paid request; return what is told of its acceptance, and the whole answer."""
+
+        def send() -> tuple[dict[str, Any], api.Answer]:
+            with around_send():
+                answer = self._send(call)
+                return api.read_paid(self.settings, call, answer), answer
+
+        value, answer = self._with_retries(call, send)
+        message = value.get("message")
+        accepted = {
+            "order_id": call.order_id,
+            "message": self.settings.clean(message) if isinstance(message, str) else None,
+            "requested_at": answer.server_time.isoformat() if answer.server_time else None,
+        }
+        return accepted, value
 
     def _send(self, call: api.Call) -> api.Answer:
         return self._get_transport().send(call)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_ollang import _clock
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
@@ -20,6 +17,8 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.once import State, is_first_try, settle_pauses
 from airflow_provider_ollang.operators._record_book import RecordBook
+from airflow_provider_ollang.operators._waiting import StoppableOperator
+from airflow_provider_ollang.receipts import PaidReceipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,17 +26,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_ollang.orders import Order
-    from airflow_provider_ollang.receipts import Receipt
 
 SETTLE_TIMEOUT = 300.0
 _KEEP_FOR = timedelta(days=30)
 #: What an error about a lost answer tells of it.
 _ANSWER_FIELDS = ("reason", "status_code", "code", "method", "path", "detail")
-#: A task that was ended from outside should notice while it sleeps.
-_LONGEST_SLEEP = 1.0
+ReceiptT = TypeVar("ReceiptT", bound=PaidReceipt)
 
 
-class OncePerWishOperator(BaseOperator):
+class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
     """
     Sends one paid request per wish, however often its task is killed, retried or cleared on the way.
 
@@ -54,7 +51,7 @@ class OncePerWishOperator(BaseOperator):
     record_key: ClassVar[str]
     #: What is asked for, as the log calls it.
     noun: ClassVar[str]
-    receipt_class: ClassVar[type[Receipt]]
+    receipt_class: type[ReceiptT]
 
     def __init__(
         self,
@@ -70,11 +67,10 @@ class OncePerWishOperator(BaseOperator):
         self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
         self.settle_timeout = seconds_of("settle_timeout", settle_timeout)
         self.ollang_conn_id = ollang_conn_id
-        self._killed = False
 
     # --- What a subclass says ---------------------------------------------------------------------------------
 
-    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> Receipt:
+    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> ReceiptT:
         """
         Return what is known before the request; ``joined`` if it is not needed, since Ollang is at work already.
 
@@ -82,23 +78,23 @@ class OncePerWishOperator(BaseOperator):
         """
         raise NotImplementedError
 
-    def _request(self, hook: OllangHook, receipt: Receipt, **options: Any) -> Receipt:
+    def _request(self, hook: OllangHook, receipt: ReceiptT, **options: Any) -> ReceiptT:
         """Send the request by a paid method of the hook, which gets the ``options``; return the receipt."""
         raise NotImplementedError
 
-    def _processed(self, receipt: Receipt, order: Order) -> Receipt | None:
+    def _processed(self, receipt: ReceiptT, order: Order) -> ReceiptT | None:
         """Return what is known now if the order shows that the request was processed, else ``None``."""
         raise NotImplementedError
 
-    def _compared(self, receipt: Receipt, order: Order) -> str:
+    def _compared(self, receipt: ReceiptT, order: Order) -> str:
         """Say what was compared and did not show it."""
         raise NotImplementedError
 
-    def _still_under_way(self, hook: OllangHook, receipt: Receipt) -> Receipt | None:
+    def _still_under_way(self, hook: OllangHook, receipt: ReceiptT) -> ReceiptT | None:
         """Return what is known now of an earlier wish that the task is done with but Ollang is not, else ``None``."""
         raise NotImplementedError
 
-    def _go_on(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
+    def _go_on(self, context: Context, hook: OllangHook, book: RecordBook, receipt: ReceiptT) -> dict[str, Any]:
         """Do what follows an accepted request, and return the task's result."""
         raise NotImplementedError
 
@@ -119,10 +115,6 @@ class OncePerWishOperator(BaseOperator):
         self._push(context, receipt)
         return self._go_on(context, hook, book, receipt)
 
-    def on_kill(self) -> None:
-        """Keep a task that somebody ended from sending its request: Airflow lets it run on for seconds."""
-        self._killed = True
-
     def _book(self, context: Context, hook: OllangHook, order_id: str) -> RecordBook:
         return RecordBook(
             context,
@@ -132,7 +124,7 @@ class OncePerWishOperator(BaseOperator):
             retention=self._retention(),
         )
 
-    def _carry_out(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> Receipt:
+    def _carry_out(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         plan = book.plan
         if plan == "send":
             return self._send_first(context, hook, book, order_id)
@@ -151,11 +143,11 @@ class OncePerWishOperator(BaseOperator):
             return self._join(book, found, "was processed after all")
         return self._send(context, hook, book, self._before(hook, order_id))
 
-    def _join(self, book: RecordBook, receipt: Receipt, why: str) -> Receipt:
+    def _join(self, book: RecordBook, receipt: ReceiptT, why: str) -> ReceiptT:
         self.log.info("Order %s: the %s %s. Joining it; nothing is sent.", receipt.order_id, self.noun, why)
         return self._note("accepted", book, receipt.as_joined())
 
-    def _send_first(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> Receipt:
+    def _send_first(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         if book.record is not None:
             self.log.warning(
                 "This task's record is about order %s at %s, not about order %s: this is another wish.",
@@ -167,7 +159,7 @@ class OncePerWishOperator(BaseOperator):
             return self._send(context, hook, book, self._before(hook, order_id))
         return self._send_without_record(context, hook, book, order_id)
 
-    def _send_without_record(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> Receipt:
+    def _send_without_record(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         """Go on below Airflow 3.3, where a retry cannot know what the tries before it have sent."""
         receipt = self._before(hook, order_id, join=True)
         if not receipt.joined and not (self.on_unknown_outcome == "resubmit" and self._is_try(context, 2)):
@@ -193,8 +185,8 @@ class OncePerWishOperator(BaseOperator):
         return is_first_try(try_number=before, max_tries=ti.max_tries, retries=self.retries or 0)
 
     def _send(
-        self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt, *, resubmitted: bool = False
-    ) -> Receipt:
+        self, context: Context, hook: OllangHook, book: RecordBook, receipt: ReceiptT, *, resubmitted: bool = False
+    ) -> ReceiptT:
         if receipt.joined:
             return self._note("accepted", book, receipt)
         try:
@@ -215,10 +207,10 @@ class OncePerWishOperator(BaseOperator):
         return self._note("accepted", book, accepted)
 
     @contextmanager
-    def _on_record(self, book: RecordBook, receipt: Receipt, *, resubmitted: bool) -> Iterator[None]:
+    def _on_record(self, book: RecordBook, receipt: ReceiptT, *, resubmitted: bool) -> Iterator[None]:
         """Write down that the request is being sent; take it back if it surely was not processed."""
         before = book.record if resubmitted else None
-        self._stop_if_killed(receipt)
+        self._stop_if_killed(receipt.order_id)
         try:
             book.write("sending", receipt, resubmitted=resubmitted)
         except Exception as error:
@@ -228,7 +220,7 @@ class OncePerWishOperator(BaseOperator):
                 order_id=receipt.order_id,
             ) from error
         try:
-            self._stop_if_killed(receipt)
+            self._stop_if_killed(receipt.order_id)
             yield
         except OllangRerunOutcomeUnknownError:
             raise
@@ -244,9 +236,9 @@ class OncePerWishOperator(BaseOperator):
         context: Context,
         hook: OllangHook,
         book: RecordBook,
-        receipt: Receipt,
+        receipt: ReceiptT,
         doubt: OllangRerunOutcomeUnknownError,
-    ) -> Receipt:
+    ) -> ReceiptT:
         """Find out whether a request was processed; where that cannot be, do what the task says."""
         order_id = receipt.order_id
         self.log.warning(
@@ -274,7 +266,7 @@ class OncePerWishOperator(BaseOperator):
         raise self._unknown_outcome(receipt, doubt)
 
     def _unknown_outcome(
-        self, receipt: Receipt, doubt: OllangRerunOutcomeUnknownError
+        self, receipt: ReceiptT, doubt: OllangRerunOutcomeUnknownError
     ) -> OllangRerunOutcomeUnknownError:
         return OllangRerunOutcomeUnknownError(
             f"Nobody can say whether the request for the {self.noun} of order {receipt.order_id} was processed: "
@@ -286,10 +278,10 @@ class OncePerWishOperator(BaseOperator):
             **{name: getattr(doubt, name) for name in _ANSWER_FIELDS},
         )
 
-    def _look_for_evidence(self, hook: OllangHook, receipt: Receipt, timeout: float) -> Receipt | None:
+    def _look_for_evidence(self, hook: OllangHook, receipt: ReceiptT, timeout: float) -> ReceiptT | None:
         order: Order | None = None
         for pause in settle_pauses(timeout):
-            self._sleep(pause, receipt)
+            self._sleep(pause, receipt.order_id)
             try:
                 order = hook.get_order(receipt.order_id, max_attempts=1)
             except OllangError as error:
@@ -301,7 +293,7 @@ class OncePerWishOperator(BaseOperator):
             self.log.info("Order %s: %s.", receipt.order_id, self._compared(receipt, order))
         return None
 
-    def _note(self, state: State, book: RecordBook, receipt: Receipt, *, resubmitted: bool = False) -> Receipt:
+    def _note(self, state: State, book: RecordBook, receipt: ReceiptT, *, resubmitted: bool = False) -> ReceiptT:
         """Write down what has happened already: failing to must not undo it."""
         try:
             book.write(state, receipt, resubmitted=resubmitted)
@@ -315,7 +307,7 @@ class OncePerWishOperator(BaseOperator):
             )
         return receipt
 
-    def _push(self, context: Context, receipt: Receipt) -> None:
+    def _push(self, context: Context, receipt: ReceiptT) -> None:
         """Push the receipt: whatever happens to this task, the tasks behind it can go on with what was bought."""
         if not self.do_xcom_push:
             return
@@ -323,18 +315,3 @@ class OncePerWishOperator(BaseOperator):
             context["ti"].xcom_push(key="return_value", value=receipt.to_json())
         except Exception as error:  # noqa: BLE001 - what was asked for is bought: Airflow pushes it again at the end
             self.log.warning("The receipt could not be pushed early (%s).", type(error).__name__)
-
-    def _sleep(self, seconds: float, receipt: Receipt) -> None:
-        left = seconds
-        while left > 0:
-            self._stop_if_killed(receipt)
-            _clock.sleep(min(left, _LONGEST_SLEEP))
-            left -= _LONGEST_SLEEP
-        self._stop_if_killed(receipt)
-
-    def _stop_if_killed(self, receipt: Receipt) -> None:
-        if self._killed:
-            raise OllangTransientError(
-                f"This task was ended from outside and sends nothing more about order {receipt.order_id}.",
-                order_id=receipt.order_id,
-            )

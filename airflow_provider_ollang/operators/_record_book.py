@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.receipts import Receipt
+    from airflow_provider_ollang.receipts import PaidReceipt
 
 
 class RecordBook:
@@ -50,7 +50,7 @@ class RecordBook:
         mine = record is not None and (record.order_id, record.host) == (self._order_id, self._host)
         return record.receipt if record is not None and mine else None
 
-    def write(self, state: State, receipt: Receipt, *, resubmitted: bool = False) -> None:
+    def write(self, state: State, receipt: PaidReceipt, *, resubmitted: bool = False) -> None:
         """
         Write the record.
 

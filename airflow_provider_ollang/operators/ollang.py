@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import AirflowTaskTimeout, conf
+from airflow_provider_ollang._compat import AirflowSkipException, AirflowTaskTimeout, conf
 from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import count_of, names_of, one_of, seconds_of
+from airflow_provider_ollang.arguments import NOT_GIVEN, names_of, one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
@@ -21,18 +21,18 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.once import CONFIRM_PAUSES
 from airflow_provider_ollang.operators._once import OncePerWishOperator
+from airflow_provider_ollang.operators._waiting import WaitingOperator
 from airflow_provider_ollang.orders import (
     DONE_STATUSES,
     FAILURE_STATUSES,
     Baseline,
-    parse_time,
     rerun_readiness,
     shows_running,
 )
+from airflow_provider_ollang.quality import passed_of
+from airflow_provider_ollang.reading import parse_time
 from airflow_provider_ollang.receipts import Receipt
-from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
 from airflow_provider_ollang.waiting import (
-    MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
     STALE_TIMEOUT,
     Step,
@@ -94,7 +94,7 @@ class OllangGetOrderOperator(BaseOperator):
         return order if wanted is None else {name: order.get(name) for name in wanted}
 
 
-class OllangRerunOperator(OncePerWishOperator):
+class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
     """
     Reruns a completed or delivered order with Ollang's current models and settings (`Rerun Order`).
 
@@ -116,6 +116,8 @@ class OllangRerunOperator(OncePerWishOperator):
         ``"resubmit"`` it, once per wish, which may be billed twice.
     :param on_no_evidence: what to do when the order says it is done for all of ``stale_timeout`` and nothing shows that
         its result is new: ``"fail"``, or ``"accept"`` the result with ``evidence: []``.
+    :param skip_if_passed: the report of :class:`.OllangQualityGateOperator`: the task is skipped if it says that the
+        order passed (templated).
     :param confirm_timeout: how long to look whether the rerun begins, seconds or ``timedelta``; default 30 s. The task
         does not fail if it does not; a wait only has more to go by if it does.
     :param settle_timeout: how long to look for evidence that a request was processed, seconds or ``timedelta``; default
@@ -140,7 +142,7 @@ class OllangRerunOperator(OncePerWishOperator):
     :raises OllangError: as :meth:`.OllangHook.rerun_order`.
     """
 
-    template_fields: Sequence[str] = ("order_id", "ollang_conn_id")
+    template_fields: Sequence[str] = ("order_id", "skip_if_passed", "ollang_conn_id")
     ui_color = "#d3e0fa"
     record_key = "ollang_rerun"
     noun = "rerun"
@@ -153,31 +155,28 @@ class OllangRerunOperator(OncePerWishOperator):
         wait_for_completion: bool = False,
         if_running: Literal["fail", "join"] = "fail",
         on_no_evidence: Literal["fail", "accept"] = "fail",
+        skip_if_passed: Any = NOT_GIVEN,
         confirm_timeout: float | timedelta = CONFIRM_TIMEOUT,
-        poll_interval: float | timedelta = 60.0,
         timeout: float | timedelta = _DEFAULT_TIMEOUT,
-        max_poll_failures: int = MAX_POLL_FAILURES,
         outputs_timeout: float | timedelta = OUTPUTS_TIMEOUT,
         stale_timeout: float | timedelta = STALE_TIMEOUT,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(order_id=order_id, **kwargs)
+        super().__init__(order_id=order_id, timeout=timeout, **kwargs)
         self.wait_for_completion = wait_for_completion
+        self.has_report = skip_if_passed is not NOT_GIVEN
+        self.skip_if_passed = skip_if_passed if self.has_report else None
         self.if_running = one_of("if_running", if_running, ("fail", "join"))
         self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
         self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout)
-        self.poll_interval = seconds_of("poll_interval", poll_interval)
-        self.timeout = seconds_of("timeout", timeout)
-        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
         self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
         self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
-        self.deferrable = deferrable
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral, with the same ends as without one."""
-        with deferral_errors(self.timeout):
-            return super().resume_execution(next_method, next_kwargs, context)
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Rerun the order, or take over what an earlier try has begun."""
+        if self.has_report and passed_of(self.skip_if_passed, order_id_of(self.order_id)):
+            raise AirflowSkipException("The quality report says that the order passed: no rerun.")
+        return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Conclude the rerun with what the wait in the triggerer ended in."""
@@ -274,7 +273,7 @@ class OllangRerunOperator(OncePerWishOperator):
             if left <= 0:
                 break
             try:
-                self._sleep(min(pause, left), receipt)
+                self._sleep(min(pause, left), receipt.order_id)
                 left -= pause
                 order = hook.get_order(receipt.order_id, max_attempts=1)
             except AirflowTaskTimeout:
@@ -303,19 +302,19 @@ class OllangRerunOperator(OncePerWishOperator):
     def _wait(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
         memory = WaitMemory(last_status=receipt.last_status, seen_running=receipt.seen_running)
         wait = Wait(self._rules(receipt), memory, _clock.now() + self.timeout, self.log)
-        while True:
-            step = hook.look(wait)
-            remembered = _remembering(receipt, memory)
-            if step.is_end:
-                return self._conclude(book, remembered, step)
-            if remembered.seen_running and not receipt.seen_running:
-                # The next try has only the record to know this from.
-                self._note("accepted", book, remembered)
-            receipt = remembered
-            if self.deferrable:
-                self._push(context, receipt)
-                self._go_to_the_triggerer(wait, step)
-            self._sleep(step.pause, receipt)
+        known = receipt
+
+        def remember(step: Step) -> None:
+            nonlocal known
+            seen_running_first = memory.seen_running and not known.seen_running
+            known = _remembering(known, memory)
+            if not step.is_end and (seen_running_first or self.deferrable):
+                # Whoever takes over has only these to know it from.
+                self._note("accepted", book, known)
+                self._push(context, known)
+
+        step = self._wait_to_the_end(hook, wait, remember)
+        return self._conclude(book, known, step)
 
     def _conclude(self, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
         if isinstance(step.error, OllangStaleResultError):
@@ -324,14 +323,6 @@ class OllangRerunOperator(OncePerWishOperator):
         if step.error is not None:
             raise step.error
         return self._note("concluded", book, dataclasses.replace(receipt, result=step.result)).to_json()
-
-    def _go_to_the_triggerer(self, wait: Wait, step: Step) -> NoReturn:
-        now = _clock.now()
-        self.defer(
-            trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=self.ollang_conn_id, now=now),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
-        )
 
     def _rules(self, receipt: Receipt) -> WaitRules:
         return WaitRules(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -16,8 +15,7 @@ from airflow_provider_ollang._compat import (
     AirflowSkipException,
     conf,
 )
-from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import count_of, names_of, one_of, seconds_of
+from airflow_provider_ollang.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -27,7 +25,7 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.orders import Baseline
-from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.receipts import Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.sensors._start_from_trigger import obstacle
 from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
 from airflow_provider_ollang.waiting import (
@@ -52,12 +50,6 @@ LONG_TIMEOUT = 3600.0
 #: Where the wait keeps its memory in Airflow's task state store.
 STATE_KEY = "ollang_wait"
 _KEEP_AFTER_TIMEOUT = timedelta(days=30)
-
-
-class _NotGiven(enum.Enum):
-    """``rerun=None`` must not mean "no rerun": an upstream task marked as success by hand returns ``None``."""
-
-    NOT_GIVEN = enum.auto()
 
 
 class OllangOrderStatusSensor(BaseSensorOperator):
@@ -115,7 +107,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         self,
         *,
         order_id: Any = None,
-        rerun: Any = _NotGiven.NOT_GIVEN,
+        rerun: Any = NOT_GIVEN,
         target_statuses: Iterable[str] | str = ("completed", "delivered"),
         failure_statuses: Iterable[str] | str = ("failed", "cancelled"),
         max_poll_failures: int = MAX_POLL_FAILURES,
@@ -129,7 +121,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
-        self.rerun_given = rerun is not _NotGiven.NOT_GIVEN
+        self.rerun_given = rerun is not NOT_GIVEN
         self.rerun = rerun if self.rerun_given else None
         self.target_statuses = target_statuses
         self.failure_statuses = failure_statuses
@@ -176,7 +168,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return or raise what the wait in the triggerer ended in."""
         receipt = self._receipt()
-        notebook = _Notebook(context, self._order_id(receipt), receipt, timeout=self.timeout)
+        notebook = _Notebook(context, agreed_order_id(self.order_id, receipt), receipt, timeout=self.timeout)
         notebook.memory = WaitMemory.from_json(event["memory"])
         notebook.write()
         if event["error"] is not None:
@@ -199,15 +191,11 @@ class OllangOrderStatusSensor(BaseSensorOperator):
 
     def _wait(self, context: Context) -> dict[str, Any]:
         receipt = self._receipt()
-        rules = self._rules(self._order_id(receipt), receipt)
+        rules = self._rules(agreed_order_id(self.order_id, receipt), receipt)
         if self.obstacle is not None:
             self.log.info("start_from_trigger: begun on a worker all the same, since %s.", self.obstacle)
         hook = OllangHook(self.ollang_conn_id)
-        if receipt is not None and receipt.host != hook.settings.base_url:
-            raise OllangConfigurationError(
-                f"The rerun was accepted by {receipt.host}, but connection {self.ollang_conn_id!r} is of "
-                f"{hook.settings.base_url}; use the connection of the rerun."
-            )
+        check_host(hook.settings, receipt)
         notebook = _Notebook(context, rules.order_id, receipt, timeout=self.timeout)
         wait = Wait(rules, notebook.memory, notebook.deadline, self.log)
         to_advise = self.timeout > LONG_TIMEOUT
@@ -246,15 +234,6 @@ class OllangOrderStatusSensor(BaseSensorOperator):
 
     def _receipt(self) -> Receipt | None:
         return Receipt.from_value(self.rerun) if self.rerun_given else None
-
-    def _order_id(self, receipt: Receipt | None) -> str:
-        order_id = order_id_of(self.order_id) if receipt is None or self.order_id is not None else receipt.order_id
-        if receipt is not None and order_id != receipt.order_id:
-            raise OllangConfigurationError(
-                f"order_id is {order_id}, but the rerun is of order {receipt.order_id}; give only one of them.",
-                order_id=order_id,
-            )
-        return order_id
 
     def _rules(self, order_id: str, receipt: Receipt | None) -> WaitRules:
         targets = frozenset(names_of("target_statuses", self.target_statuses))

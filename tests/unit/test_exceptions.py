@@ -71,6 +71,7 @@ def test_the_tree_has_these_branches() -> None:
         "OllangOrderFailedError",
         "OllangRerunOutcomeUnknownError",
         "OllangStaleResultError",
+        "OllangQualityError",
     }
     assert set(ALL) == {OllangError, OllangTimeoutError, *TRANSIENT, *PERMANENT}
 

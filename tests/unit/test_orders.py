@@ -16,11 +16,11 @@ from airflow_provider_ollang.orders import (
     Document,
     document_kind,
     output_documents,
-    parse_time,
     rerun_readiness,
     shows_running,
     summarize,
 )
+from airflow_provider_ollang.reading import parse_time
 from tests.unit.builders import (
     AFTER,
     BEFORE,

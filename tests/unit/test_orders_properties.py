@@ -17,11 +17,11 @@ from airflow_provider_ollang.orders import (
     Baseline,
     Rerun,
     document_kind,
-    parse_time,
     rerun_readiness,
     shows_running,
     summarize,
 )
+from airflow_provider_ollang.reading import parse_time
 from tests.unit.builders import BEFORE, ORDER_ID, REQUESTED, SIGNATURE, order, rerun_of
 
 JsonObject = dict[str, Any]

@@ -1,0 +1,106 @@
+"""What the operators have in common that sleep and wait."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang._compat import conf
+from airflow_provider_ollang.arguments import count_of, seconds_of
+from airflow_provider_ollang.exceptions import OllangTransientError
+from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
+from airflow_provider_ollang.waiting import MAX_POLL_FAILURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import Context
+
+    from airflow_provider_ollang.hooks.ollang import OllangHook
+    from airflow_provider_ollang.waiting import Step, Wait
+
+POLL_INTERVAL = 60.0
+#: A task that was ended from outside should notice while it sleeps.
+_LONGEST_SLEEP = 1.0
+
+
+class StoppableOperator(BaseOperator):
+    """Stops soon after somebody ended its task: Airflow lets it run on for seconds."""
+
+    _killed = False
+
+    def on_kill(self) -> None:
+        """Keep a task that somebody ended from sending anything more."""
+        self._killed = True
+
+    def _sleep(self, seconds: float, order_id: str) -> None:
+        left = seconds
+        while left > 0:
+            self._stop_if_killed(order_id)
+            _clock.sleep(min(left, _LONGEST_SLEEP))
+            left -= _LONGEST_SLEEP
+        self._stop_if_killed(order_id)
+
+    def _stop_if_killed(self, order_id: str) -> None:
+        if self._killed:
+            raise OllangTransientError(
+                f"This task was ended from outside and sends nothing more about order {order_id}.", order_id=order_id
+            )
+
+
+class WaitingOperator(StoppableOperator):
+    """
+    Waits for an order, in its worker or in the triggerer, with the same ends.
+
+    :param poll_interval: seconds, or ``timedelta``, between two looks.
+    :param timeout: seconds, or ``timedelta``, after which the wait fails.
+    :param max_poll_failures: how many looks in a row may fail for passing reasons.
+    :param deferrable: wait in the triggerer.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float | timedelta,
+        poll_interval: float | timedelta = POLL_INTERVAL,
+        max_poll_failures: int = MAX_POLL_FAILURES,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.timeout = seconds_of("timeout", timeout)
+        self.poll_interval = seconds_of("poll_interval", poll_interval)
+        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
+        self.deferrable = deferrable
+        self.ollang_conn_id: str
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, with the same ends as without one."""
+        with deferral_errors(self.timeout):
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def _wait_to_the_end(self, hook: OllangHook, wait: Wait, after_look: Callable[[Step], None]) -> Step:
+        """
+        Look until the wait is over, or leave it to the triggerer, which ends in ``execute_complete``.
+
+        :param after_look: called after each look of the worker.
+        """
+        while True:
+            step = hook.look(wait)
+            after_look(step)
+            if step.is_end:
+                return step
+            if self.deferrable:
+                self._go_to_the_triggerer(wait, step)
+            self._sleep(step.pause, wait.rules.order_id)
+
+    def _go_to_the_triggerer(self, wait: Wait, step: Step) -> None:
+        now = _clock.now()
+        self.defer(
+            trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=self.ollang_conn_id, now=now),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
+        )

@@ -1,0 +1,377 @@
+"""Operators that have an order's quality evaluated, and act on its scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang._compat import BranchMixIn
+from airflow_provider_ollang.arguments import NOT_GIVEN, names_of, one_of
+from airflow_provider_ollang.evaluations import Evaluation, EvaluationGoal
+from airflow_provider_ollang.exceptions import (
+    OllangConfigurationError,
+    OllangOrderNotEligibleError,
+    OllangQualityError,
+    error_from_json,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators._once import OncePerWishOperator
+from airflow_provider_ollang.operators._waiting import WaitingOperator
+from airflow_provider_ollang.orders import DONE_STATUSES, FAILURE_STATUSES
+from airflow_provider_ollang.quality import Bar
+from airflow_provider_ollang.reading import parse_time
+from airflow_provider_ollang.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.waiting import Wait, WaitMemory, WaitRules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from airflow.sdk import Context
+
+    from airflow_provider_ollang.evaluations import OnMissing
+    from airflow_provider_ollang.operators._record_book import RecordBook
+    from airflow_provider_ollang.orders import Order
+
+#: How long an evaluation is believed to be on its way; one that never ends must not forbid another for ever.
+_LONGEST_EVALUATION = 3600.0
+GATE_TIMEOUT = 3600.0
+
+
+class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
+    """
+    Asks Ollang to judge the quality of a completed or delivered order (`QC Evaluation`).
+
+    **This is billed**, so it is asked for once per wish, as :class:`.OllangRerunOperator` does with a rerun. The scores
+    come later: give the receipt to ``OllangQualityGateOperator(evaluation=...)``, which waits for them and believes no
+    older ones.
+
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated).
+    :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
+        comma-separated text; default all (templated).
+    :param custom_prompt: what else the evaluation should look at, in words (templated).
+    :param if_running: what to do if an evaluation of the order is being made already: ``"fail"``, or ``"join"`` it
+        instead of asking for one.
+    :param on_unknown_outcome: what to do when nobody can say whether Ollang got the request: ``"fail"``, or
+        ``"resubmit"`` it, once per wish, which may be billed twice.
+    :param settle_timeout: how long to look for evidence then, seconds or ``timedelta``; default 300 s.
+    :param ollang_conn_id: the Airflow connection (templated).
+    :return: the receipt, ``{"order_id", "host", "message", "requested_at", "joined", "evaluation_id", "credits_used",
+        "before"}``.
+    :raises OllangOrderNotEligibleError: the order is not completed or delivered, or an evaluation is being made.
+    :raises OllangRerunRefusedError: the API refused it.
+    :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
+    :raises OllangError: as :meth:`.OllangHook.evaluate_order`.
+    """
+
+    template_fields: Sequence[str] = ("order_id", "criteria", "custom_prompt", "ollang_conn_id")
+    ui_color = "#dff0e4"
+    record_key = "ollang_evaluation"
+    noun = "evaluation"
+    receipt_class = EvaluationReceipt
+
+    def __init__(
+        self,
+        *,
+        order_id: Any,
+        criteria: Iterable[str] | str | None = None,
+        custom_prompt: str | None = None,
+        if_running: Literal["fail", "join"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(order_id=order_id, **kwargs)
+        self.criteria = criteria
+        self.custom_prompt = custom_prompt
+        self.if_running = one_of("if_running", if_running, ("fail", "join"))
+
+    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> EvaluationReceipt:
+        order, looked_at = hook.get_dated_order(order_id)
+        if order["status"] not in DONE_STATUSES:
+            raise OllangOrderNotEligibleError(
+                f"Order {order_id} is {order['status']!r}, and only completed or delivered orders can be evaluated. "
+                "Nothing was sent. Wait for it with OllangOrderStatusSensor first.",
+                order_id=order_id,
+            )
+        found = Evaluation.of_order(order)
+        loading = found is not None and _is_being_made(found, looked_at)
+        joined = loading and (join or self.if_running == "join")
+        if loading and not joined:
+            raise OllangOrderNotEligibleError(
+                f"An evaluation of order {order_id} is being made already. Nothing was sent. Wait for it with "
+                "OllangQualityGateOperator, or take part in it with if_running='join'.",
+                order_id=order_id,
+            )
+        if joined:
+            self.log.info("Order %s: an evaluation is being made already: joining it, nothing is sent.", order_id)
+        return EvaluationReceipt(
+            order_id=order_id,
+            host=hook.settings.base_url,
+            message=None,
+            requested_at=looked_at.isoformat() if looked_at else None,
+            joined=joined,
+            evaluation_id=found.id if found is not None and joined else None,
+            credits_used=None,
+            before=None if found is None or joined else found.key,
+        )
+
+    def _request(self, hook: OllangHook, receipt: EvaluationReceipt, **options: Any) -> EvaluationReceipt:
+        criteria = None if self.criteria is None else names_of("criteria", self.criteria)
+        accepted = hook.evaluate_order(receipt.order_id, criteria=criteria, custom_prompt=self.custom_prompt, **options)
+        known = {name: value for name, value in accepted.items() if value is not None}
+        return dataclasses.replace(receipt, **known)
+
+    def _processed(self, receipt: EvaluationReceipt, order: Order) -> EvaluationReceipt | None:
+        found = receipt.goal.find(order)
+        if found is None:
+            return None
+        self.log.info("Order %s has evaluation %s of %s.", receipt.order_id, found.id, found.created_at)
+        return dataclasses.replace(receipt, evaluation_id=found.id)
+
+    def _compared(self, receipt: EvaluationReceipt, order: Order) -> str:
+        found = Evaluation.of_order(order)
+        before = receipt.before and receipt.before["created_at"]
+        now = "none" if found is None else f"the one of {found.created_at}"
+        return f"before the request its evaluation was {f'the one of {before}' if before else 'none'}; now it is {now}"
+
+    def _still_under_way(self, hook: OllangHook, receipt: EvaluationReceipt) -> EvaluationReceipt | None:
+        order, looked_at = hook.get_dated_order(receipt.order_id)
+        found = receipt.goal.find(order)
+        if found is not None:
+            return receipt if _is_being_made(found, looked_at) else None
+        asked_at = parse_time(receipt.requested_at)
+        if looked_at is None or asked_at is None:
+            return None
+        # It may take a while before the order shows it.
+        return receipt if (looked_at - asked_at).total_seconds() < self.settle_timeout else None
+
+    def _go_on(
+        self,
+        context: Context,  # noqa: ARG002 - an evaluation is not waited for here
+        hook: OllangHook,  # noqa: ARG002
+        book: RecordBook,
+        receipt: EvaluationReceipt,
+    ) -> dict[str, Any]:
+        return self._note("concluded", book, receipt).to_json()
+
+
+def _is_being_made(evaluation: Evaluation, now: datetime | None) -> bool:
+    begun = parse_time(evaluation.created_at)
+    age = (now - begun).total_seconds() if now and begun else 0.0
+    return evaluation.is_loading and age < _LONGEST_EVALUATION
+
+
+class OllangQualityGateOperator(WaitingOperator):
+    """
+    Lets an order through if its evaluation's scores are good enough, and fails, or reports, if not.
+
+    It waits while the evaluation is being made. Ask for one with :class:`OllangEvaluateOrderOperator` and hand on its
+    receipt: ``OllangQualityGateOperator(evaluation=evaluate.output, min_scores={"Accuracy": 90})``. With a receipt only
+    an evaluation that is newer counts, so that the scores of an earlier result let nothing through.
+
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with a receipt (templated).
+    :param min_scores: a threshold for each criterion that matters, such as ``{"Accuracy": 90}``; case, spaces, ``_``
+        and ``-`` in names do not count. A score equal to it passes, a criterion without a score does not (templated).
+    :param min_average: a threshold for the average of all scores; default none.
+    :param rerun: the receipt of :class:`.OllangRerunOperator`: only an evaluation of its result counts (templated).
+    :param evaluation: the receipt of :class:`OllangEvaluateOrderOperator`: only that evaluation counts (templated).
+    :param on_missing: what to do if the order has no evaluation that counts: ``"fail"``, ``"wait"`` for one, or
+        ``"pass"``. With ``evaluation`` it always waits: it was asked for.
+    :param if_below: what to do with scores that are not good enough: ``"fail"``, or ``"report"`` them.
+    :param poll_interval: seconds, or ``timedelta``, between two looks; default 60 s.
+    :param timeout: seconds, or ``timedelta``, after which the wait fails; default 1 h.
+    :param max_poll_failures: how many looks in a row may fail for passing reasons; default 10.
+    :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
+    :param ollang_conn_id: the Airflow connection (templated).
+    :return: the report, ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}],
+        "missing": [name], "evaluation": {"id", "created_at"} | None}``.
+    :raises OllangQualityError: the scores are not good enough, or there is no evaluation; the message has the table.
+    :raises OllangTimeoutError: the evaluation was not finished in time; never retried.
+    :raises OllangError: as :meth:`.OllangHook.get_order`.
+    """
+
+    template_fields: Sequence[str] = ("order_id", "min_scores", "rerun", "evaluation", "ollang_conn_id")
+    ui_color = "#d2ead9"
+
+    def __init__(
+        self,
+        *,
+        order_id: Any = None,
+        min_scores: Mapping[str, float] | None = None,
+        min_average: float | None = None,
+        rerun: Any = NOT_GIVEN,
+        evaluation: Any = NOT_GIVEN,
+        on_missing: OnMissing = "fail",
+        if_below: Literal["fail", "report"] = "fail",
+        timeout: float | timedelta = GATE_TIMEOUT,
+        ollang_conn_id: str = OllangHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.order_id = order_id
+        self.min_scores = min_scores
+        self.min_average = min_average
+        self.rerun_given = rerun is not NOT_GIVEN
+        self.rerun = rerun if self.rerun_given else None
+        self.evaluation_given = evaluation is not NOT_GIVEN
+        self.evaluation = evaluation if self.evaluation_given else None
+        self.on_missing = one_of("on_missing", on_missing, ("fail", "wait", "pass"))
+        self.if_below = one_of("if_below", if_below, ("fail", "report"))
+        self.ollang_conn_id = ollang_conn_id
+        if order_id is None and not (self.rerun_given or self.evaluation_given):
+            raise OllangConfigurationError(f"{type(self).__name__} needs an order_id, a rerun or an evaluation.")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Wait for the evaluation, and judge it."""
+        bar = self._bar()
+        rerun = Receipt.from_value(self.rerun) if self.rerun_given else None
+        evaluation = EvaluationReceipt.from_value(self.evaluation) if self.evaluation_given else None
+        order_id = agreed_order_id(self.order_id, rerun, evaluation)
+        hook = OllangHook(self.ollang_conn_id)
+        check_host(hook.settings, rerun, evaluation)
+        rules = WaitRules(
+            order_id=order_id,
+            target_statuses=DONE_STATUSES,
+            failure_statuses=FAILURE_STATUSES,
+            poke_interval=self.poll_interval,
+            timeout=self.timeout,
+            max_poll_failures=self.max_poll_failures,
+            evaluation=_goal(rerun, evaluation, self.on_missing),
+        )
+        wait = Wait(rules, WaitMemory(), _clock.now() + self.timeout, self.log)
+        step = self._wait_to_the_end(hook, wait, lambda _step: None)
+        if step.error is not None:
+            raise step.error
+        return self._end(context, bar, step.result or {})
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Judge what the wait in the triggerer ended in."""
+        if event["error"] is not None:
+            raise error_from_json(event["error"])
+        return self._end(context, self._bar(), event["result"])
+
+    def _bar(self) -> Bar:
+        return Bar.from_arguments(self.min_scores, self.min_average)
+
+    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
+        report = self._judged(bar, found["order_id"], found["evaluation"])
+        if not report["passed"] and self.if_below == "fail":
+            raise self._not_good_enough(bar, report, found["evaluation"])
+        return report
+
+    def _judged(self, bar: Bar, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
+        report = bar.judge(order_id, evaluation)
+        if evaluation is None and self.on_missing == "pass":
+            self.log.warning("Order %s has no evaluation that counts; it passes all the same (on_missing).", order_id)
+            return {**report, "passed": True}
+        verdict = "passed" if report["passed"] else "not good enough"
+        self.log.info("Order %s: %s.\n%s", order_id, verdict, bar.table(report))
+        return report
+
+    def _not_good_enough(
+        self, bar: Bar, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
+    ) -> OllangQualityError:
+        order_id = report["order_id"]
+        if evaluation is None:
+            newer = " that is newer than its receipt" if self.rerun_given else ""
+            return OllangQualityError(
+                f"Order {order_id} has no evaluation{newer}. Ask for one with OllangEvaluateOrderOperator and hand on "
+                "its receipt, or set on_missing to 'wait' or 'pass'.",
+                order_id=order_id,
+            )
+        segments = "\n".join(f"  {one['id'] or '-'}: {one['explanation']}" for one in evaluation["segments"])
+        worst = f"\nWorst segments:\n{segments}" if segments else ""
+        return OllangQualityError(
+            f"Order {order_id} is not good enough:\n{bar.table(report)}{worst}\nRerun the order, have a person look at "
+            "it in Ollang, or lower the bar.",
+            order_id=order_id,
+        )
+
+
+def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missing: OnMissing) -> EvaluationGoal:
+    goal = EvaluationGoal(on_missing=on_missing)
+    if evaluation is not None:
+        goal = evaluation.goal
+    elif rerun is not None:
+        goal = dataclasses.replace(goal, before=rerun.baseline.evaluation, has_before=True)
+    return goal if rerun is None else dataclasses.replace(goal, since=rerun.requested_at)
+
+
+class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
+    """
+    Follows one path if an order's scores are good enough, and another if not.
+
+    It waits, compares and reports as :class:`OllangQualityGateOperator` does, and skips the tasks of the path that is
+    not followed. In a mapped task group Airflow does not skip what a branch leaves out, so there it refuses to run; use
+    ``OllangQualityGateOperator(if_below="report")`` there and give its report to
+    ``OllangRerunOperator(skip_if_passed=...)``.
+
+    :param follow_task_ids_if_passed: the tasks or task groups right behind this one to go on with if the scores are
+        good enough, one name or several; a name within this task's own group may be given without the group's.
+    :param follow_task_ids_if_failed: those to go on with if not.
+    :param order_id: as for :class:`OllangQualityGateOperator`, and so are the other parameters, but ``if_below``.
+    :return: the report.
+    :raises OllangConfigurationError: a name is not right behind this task, or it is in a mapped task group.
+    """
+
+    inherits_from_skipmixin = True
+    ui_color = "#c5e3ce"
+
+    def __init__(
+        self,
+        *,
+        follow_task_ids_if_passed: str | Iterable[str],
+        follow_task_ids_if_failed: str | Iterable[str],
+        **kwargs: Any,
+    ) -> None:
+        if "if_below" in kwargs:
+            raise OllangConfigurationError("A branch has no if_below: follow_task_ids_if_failed says what to do.")
+        super().__init__(if_below="report", **kwargs)
+        self.follow_task_ids_if_passed = _ids(follow_task_ids_if_passed)
+        self.follow_task_ids_if_failed = _ids(follow_task_ids_if_failed)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Wait for the evaluation, judge it, and branch."""
+        if context["ti"].map_index not in {None, -1}:
+            raise OllangConfigurationError(
+                "OllangQualityBranchOperator cannot be mapped or in a mapped task group: Airflow does not skip the "
+                "path that is left out there. Use OllangQualityGateOperator(if_below='report'), and give its report "
+                "to OllangRerunOperator(skip_if_passed=...)."
+            )
+        # A wrong name should not show only after hours, and perhaps on one path only.
+        self._paths(context)
+        return super().execute(context)
+
+    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:
+        report = super()._end(context, bar, found)
+        if self.do_xcom_push:
+            # Airflow ends a task that skips others before it returns.
+            context["ti"].xcom_push(key="return_value", value=report)
+        passed, failed = self._paths(context)
+        self.do_branch(context, passed if report["passed"] else failed)
+        return report
+
+    def _paths(self, context: Context) -> tuple[list[str], list[str]]:
+        dag = context["ti"].task.dag
+        behind = set(self.downstream_task_ids)
+        own = self.task_group.group_id if self.task_group is not None else None
+        prefix = f"{own}." if own else ""
+
+        def whole(name: str) -> str:
+            for one in (name, f"{prefix}{name}"):
+                roots = (
+                    {root.task_id for root in dag.task_group_dict[one].roots} if one in dag.task_group_dict else {one}
+                )
+                if roots & behind:
+                    return one
+            raise OllangConfigurationError(
+                f"{name!r} is no task or task group right behind {self.task_id}; there are {sorted(behind)}."
+            )
+
+        return [whole(name) for name in self.follow_task_ids_if_passed], [
+            whole(name) for name in self.follow_task_ids_if_failed
+        ]
+
+
+def _ids(names: str | Iterable[str]) -> list[str]:
+    return names_of("follow_task_ids", names)

@@ -1,0 +1,143 @@
+"""Whether an evaluation is good enough: pure rules from scores and thresholds to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_ollang.exceptions import OllangConfigurationError
+from airflow_provider_ollang.reading import plain_name, score_of
+
+
+@dataclass(frozen=True)
+class Bar:
+    """
+    What scores have to reach.
+
+    :param min_scores: a threshold for each wanted criterion.
+    :param min_average: a threshold for the average of all scores; ``None``: none.
+    """
+
+    min_scores: dict[str, float]
+    min_average: float | None
+
+    @classmethod
+    def from_arguments(cls, min_scores: object, min_average: object) -> Bar:
+        """
+        Read the thresholds of a task.
+
+        :param min_scores: a mapping of criteria to numbers, or texts that are numbers; ``None``: none.
+        :param min_average: a number, a text that is one, or ``None``.
+        :raises OllangConfigurationError: one is no number, two are for one criterion, or there are none at all.
+        """
+        if not isinstance(min_scores, Mapping | None):
+            raise OllangConfigurationError(
+                f"min_scores must be a mapping such as {{'Accuracy': 90}}, not {min_scores!r:.80}."
+            )
+        scores: dict[str, float] = {}
+        for name, value in (min_scores or {}).items():
+            if not isinstance(name, str) or not plain_name(name):
+                raise OllangConfigurationError(f"min_scores names a criterion {name!r:.80}, which is no text.")
+            if plain_name(name) in map(plain_name, scores):
+                raise OllangConfigurationError(f"min_scores names {name!r} twice; case, spaces, _ and - do not count.")
+            scores[name] = _threshold(f"min_scores[{name!r}]", value)
+        average = None if min_average is None else _threshold("min_average", min_average)
+        if not scores and average is None:
+            raise OllangConfigurationError("Give min_scores, min_average or both: without them anything would pass.")
+        return cls(scores, average)
+
+    def judge(self, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
+        """
+        Compare an evaluation with the bar.
+
+        :param order_id: the order.
+        :param evaluation: ``{"id", "created_at", "scores": [{"name", "score"}]}``; ``None``: there is none.
+        :return: ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}], "missing":
+            [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold passes; a wanted
+            criterion without a score does not. Of two scores of one name the lower counts. The average is over the
+            criteria that have one, unweighted.
+        """
+        scores = _lowest_scores(evaluation)
+        wanted = {plain_name(name): (name, minimum) for name, minimum in self.min_scores.items()}
+        criteria = [
+            {
+                "name": name,
+                "score": score,
+                "minimum": (minimum := wanted.get(key, (name, None))[1]),
+                "passed": minimum is None or score >= minimum,
+            }
+            for key, (name, score) in scores.items()
+        ]
+        missing = [name for key, (name, _) in wanted.items() if key not in scores]
+        criteria += [
+            {"name": name, "score": None, "minimum": self.min_scores[name], "passed": False} for name in missing
+        ]
+        average = sum(score for _, score in scores.values()) / len(scores) if scores else None
+        high_enough = self.min_average is None or (average is not None and average >= self.min_average)
+        return {
+            "order_id": order_id,
+            "passed": high_enough and all(one["passed"] for one in criteria),
+            "average": average,
+            "criteria": criteria,
+            "missing": missing,
+            "evaluation": None
+            if evaluation is None
+            else {"id": evaluation.get("id"), "created_at": evaluation.get("created_at")},
+        }
+
+    def table(self, report: Mapping[str, Any]) -> str:
+        """Return a report as a table for people, a line for each criterion and one for the average."""
+        rows = [(str(one["name"]), one["score"], one["minimum"], one["passed"]) for one in report["criteria"]]
+        average = report["average"]
+        reached = self.min_average is None or (average is not None and average >= self.min_average)
+        rows.append(("average", average, self.min_average, reached))
+        width = max(len(name) for name, *_ in rows)
+        return "\n".join(
+            f"  {name:<{width}}  {_shown(score):>6}  {'' if minimum is None else f'minimum {_shown(minimum)}':<14}  "
+            f"{'' if minimum is None else 'passed' if passed else 'missing' if score is None else 'below'}".rstrip()
+            for name, score, minimum, passed in rows
+        )
+
+
+def passed_of(report: object, order_id: str) -> bool:
+    """
+    Read from a quality report whether its order passed.
+
+    :param report: what a quality gate returned.
+    :param order_id: the order it has to be about.
+    :raises OllangConfigurationError: it is no such report, or about another order.
+    """
+    passed = report.get("passed") if isinstance(report, Mapping) else None
+    if not isinstance(report, Mapping) or not isinstance(passed, bool):
+        raise OllangConfigurationError(
+            "skip_if_passed must be the report that OllangQualityGateOperator returns, not "
+            f"{'None' if report is None else f'a {type(report).__name__}'}. If the gate was marked as success by hand, "
+            "there is none: clear it, or mark this task as success too."
+        )
+    if report.get("order_id") != order_id:
+        raise OllangConfigurationError(
+            f"This task is given order {order_id} and the quality report of order {report.get('order_id')}."
+        )
+    return passed
+
+
+def _threshold(name: str, value: object) -> float:
+    number = score_of(value)
+    if number is None:
+        raise OllangConfigurationError(f"{name} must be a number, not {value!r:.80}.")
+    return number
+
+
+def _lowest_scores(evaluation: Mapping[str, Any] | None) -> dict[str, tuple[str, float]]:
+    found: dict[str, tuple[str, float]] = {}
+    for one in (evaluation or {}).get("scores") or []:
+        name, score = one.get("name"), score_of(one.get("score"))
+        if isinstance(name, str) and plain_name(name) and score is not None:
+            before = found.get(plain_name(name))
+            found[plain_name(name)] = (name, score) if before is None else (before[0], min(before[1], score))
+    return found
+
+
+def _shown(number: float | None) -> str:
+    return "-" if number is None else f"{number:.4g}"
