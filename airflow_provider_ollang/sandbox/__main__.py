@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         sandbox = Sandbox(
             host=options.host,
             port=options.port,
+            files_port=options.files_port,
             api_key=options.api_key,
             speed=options.speed,
             behaviour=options.behaviour,
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8075, help="port; 0 picks a free one (default: %(default)s)")
+    parser.add_argument("--files-port", type=int, default=0, help="port of its files; 0 picks a free one (default)")
     parser.add_argument("--api-key", default="sandbox-key", help="the key it takes (default: %(default)s)")
     parser.add_argument(
         "--speed", type=float, default=1.0, help="sandbox seconds per real second; 0 stands still (default: 1)"

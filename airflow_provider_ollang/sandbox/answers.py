@@ -1,4 +1,4 @@
-"""The words of Ollang's error answers, as its pages *Get Order by ID* and *Rerun Order* give them."""
+"""The words of Ollang's answers, as its pages on getting, rerunning and checking the quality of an order give them."""
 
 from __future__ import annotations
 
@@ -50,15 +50,32 @@ NOT_ELIGIBLE = ApiError(
     "ORDER_NOT_ELIGIBLE",
 )
 RERUN_INITIATED = "Order rerun initiated successfully"
+QC_STARTED = "QC evaluation started. You will be notified when it's completed."
 
 # No page gives the words of these.
 ALREADY_RUNNING = ApiError(409, "Conflict", "A rerun of this order is already in progress", "RERUN_IN_PROGRESS")
 RERUN_NOT_INITIATED = "Order rerun could not be initiated"
+NO_EVALUATION = ApiError(403, "Access denied", "You don't have permission to evaluate this order", "ACCESS_DENIED")
+NOT_EVALUABLE = ApiError(
+    400,
+    "Order not eligible for QC evaluation",
+    "Only completed or delivered orders can be evaluated",
+    "ORDER_NOT_ELIGIBLE",
+)
+QC_COMPLETED = "QC evaluation completed."
+QC_NOT_STARTED = "QC evaluation could not be started"
 
 
-def no_credits(status: int) -> ApiError:
+def no_credits(status: int, action: str) -> ApiError:
     """Refuse for want of credits."""
-    return ApiError(status, "Insufficient credits", "Not enough credits to rerun this order", "INSUFFICIENT_CREDITS")
+    return ApiError(
+        status, "Insufficient credits", f"Not enough credits to {action} this order", "INSUFFICIENT_CREDITS"
+    )
+
+
+def bad_body(message: str) -> ApiError:
+    """Refuse a field of a request's body."""
+    return ApiError(400, "Bad Request", message, "BAD_REQUEST")
 
 
 def bad_query(message: str) -> ApiError:

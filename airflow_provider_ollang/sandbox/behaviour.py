@@ -74,9 +74,26 @@ class Behaviour:
     auxiliary_documents: bool = knob(
         False, "an invoice, a thumbnail and a waveform appear the moment the rerun is accepted"
     )
-    sign_links: bool = knob(
-        False, "`vttUrl` and document links carry a new `Signature=sandbox-signature-…` in every answer"
+
+    # The files behind them
+    links: Literal["served", "kept"] | None = knob(
+        None,
+        "links to `example.com`, which are all those the sandbox makes: shown as links to its files; shown as they "
+        "are, with nothing behind them; null: `kept` for the order of the vendor's page, `served` for all others",
     )
+    sign_links: bool = knob(
+        False,
+        "links carry a new `Signature=sandbox-signature-…` in every answer; false: served ones carry the same until "
+        "it expires, kept ones none",
+    )
+    link_lifetime: int = knob(7 * 24 * 3600, "for how many seconds a signature is good")
+    wrong_sizes: tuple[tuple[str, int], ...] = knob(
+        (), "`[[glob, bytes], …]`: documents by id or name whose shown `size` is off by so many bytes"
+    )
+    no_ranges: tuple[str, ...] = knob(
+        (), "globs over ids and names of documents (`vttUrl`: that file): sent whole where a `Range` is asked for"
+    )
+    gzipped: tuple[str, ...] = knob((), "globs likewise: sent with `Content-Encoding: gzip`, asked for or not")
 
     # Its delivery events
     delivery_events: Literal["appended", "unchanged", "empty", "absent"] = knob(
@@ -88,10 +105,37 @@ class Behaviour:
     # Its evaluation
     evaluation: Literal["kept", "cleared", "new", "loading"] = knob(
         "kept",
-        "`latestEvaluation`: the old one stays; is gone from the rerun on; a new one begins at the end of "
-        "the run; a new one begins and loads for ever",
+        "`latestEvaluation` after a rerun: the old one stays; is gone from the rerun on; a new one begins at the end "
+        "of the run; a new one begins and loads for ever",
     )
     evaluation_after: float = knob(5.0, "from the end of the run to the end of the new evaluation")
+
+    evaluation_field: Literal["latestEvaluation", "qcEvaluation"] = knob(
+        "latestEvaluation", "the name under which an order shows its evaluation"
+    )
+    evaluation_shape: Literal["documented", "callback"] = knob(
+        "documented",
+        "how an order shows it: scores of `value` and `description`; as the answer to the POST has them, of `score` "
+        "and `details`, with `segmentId` and `comments`",
+    )
+
+    # The evaluation that is asked for
+    qc_success: bool = knob(True, "false: it is answered 200 with `success: false`, and does not happen")
+    qc_no_credits: Literal[400, 402, 403] | None = knob(None, "refuse evaluations for want of credits with this status")
+    qc_seconds: float | None = knob(
+        10.0, "from its acceptance to its scores; 0: the answer to the POST has them; null: it loads for ever"
+    )
+    qc_meanwhile: Literal["loading", "kept", "cleared"] = knob(
+        "loading", "until then the order shows: the new one with `isLoading` true; the old one; none"
+    )
+    qc_id: Literal["answered", "other"] = knob(
+        "answered", "the id under which the order shows it: the `evalId` of the answer; another"
+    )
+    qc_scores: tuple[dict[str, float], ...] = knob(
+        (),
+        'the scores of the order\'s first evaluation, its second, …, by name: `[{"Accuracy": 60}, {"Accuracy": 95}]`; '
+        "the last ones stay; none given: a little better with every run",
+    )
 
     # How it is shown
     stale_every: int = knob(0, "every so-manieth GET of the order shows the past (a lagging replica); 0: none")
@@ -112,6 +156,8 @@ class Behaviour:
                 raise SandboxError(f"Behaviour.{name} cannot be negative, but is {value}.")
         if not 200 <= self.rerun_accepted_status <= 299:
             raise SandboxError("Behaviour.rerun_accepted_status must be within 200 and 299.")
+        if self.link_lifetime < 1:
+            raise SandboxError("Behaviour.link_lifetime must be at least 1.")
         if self.error_status is not None and not 400 <= self.error_status <= 599:
             raise SandboxError("Behaviour.error_status must be within 400 and 599.")
 
@@ -123,6 +169,7 @@ _NOT_NEGATIVE = (
     "output_interval",
     "delivery_events_delay",
     "evaluation_after",
+    "qc_seconds",
     "stale_every",
     "stale_by",
     "list_stale_by",

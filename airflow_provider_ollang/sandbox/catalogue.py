@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_ollang.sandbox.changes import event_of
 from airflow_provider_ollang.sandbox.clock import iso
-from airflow_provider_ollang.sandbox.documents import named, numbered_url, results_of_type
+from airflow_provider_ollang.sandbox.documents import given_results, named, numbered_url, results_of_type
 from airflow_provider_ollang.sandbox.stories import DONE, reviewed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 #: The account whose key the sandbox takes.
 OWN = "own"
@@ -126,10 +126,13 @@ def _order_of(row: Row, order_id: str, now: int) -> dict[str, Any]:
     return order
 
 
-def filled(said: dict[str, Any], now: int) -> dict[str, Any]:
+def filled(said: dict[str, Any], now: int, results: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """Complete an order: what `said` leaves out is as usual for its type, status and level.
 
     A done order was made two days ago, finished one day ago, and has the results of its type.
+
+    :param results: what is known of the results it has, in place of those.
+    :raises SandboxError: for results that make no sense.
     """
     order_type = said.get("type", "cc")
     status = said.get("status", "completed")
@@ -138,7 +141,10 @@ def filled(said: dict[str, Any], now: int) -> dict[str, Any]:
     source, target = said.get("sourceLanguage", "en"), said.get("targetLanguage", "fr")
     made, finished = iso(now - 2 * _DAY), now - _DAY
     documents = [_source(order_type, order_id, source, made)]
-    if status in DONE:
+    if results is not None:
+        dates = {"createdAt": iso(finished), "updatedAt": iso(finished)}
+        documents += [{**result, **dates} for result in given_results(results, str(order_type), order_id, str(target))]
+    elif status in DONE:
         for result in results_of_type(str(order_type), order_id, str(target)):
             result["name"] = named(result["name"], 1)
             documents.append({**result, "createdAt": iso(finished), "updatedAt": iso(finished)})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_ollang.sandbox import evaluations
 from airflow_provider_ollang.sandbox.clock import iso
 from airflow_provider_ollang.sandbox.documents import (
     documents_of,
@@ -28,12 +29,6 @@ _ACTORS: dict[str, tuple[str, str | None]] = {
     "lsp_approved": ("lsp", "user_lsp_1"),
     "order_delivered": ("system", None),
 }
-_CRITERIA = (
-    ("Accuracy", "Translation accuracy and correctness", 91.0),
-    ("Fluency", "Natural flow and readability in target language", 87.0),
-    ("Tone", "Consistency with original tone and style", 89.0),
-    ("Cultural Fit", "Cultural appropriateness for target audience", 84.0),
-)
 
 
 def set_field(name: str, value: object) -> Callable[[Json], None]:
@@ -112,6 +107,8 @@ def renew_output(
     def apply(order: Json) -> None:
         documents = list(documents_of(order))
         places = [index for index, document in enumerate(documents) if same_result(document, old)]
+        # Of several of one name, each is renewed in its own place.
+        places.sort(key=lambda index: documents[index].get("id") == old.get("id"))
         if places and how != "added":
             documents[places[-1]] = new
         else:
@@ -131,44 +128,12 @@ def renew_vtt(url: object, run: int) -> Callable[[Json], None]:
     return apply
 
 
-def clear_evaluation(order: Json) -> None:
-    """Forget the evaluation: the field is only there once a quality check was run."""
-    order.pop("latestEvaluation", None)
-
-
-def begin_evaluation(run: int, moment: int) -> Callable[[Json], None]:
-    """Begin a quality check; it has an id and no scores yet."""
+def evaluate(run: int, moment: int, *, finished: bool) -> Callable[[Json], None]:
+    """Show the quality check that a run brings with it, begun at `moment`: while it goes on, or with its scores."""
 
     def apply(order: Json) -> None:
-        order["latestEvaluation"] = {
-            "id": new_id("eval", order.get("id"), run),
-            "orderId": order.get("id"),
-            "createdAt": iso(moment),
-            "isLoading": True,
-        }
-
-    return apply
-
-
-def finish_evaluation(run: int) -> Callable[[Json], None]:
-    """Give the quality check its scores: a little better with every run."""
-
-    def apply(order: Json) -> None:
-        order["latestEvaluation"] = {
-            **(order.get("latestEvaluation") or {}),
-            "textSummary": f"Evaluation of run {run}.",
-            "scores": [
-                {"name": name, "description": about, "value": min(value + run, 100.0)}
-                for name, about, value in _CRITERIA
-            ],
-            "segmentEvals": [
-                {
-                    "id": "seg_001",
-                    "explain": f"Minor grammatical adjustment recommended (run {run})",
-                    "suggestedNewValue": "Improved translation text here",
-                }
-            ],
-            "isLoading": False,
-        }
+        begun = evaluations.loading(new_id("eval", order.get("id"), run), order.get("id"), moment)
+        scores = evaluations.usual_scores(run)
+        order["latestEvaluation"] = evaluations.finished(begun, scores, run) if finished else begun
 
     return apply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
@@ -11,24 +12,32 @@ from aiohttp import web
 from airflow_provider_ollang import __version__
 from airflow_provider_ollang.sandbox.errors import SandboxError
 from airflow_provider_ollang.sandbox.knobs import is_number
+from airflow_provider_ollang.sandbox.wire import CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from airflow_provider_ollang.sandbox.core import Service
 
-CONTROL = "/_sandbox"
-
 #: Method, path and what it does: shown by `GET /_sandbox/` and in the docs.
 CALLS: tuple[tuple[str, str, str], ...] = (
     ("GET", "/_sandbox/", "this list, the orders, the clock, the faults, and how many requests and connections"),
-    ("PUT", "/_sandbox/orders/{id}", "create or replace an order: `{order, behaviour, owner, exact}`"),
+    ("PUT", "/_sandbox/orders/{id}", "create or replace an order: `{order, files, behaviour, owner, exact}`"),
     (
         "PATCH",
         "/_sandbox/orders/{id}",
         "change it as another person would: `{order, behaviour, owner, after}`, or `at` in place of `after`",
     ),
-    ("GET", "/_sandbox/orders/{id}", "the order, behaviour, owner, `reruns_accepted`, `reruns_refused`, `history`"),
+    (
+        "GET",
+        "/_sandbox/orders/{id}",
+        "the order, behaviour, owner, counts (`reruns_accepted`, `evaluations_refused`, …), `history`, `evaluations`",
+    ),
+    (
+        "GET",
+        "/_sandbox/orders/{id}/files/{document}",
+        "what is behind a document's link (`vttUrl`: behind that one): name, type, size and `sha256`",
+    ),
     ("POST", "/_sandbox/faults", "put a fault in force: `{method, path, skip, times, do}`"),
     ("DELETE", "/_sandbox/faults", "take all faults away, or `?id=N` one"),
     ("GET", "/_sandbox/journal?after=N", "the requests with a number above N"),
@@ -47,6 +56,7 @@ def control_routes(service: Service) -> list[web.RouteDef]:
         web.put(order, _guarded(control.put)),
         web.patch(order, _guarded(control.patch)),
         web.get(order, _guarded(control.get)),
+        web.get(f"{order}/files/{{document_id}}", _guarded(control.file)),
         web.post(f"{CONTROL}/faults", _guarded(control.add_fault)),
         web.delete(f"{CONTROL}/faults", _guarded(control.remove_faults)),
         web.get(f"{CONTROL}/journal", _guarded(control.journal)),
@@ -105,7 +115,7 @@ class _Control:
         return {"sandbox": "Ollang", "version": __version__, "control": calls, **self.service.overview()}
 
     async def put(self, request: web.Request) -> dict[str, Any]:
-        body = await _body(request, "order", "behaviour", "owner", "exact")
+        body = await _body(request, "order", "files", "behaviour", "owner", "exact")
         order_id = request.match_info["order_id"]
         order = _object(body, "order")
         if order.setdefault("id", order_id) != order_id and not body.get("exact"):
@@ -115,6 +125,7 @@ class _Control:
             owner=_text(body, "owner") or "own",
             behaviour=_object(body, "behaviour"),
             exact=body.get("exact") is True,
+            files=body.get("files"),
         )
         return self.service.order(order_id)
 
@@ -133,6 +144,12 @@ class _Control:
 
     async def get(self, request: web.Request) -> dict[str, Any]:
         return self.service.order(request.match_info["order_id"])
+
+    async def file(self, request: web.Request) -> dict[str, Any]:
+        content = self.service.content(request.match_info["order_id"], request.match_info["document_id"])
+        # Gigabytes take seconds, in which the others are served.
+        sha256 = await asyncio.to_thread(content.sha256)
+        return {"name": content.name, "type": content.media_type, "size": content.size, "sha256": sha256}
 
     async def add_fault(self, request: web.Request) -> dict[str, Any]:
         body = await _body(request)

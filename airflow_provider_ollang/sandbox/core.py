@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_ollang.sandbox import answers
+from airflow_provider_ollang.sandbox import answers, qc
 from airflow_provider_ollang.sandbox.answers import Answer
 from airflow_provider_ollang.sandbox.behaviour import Behaviour
 from airflow_provider_ollang.sandbox.catalogue import OWN, filled, start_orders
@@ -16,6 +16,7 @@ from airflow_provider_ollang.sandbox.errors import SandboxError
 from airflow_provider_ollang.sandbox.faults import Faults
 from airflow_provider_ollang.sandbox.journal import Journal
 from airflow_provider_ollang.sandbox.knobs import read
+from airflow_provider_ollang.sandbox.links import File, file_of, is_among
 from airflow_provider_ollang.sandbox.listing import QueryError, page_of, parse
 from airflow_provider_ollang.sandbox.orders import Order
 from airflow_provider_ollang.sandbox.reports import line_of, report_of
@@ -23,7 +24,18 @@ from airflow_provider_ollang.sandbox.reruns import acceptance, refusal
 from airflow_provider_ollang.sandbox.stories import Change
 from airflow_provider_ollang.sandbox.views import shown, shown_in_list
 
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox.content import Content
+
 Json = dict[str, Any]
+
+
+class Found(NamedTuple):
+    """A file, and how it is sent."""
+
+    file: File
+    gzipped: bool
+    ranges: bool
 
 
 class Service:
@@ -51,6 +63,11 @@ class Service:
         self._orders: dict[str, Order] = {}
         self.reset()
 
+    @property
+    def files_url(self) -> str | None:
+        """Base address of the host of the files; None where there is none."""
+        return None
+
     # The API
 
     def get_order(self, order_id: str) -> Answer:
@@ -62,7 +79,7 @@ class Service:
             if order.owner != OWN:
                 return answers.NO_ACCESS.answer(order.behaviour)
             now = self._settle(order)
-            return Answer(200, shown(order, now))
+            return Answer(200, shown(order, now, self.files_url))
 
     def rerun_order(self, order_id: str) -> Answer:
         """Answer *Rerun Order*."""
@@ -81,6 +98,26 @@ class Service:
                 order.start_run(now)
             return acceptance(order)
 
+    def evaluate_order(self, order_id: str, body: Json) -> Answer:
+        """Answer a quality check."""
+        with self.lock:
+            problem = qc.problem_of(body)
+            if problem is not None:
+                return answers.bad_body(problem).answer(self.behaviour)
+            order = self._orders.get(order_id)
+            if order is None:
+                return answers.NOT_FOUND.answer(self.behaviour)
+            if order.owner != OWN:
+                return answers.NO_EVALUATION.answer(order.behaviour)
+            now = self._settle(order)
+            refused = qc.refusal(order)
+            if refused is not None:
+                order.evaluations_refused += 1
+                return refused
+            evaluation = qc.begin(order, body, now)
+            order.start_evaluation(evaluation)
+            return qc.acceptance(evaluation, order.behaviour)
+
     def list_orders(self, query: str) -> Answer:
         """Answer the list of orders: those of the key's account."""
         with self.lock:
@@ -92,6 +129,20 @@ class Service:
             rows = [shown_in_list(order, self._settle(order)) for order in own]
             return Answer(200, page_of(rows, wanted))
 
+    def find_file(self, order_id: str, document_id: str, name: str) -> Found | None:
+        """Return what is behind a link."""
+        with self.lock:
+            order = self._orders.get(order_id)
+            if order is None:
+                return None
+            self._settle(order)
+            file = file_of(order, document_id, name)
+            if file is None:
+                return None
+            behaviour = order.behaviour
+            gzipped, whole = (is_among(globs, *file.document) for globs in (behaviour.gzipped, behaviour.no_ranges))
+            return Found(file, gzipped=gzipped, ranges=not whole)
+
     # The control
 
     def add_order(
@@ -101,6 +152,7 @@ class Service:
         owner: str = OWN,
         behaviour: Behaviour | Mapping[str, Any] | None = None,
         exact: bool = False,
+        files: Sequence[Json] | None = None,
         **fields: Any,
     ) -> str:
         """Create an order, or replace the one of that id.
@@ -110,9 +162,11 @@ class Service:
         :param owner: `"own"`: the account of the key; any other name: another account.
         :param behaviour: a `Behaviour`, or knobs by name on top of the sandbox's own.
         :param exact: take the order as it is and fill in nothing.
+        :param files: the results it has, in place of those of its type, as `orderDocs` has them; a name is enough:
+            `[{"name": "film.mp4", "size": 5_000_000_000}]`.
         :param fields: more fields, as keywords.
         :return: the order's id; one is made up if none is given.
-        :raises SandboxError: for an unknown knob, or an id that is no text.
+        :raises SandboxError: for an unknown knob, an id that is no text, or files that are none.
         """
         with self.lock:
             said = {**(order or {}), **fields}
@@ -120,7 +174,9 @@ class Service:
             if not isinstance(order_id, str) or not order_id:
                 raise SandboxError(f"An order's id is a text, not {order_id!r}.")
             now = self.clock.now()
-            whole = said if exact else filled(said, now)
+            if files is not None and (exact or "orderDocs" in said):
+                raise SandboxError("An order is given either files, or its orderDocs as they are.")
+            whole = said if exact else filled(said, now, files)
             knobs = _behaviour(behaviour, self.behaviour)
             self._orders[order_id] = Order.create(order_id, whole, owner, knobs, now)
             return order_id
@@ -178,6 +234,20 @@ class Service:
             self._settle(order)
             return report_of(order, self.clock)
 
+    def content(self, order_id: str, document_id: str) -> Content:
+        """Return what the file of a document holds; of a document that was replaced, what it held.
+
+        :param document_id: the document's id, or `vttUrl` for the file behind that.
+        :raises SandboxError: if there is no such order, or no such file of the sandbox.
+        """
+        with self.lock:
+            order = self._order(order_id)
+            self._settle(order)
+            found = file_of(order, document_id)
+            if found is None:
+                raise SandboxError(f"Order {order_id} has no file {document_id!r} in the sandbox.", status=404)
+            return found.content
+
     def overview(self) -> Json:
         """Return what there is: clock, orders, faults, counts."""
         with self.lock:
@@ -187,6 +257,7 @@ class Service:
                 "clock": self.time(),
                 "requests": self.log.last,
                 "connections": self.connections,
+                "files": self.files_url,
                 "orders": [line_of(order) for order in self._orders.values()],
                 "faults": [armed.as_json() for armed in self.faults.all()],
             }

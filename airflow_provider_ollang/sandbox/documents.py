@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
+
+from airflow_provider_ollang.sandbox.errors import SandboxError
 
 Json = dict[str, Any]
 
@@ -24,7 +27,9 @@ _AUXILIARY = frozenset(
         "createdsourcevocalsonlyaudio",
     }
 )
-_RUN = re.compile(r" \(run \d+(, draft)?\)$")
+_SUFFIX = r"(\.[A-Za-z]\w{0,4})?$"
+_RUN = re.compile(r" \(run (\d{1,9})(, draft)?\)(?=" + _SUFFIX + ")")
+_NAME = re.compile(r"(.+?)" + _SUFFIX, re.DOTALL)
 _RUN_IN_URL = re.compile(r"(_run\d+(_draft)?)?(\.\w+)?$")
 
 
@@ -42,10 +47,18 @@ def outputs_of(order: Json) -> list[Json]:
 
 
 def results_to_renew(order: Json) -> list[Json]:
-    """Return the newest of each result of an order; of an order without any, what its type would have."""
-    newest = {(str(document.get("type")), _stem(document)): document for document in outputs_of(order)}
+    """Return the newest of each result of an order; of an order without any, what its type would have.
+
+    Several of one type and name are newest if they are of the same run.
+    """
+    newest: dict[tuple[str, str], list[Json]] = {}
+    for document in outputs_of(order):
+        group = newest.setdefault((str(document.get("type")), _stem(document)), [])
+        if group and run_label(group[0]) != run_label(document):
+            group.clear()
+        group.append(document)
     if newest:
-        return list(newest.values())
+        return [document for group in newest.values() for document in group]
     order_type, language = str(order.get("type")), str(order.get("targetLanguage"))
     return results_of_type(order_type, str(order.get("id")), language)
 
@@ -57,6 +70,18 @@ def same_result(document: object, other: Json) -> bool:
         and isinstance(document, dict)
         and (document.get("type"), _stem(document)) == (other.get("type"), _stem(other))
     )
+
+
+def run_label(document: object) -> str:
+    """Return the run of a document as its name has it (`2`, `2, draft`); without one it is of run 1."""
+    found = _RUN.search(str(document.get("name"))) if isinstance(document, dict) else None
+    return f"{found[1]}{found[2] or ''}" if found else "1"
+
+
+def run_of_results(order: Json) -> int:
+    """Return the run of the newest results that an order has."""
+    labels = [run_label(document) for document in outputs_of(order)]
+    return max((int(label) for label in labels if label.isdigit()), default=1)
 
 
 def _stem(document: Json) -> str:
@@ -108,6 +133,37 @@ def results_of_type(order_type: str, order_id: str, language: str) -> list[Json]
     return results
 
 
+def given_results(given: object, order_type: str, order_id: str, language: str) -> list[Json]:
+    """Return results of which at least the names are known, not dated yet.
+
+    :raises SandboxError: if one is no object with a name, or its size is no whole number of bytes.
+    """
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise SandboxError(f"files is a list of objects, not {given!r}.")
+    usual = results_of_type(order_type, order_id, language)[0]
+    results = []
+    for number, said in enumerate(given):
+        name, size = (said.get("name"), said.get("size", usual["size"])) if isinstance(said, dict) else (None, None)
+        if not isinstance(name, str) or not name:
+            raise SandboxError(f"A file is an object with a name, not {said!r}.")
+        if type(size) is not int or size < 0:
+            raise SandboxError(f"A file's size is a whole number of bytes, not {size!r}.")
+        document_id = said.get("id") or new_id("doc", order_id, number, name)
+        found = _NAME.fullmatch(name)
+        results.append(
+            {
+                "id": document_id,
+                "name": name,
+                "url": f"https://example.com/results/{document_id}{found[2] or '' if found else ''}",
+                "type": usual["type"],
+                "size": size,
+                "sourceLanguage": language,
+                **said,
+            }
+        )
+    return results
+
+
 def made_anew(
     old: Json, *, run: int, moment: str, how: Literal["replaced", "in_place", "added"], draft: bool = False
 ) -> Json:
@@ -131,8 +187,9 @@ def made_anew(
 
 
 def named(name: str, run: int, *, draft: bool = False) -> str:
-    """Put the run's number into a document's name, in place of an earlier one."""
-    return f"{_RUN.sub('', name)} (run {run}{', draft' if draft else ''})"
+    """Put the run's number into a document's name, before its suffix, in place of an earlier one."""
+    mark = f" (run {run}{', draft' if draft else ''})"
+    return _NAME.sub(lambda whole: f"{whole[1]}{mark}{whole[2] or ''}", _RUN.sub("", name), count=1)
 
 
 def numbered_url(url: str, run: int, *, draft: bool = False) -> str:

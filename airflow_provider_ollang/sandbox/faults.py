@@ -72,6 +72,7 @@ class Do:
         "or half way through the `body`",
     )
     drip: float | None = knob(None, "send the body byte by byte, so many seconds apart")
+    rate: int | None = knob(None, "send the body at so many bytes a second")
     redirect: str | None = knob(None, "redirect there, with 302 or the given `status`")
 
     def __post_init__(self) -> None:
@@ -83,6 +84,8 @@ class Do:
             raise SandboxError(f"Do.status is {self.status}; it must be within 200 and 999.")
         if self.processed and self.drop == "before":
             raise SandboxError("A fault cannot drop a request before it is processed and process it first.")
+        if self.rate is not None and (self.rate < 1 or self.drip is not None):
+            raise SandboxError("Do.rate must be at least 1, and does not go with drip.")
         for name in ("delay", "drip", "size"):
             if (getattr(self, name) or 0) < 0:
                 raise SandboxError(f"Do.{name} cannot be negative.")

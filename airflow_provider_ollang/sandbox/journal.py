@@ -6,7 +6,7 @@ import dataclasses
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 #: Older requests are forgotten; a sandbox may run for weeks.
 KEPT = 200_000
@@ -23,6 +23,8 @@ class Entry:
     :param connection: number of the connection it came by.
     :param fault: number of the fault that hit it.
     :param authorized: whether it brought the right key.
+    :param host: which of the sandbox's two hosts it was sent to.
+    :param key_sent: whether it brought the header of the key, right or wrong.
     """
 
     n: int
@@ -31,6 +33,8 @@ class Entry:
     path: str
     connection: int
     authorized: bool
+    host: Literal["api", "files"] = "api"
+    key_sent: bool = False
     status: int | None = None
     fault: int | None = None
 
@@ -49,10 +53,20 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=kept)
         self.last = 0
 
-    def open(self, *, time: str, method: str, path: str, connection: int, authorized: bool) -> Entry:
+    def open(
+        self,
+        *,
+        time: str,
+        method: str,
+        path: str,
+        connection: int,
+        authorized: bool,
+        host: Literal["api", "files"] = "api",
+        key_sent: bool = False,
+    ) -> Entry:
         """Note a request that has arrived."""
         self.last += 1
-        entry = Entry(self.last, time, method, path, connection, authorized)
+        entry = Entry(self.last, time, method, path, connection, authorized, host, key_sent)
         self._entries.append(entry)
         return entry
 

@@ -72,7 +72,8 @@ def _value(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one return for each
     if origin is Literal and value in arguments and not isinstance(value, bool):
         return value
     if origin is dict and isinstance(value, dict):
-        return {str(key): str(item) for key, item in value.items()}
+        of = str if arguments[1] is str else functools.partial(_value, arguments[1])
+        return {str(key): of(item) for key, item in value.items()}
     if origin is tuple and isinstance(value, list | tuple):
         if arguments[-1] is Ellipsis:
             return tuple(_value(arguments[0], item) for item in value)
@@ -101,7 +102,7 @@ def kind(hint: Any) -> str:
         inner = arguments[0] if arguments[-1] is Ellipsis else None
         return f"list of {kind(inner)}" if inner else f"[{', '.join(kind(each) for each in arguments)}]"
     if origin is dict:
-        return "object"
+        return "object" if arguments[1] is str else f"object of {kind(arguments[1])}"
     return {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "any JSON"}[hint]
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_ollang.sandbox import qc
 from airflow_provider_ollang.sandbox.stories import DONE, Change, plan
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox.behaviour import Behaviour
+    from airflow_provider_ollang.sandbox.evaluations import Evaluation
 
 _BY_MOMENT = attrgetter("at")
 
@@ -40,6 +42,7 @@ class Order:
     :param owner: the account it belongs to.
     :param run: number of the last run; the results it had at first are run 1.
     :param running: a run is going on, whatever the status says.
+    :param evaluations: the quality checks that were accepted.
     :param looks: GETs answered, for the replica that lags every so-manieth time.
     """
 
@@ -54,6 +57,9 @@ class Order:
     looks: int = 0
     reruns_accepted: int = 0
     reruns_refused: int = 0
+    evaluations_accepted: int = 0
+    evaluations_refused: int = 0
+    evaluations: list[Evaluation] = field(default_factory=list)
 
     @classmethod
     def create(cls, order_id: str, order: dict[str, Any], owner: str, behaviour: Behaviour, now: int) -> Order:
@@ -97,6 +103,15 @@ class Order:
         self.run += 1
         self.reruns_accepted += 1
         self._begin(now)
+
+    def start_evaluation(self, evaluation: Evaluation) -> None:
+        """Begin a quality check; one that was going on is taken over."""
+        self.planned = [change for change in self.planned if not change.of_evaluation]
+        self.evaluations_accepted += 1
+        self.evaluations.append(evaluation)
+        for change in qc.plan(evaluation, self.behaviour):
+            self.happen(change)
+        self.settle(evaluation.moment)
 
     def _begin(self, now: int) -> None:
         self.running = True

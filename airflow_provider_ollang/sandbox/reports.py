@@ -21,21 +21,23 @@ def line_of(order: Order) -> Json:
         "id": order.id,
         "owner": order.owner,
         **{name: order.latest.get(name) for name in ("type", "status", "level", "name")},
-        "reruns_accepted": order.reruns_accepted,
-        "reruns_refused": order.reruns_refused,
+        **_counts(order),
     }
 
 
 def report_of(order: Order, clock: Clock) -> Json:
-    """Tell all about an order; `history` has each status it went through, by the sandbox's and the real clock."""
+    """Tell all about an order.
+
+    `history` has each status it went through, by the sandbox's and the real clock, `evaluations` each quality check
+    that was accepted, and what was asked for.
+    """
     return {
         "order": copy.deepcopy(order.latest),
         "behaviour": as_json(order.behaviour),
         "owner": order.owner,
         "run": order.run,
         "running": order.running,
-        "reruns_accepted": order.reruns_accepted,
-        "reruns_refused": order.reruns_refused,
+        **_counts(order),
         "history": [
             {
                 "time": iso(line.at),
@@ -45,4 +47,13 @@ def report_of(order: Order, clock: Clock) -> Json:
             }
             for line in order.history
         ],
+        "evaluations": [
+            {"id": one.id, "shown_id": one.shown_id, "time": iso(one.moment), "run": one.run, "asked": dict(one.asked)}
+            for one in order.evaluations
+        ],
     }
+
+
+def _counts(order: Order) -> Json:
+    names = ("reruns_accepted", "reruns_refused", "evaluations_accepted", "evaluations_refused")
+    return {name: getattr(order, name) for name in names}

@@ -19,7 +19,7 @@ def refusal(order: Order) -> Answer | None:
     if not _may_run(order):
         return answers.NOT_ELIGIBLE.answer(behaviour)
     if behaviour.no_credits is not None:
-        return answers.no_credits(behaviour.no_credits).answer(behaviour)
+        return answers.no_credits(behaviour.no_credits, "rerun").answer(behaviour)
     if not behaviour.rerun_success:
         return _answer(order, 200, answers.RERUN_NOT_INITIATED)
     return None

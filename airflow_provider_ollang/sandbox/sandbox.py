@@ -14,6 +14,7 @@ from aiohttp import web
 
 from airflow_provider_ollang.sandbox.clock import as_datetime, http_date, milliseconds
 from airflow_provider_ollang.sandbox.core import Service
+from airflow_provider_ollang.sandbox.files import file_host
 from airflow_provider_ollang.sandbox.server import application
 from airflow_provider_ollang.sandbox.tls import Certificate
 
@@ -40,6 +41,7 @@ class Sandbox(Service):
 
     :param host: address to listen on.
     :param port: port to listen on; 0 picks a free one.
+    :param files_port: port of the host of the files; 0 picks a free one.
     :param api_key: the key that the API takes in `X-Api-Key`; may be set anew at any time.
     :param speed: sandbox seconds that pass in one real second; 0 stands still.
     :param behaviour: knobs of every order that has none of its own.
@@ -52,6 +54,7 @@ class Sandbox(Service):
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        files_port: int = 0,
         api_key: str = "sandbox-key",
         speed: float = 1.0,
         behaviour: Behaviour | Mapping[str, Any] | None = None,
@@ -60,8 +63,9 @@ class Sandbox(Service):
         super().__init__(api_key=api_key, speed=speed, behaviour=behaviour)
         self.host = host
         self.port = port
+        self.files_port = files_port
         self._certificate = Certificate() if tls else None
-        self._runner: web.AppRunner | None = None
+        self._runners: list[web.AppRunner] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -72,23 +76,26 @@ class Sandbox(Service):
 
         :raises OSError: if the address cannot be had.
         """
-        self._runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        context = self._certificate.server_context() if self._certificate else None
-        site = web.TCPSite(self._runner, self.host, self.port, ssl_context=context, backlog=_BACKLOG)
         try:
-            await site.start()
+            # Kept for the next start: clients know these addresses.
+            self.files_port = await self._listen(file_host(self), self.files_port)
+            self.port = await self._listen(application(self), self.port)
         except BaseException:
-            await self._runner.cleanup()
+            await self.close()
             raise
-        # Kept for the next start: clients know this address.
-        self.port = self._runner.addresses[0][1]
+
+    async def _listen(self, app: web.Application, port: int) -> int:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runners.append(runner)
+        await runner.setup()
+        context = self._certificate.server_context() if self._certificate else None
+        await web.TCPSite(runner, self.host, port, ssl_context=context, backlog=_BACKLOG).start()
+        return int(runner.addresses[0][1])
 
     async def close(self) -> None:
         """Stop listening and hang up."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        while self._runners:
+            await self._runners.pop().cleanup()
 
     def start(self) -> Self:
         """Listen, in a thread of its own; return when requests are answered, at once if they already are.
@@ -155,8 +162,16 @@ class Sandbox(Service):
     @property
     def url(self) -> str:
         """Base address, without a slash at the end."""
+        return self._address(self.port)
+
+    @property
+    def files_url(self) -> str | None:
+        """Base address of the host of the files, another origin than the API; None before the first start."""
+        return self._address(self.files_port) if self.files_port else None
+
+    def _address(self, port: int) -> str:
         host = _WILDCARDS.get(self.host, self.host)
-        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def ca_bundle(self) -> str | None:
@@ -190,7 +205,15 @@ class Sandbox(Service):
         query = urlencode(self.connection.get("extra", {}))
         return f"ollang://{scheme}://:{quote(self.api_key, safe='')}@{address}/{query and f'?{query}'}"
 
-    # Faults, journal, clock
+    # Files, faults, journal, clock
+
+    def expected_sha256(self, order_id: str, document_id: str) -> str:
+        """Return the SHA-256 of a document's file, in hexadecimal; `content` has the bytes.
+
+        :param document_id: the document's id, or `vttUrl` for the file behind that.
+        :raises SandboxError: if there is no such order, or no such file of the sandbox.
+        """
+        return self.content(order_id, document_id).sha256()
 
     @property
     def journal(self) -> list[Entry]:

@@ -1,47 +1,34 @@
-"""The sandbox's web application: the API's routes, the faults of the wire, the journal."""
+"""The API's host: its routes, and those of the control."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import secrets
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from airflow_provider_ollang.sandbox import answers
+from airflow_provider_ollang.sandbox import answers, wire
 from airflow_provider_ollang.sandbox.answers import Answer
-from airflow_provider_ollang.sandbox.clock import http_date, iso
-from airflow_provider_ollang.sandbox.control import CONTROL, control_routes
+from airflow_provider_ollang.sandbox.control import control_routes
+from airflow_provider_ollang.sandbox.wire import authorized
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from airflow_provider_ollang.sandbox.core import Service
-    from airflow_provider_ollang.sandbox.faults import Do
-
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_LARGEST_REQUEST = 64 * 1024 * 1024
 
 
 def application(service: Service) -> web.Application:
-    """Make the application that serves a sandbox."""
-    app = web.Application(middlewares=[_Wire(service).middleware], client_max_size=_LARGEST_REQUEST)
+    """Make the application that serves a sandbox's API."""
+    app = wire.application(service, "api")
     api = _Api(service)
     app.router.add_get("/health", api.health)
     app.router.add_get("/integration/orders", api.list_orders)
     app.router.add_get("/integration/orders/{order_id}", api.get_order)
     app.router.add_post("/integration/orders/{order_id}/rerun", api.rerun)
+    app.router.add_post("/integration/orders/{order_id}/qc", api.evaluate)
     app.router.add_routes(control_routes(service))
     app.router.add_route("*", "/{anything:.*}", api.unknown)
-
-    async def date(_: web.Request, response: web.StreamResponse) -> None:
-        # The sandbox must agree with itself: clients measure its documents against its `Date`.
-        response.headers["Date"] = http_date(service.clock.now())
-
-    app.on_response_prepare.append(date)
     return app
 
 
@@ -63,13 +50,20 @@ class _Api:
         return _respond(self.service.list_orders(request.rel_url.raw_query_string))
 
     async def rerun(self, request: web.Request) -> web.Response:
+        return await self._post(request, lambda order_id, _: self.service.rerun_order(order_id))
+
+    async def evaluate(self, request: web.Request) -> web.Response:
+        return await self._post(request, self.service.evaluate_order)
+
+    async def _post(self, request: web.Request, act: Callable[[str, dict[str, Any]], Answer]) -> web.Response:
         body = await request.read()
         if not authorized(self.service, request):
             return self._unauthorized()
-        problem = _body_problem(body)
-        if problem is not None:
-            return _respond(Answer(400, answers.unknown_error(problem)))
-        return _respond(self.service.rerun_order(request.match_info["order_id"]))
+        try:
+            said = _object(body)
+        except ValueError as problem:
+            return _respond(Answer(400, answers.unknown_error(str(problem))))
+        return _respond(act(request.match_info["order_id"], said))
 
     async def unknown(self, request: web.Request) -> web.Response:
         return _respond(Answer(404, answers.unknown_error(f"Cannot {request.method} {request.rel_url.raw_path}")))
@@ -78,20 +72,20 @@ class _Api:
         return _respond(answers.UNAUTHORIZED.answer(self.service.behaviour))
 
 
-def authorized(service: Service, request: web.Request) -> bool:
-    """Tell whether a request brings the right key."""
-    given = request.headers.get("X-Api-Key", "")
-    return secrets.compare_digest(given.encode("utf-8", "surrogateescape"), service.api_key.encode())
+def _object(body: bytes) -> dict[str, Any]:
+    """Read the body of a request.
 
-
-def _body_problem(body: bytes) -> str | None:
+    :raises ValueError: if it is neither empty nor a JSON object; with what the answer's `detail` says.
+    """
     if not body.strip():
-        return None
+        return {}
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return f"Unexpected token in JSON: {body[:40].decode(errors='replace')!r}"
-    return None if isinstance(value, dict) else "The body must be a JSON object"
+        raise ValueError(f"Unexpected token in JSON: {body[:40].decode(errors='replace')!r}") from None
+    if not isinstance(value, dict):
+        raise ValueError("The body must be a JSON object")  # noqa: TRY004 - of what was sent, not of a caller's type
+    return value
 
 
 def _respond(answer: Answer) -> web.Response:
@@ -102,86 +96,3 @@ def _respond(answer: Answer) -> web.Response:
         content_type="application/json",
         charset="utf-8",
     )
-
-
-class _Wire:
-    """Between the socket and the API: numbers connections, writes the journal, does what faults ask for."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self._numbers: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()
-
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(CONTROL):
-            return await handler(request)
-        service = self.service
-        path = request.rel_url.raw_path
-        with service.lock:
-            entry = service.log.open(
-                time=iso(service.clock.now()),
-                method=request.method,
-                path=request.raw_path,
-                connection=self._number(request.transport),
-                authorized=authorized(service, request),
-            )
-            armed = service.faults.match(request.method, path)
-        if armed is None:
-            response: web.StreamResponse = await handler(request)
-            entry.status = response.status
-            return response
-        entry.fault = armed.id
-        do = armed.do
-        answer = await handler(request) if do.processed else None
-        if do.delay:
-            await asyncio.sleep(do.delay)
-        if answer is None and do.processes:
-            answer = await handler(request)
-        if do.drop in ("before", "after"):
-            return _hang_up(request)
-        answer = _false_answer(do) if do.answers or answer is None else answer
-        answer.headers.update(do.headers or {})
-        entry.status = answer.status
-        if do.drop == "body" or do.drip is not None:
-            return await _send_badly(request, answer, do)
-        return answer
-
-    def _number(self, transport: asyncio.BaseTransport | None) -> int:
-        if transport is None:
-            return 0
-        if transport not in self._numbers:
-            self.service.connections += 1
-            self._numbers[transport] = self.service.connections
-        return self._numbers[transport]
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()
-
-
-def _false_answer(do: Do) -> web.Response:
-    body, kind = do.payload()
-    headers = {} if do.redirect is None else {"Location": do.redirect}
-    headers["Content-Type"] = kind
-    status = do.status or (200 if do.redirect is None else 302)
-    return web.Response(status=status, body=body, headers=headers)
-
-
-async def _send_badly(request: web.Request, answer: web.StreamResponse, do: Do) -> web.StreamResponse:
-    body: Any = answer.body if isinstance(answer, web.Response) else b""
-    body = body if isinstance(body, bytes) else b""
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    response.content_length = len(body)
-    await response.prepare(request)
-    sent = body[: len(body) // 2] if do.drop == "body" else body
-    if do.drip is None:
-        await response.write(sent)
-    else:
-        for index in range(len(sent)):
-            await response.write(sent[index : index + 1])
-            await asyncio.sleep(do.drip)
-    if do.drop == "body":
-        _hang_up(request)
-    return response

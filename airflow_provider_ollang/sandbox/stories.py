@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from airflow_provider_ollang.sandbox import changes
+from airflow_provider_ollang.sandbox import changes, evaluations
 from airflow_provider_ollang.sandbox.clock import iso, milliseconds
 from airflow_provider_ollang.sandbox.documents import (
     auxiliary,
@@ -71,6 +71,7 @@ class Change:
     :param ends_run: no run is going on afterwards.
     :param takes_over: what the running story still had in store does not happen.
     :param of_story: belongs to a run, and goes when it is taken over.
+    :param of_evaluation: belongs to a quality check, and goes when another begins.
     """
 
     at: int
@@ -79,6 +80,7 @@ class Change:
     ends_run: bool = False
     takes_over: bool = False
     of_story: bool = True
+    of_evaluation: bool = False
 
 
 def path_of(order_type: object, level: object) -> tuple[Stage, ...]:
@@ -147,7 +149,7 @@ class _Story:
         if self.behaviour.outputs_during_run != "kept":
             self.add(0, changes.hide_outputs(as_null=self.behaviour.outputs_during_run == "null"))
         if self.behaviour.evaluation == "cleared":
-            self.add(0, changes.clear_evaluation)
+            self.add(0, evaluations.clear)
 
     def statuses(self) -> None:
         path = self.behaviour.status_path
@@ -181,9 +183,10 @@ class _Story:
             self._new_outputs(max(self.end_after + self.behaviour.outputs_after, 0))
         if self.behaviour.evaluation in ("new", "loading"):
             begun = self.accepted + milliseconds(self.end_after)
-            self.add(self.end_after, changes.begin_evaluation(self.run, begun))
+            self.add(self.end_after, changes.evaluate(self.run, begun, finished=False))
             if self.behaviour.evaluation == "new":
-                self.add(self.end_after + self.behaviour.evaluation_after, changes.finish_evaluation(self.run))
+                over = self.end_after + self.behaviour.evaluation_after
+                self.add(over, changes.evaluate(self.run, begun, finished=True))
 
     def end(self) -> None:
         if self.behaviour.end_status is not None:

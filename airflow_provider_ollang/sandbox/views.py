@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.sandbox.clock import milliseconds
+from airflow_provider_ollang.sandbox.documents import documents_of
+from airflow_provider_ollang.sandbox.evaluations import in_callback_shape
+from airflow_provider_ollang.sandbox.links import SIGNATURE, is_among, size_of, with_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,20 +16,21 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox.behaviour import Behaviour
     from airflow_provider_ollang.sandbox.orders import Order
 
-#: Every signed link carries this word, so that a leaked one can be searched for.
-SIGNATURE = "sandbox-signature"
-_LINK_LIFE = 7 * 24 * 3600
-_signatures = itertools.count(1)
+_EVALUATION = "latestEvaluation"
+__all__ = ["SIGNATURE", "shown", "shown_in_list"]
 
 
-def shown(order: Order, now: int) -> dict[str, Any]:
-    """Return what a GET of the order answers at a moment."""
+def shown(order: Order, now: int, files_url: str | None = None) -> dict[str, Any]:
+    """Return what a GET of the order answers at a moment.
+
+    :param files_url: where its files are; None: nowhere.
+    """
     behaviour = order.behaviour
     order.looks += 1
     moment = now
     if behaviour.stale_every and order.looks % behaviour.stale_every == 0:
         moment -= milliseconds(behaviour.stale_by)
-    return _altered(order.at(moment), behaviour, now)
+    return _altered(with_links(order, order.at(moment), files_url, now), behaviour)
 
 
 def shown_in_list(order: Order, now: int) -> dict[str, Any]:
@@ -35,11 +38,13 @@ def shown_in_list(order: Order, now: int) -> dict[str, Any]:
     return order.at(now - milliseconds(order.behaviour.list_stale_by))
 
 
-def _altered(order: dict[str, Any], behaviour: Behaviour, now: int) -> dict[str, Any]:
+def _altered(order: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
     if not (
         behaviour.delivery_events in ("empty", "absent")
         or behaviour.answered_id is not None
-        or behaviour.sign_links
+        or behaviour.wrong_sizes
+        or behaviour.evaluation_field != _EVALUATION
+        or behaviour.evaluation_shape != "documented"
         or behaviour.null_fields
         or behaviour.missing_fields
     ):
@@ -51,8 +56,8 @@ def _altered(order: dict[str, Any], behaviour: Behaviour, now: int) -> dict[str,
         order.pop("deliveryEvents", None)
     if behaviour.answered_id is not None:
         order["id"] = behaviour.answered_id
-    if behaviour.sign_links:
-        _sign(order, now)
+    _alter_sizes(order, behaviour)
+    _alter_evaluation(order, behaviour)
     for name in behaviour.null_fields:
         for holder, key in _places(order, name.split(".")):
             holder[key] = None
@@ -62,17 +67,19 @@ def _altered(order: dict[str, Any], behaviour: Behaviour, now: int) -> dict[str,
     return order
 
 
-def _sign(order: dict[str, Any], now: int) -> None:
-    documents = order.get("orderDocs")
-    holders = [(order, "vttUrl")]
-    if isinstance(documents, list):
-        holders += [(document, "url") for document in documents if isinstance(document, dict)]
-    for holder, key in holders:
-        link = holder.get(key)
-        if isinstance(link, str) and link:
-            mark = "&" if "?" in link else "?"
-            expires = now // 1000 + _LINK_LIFE
-            holder[key] = f"{link}{mark}Expires={expires}&Signature={SIGNATURE}-{next(_signatures):08x}"
+def _alter_sizes(order: dict[str, Any], behaviour: Behaviour) -> None:
+    for glob, off_by in behaviour.wrong_sizes:
+        for document in documents_of(order):
+            if isinstance(document, dict) and is_among([glob], document.get("id"), document.get("name")):
+                document["size"] = size_of(document) + off_by
+
+
+def _alter_evaluation(order: dict[str, Any], behaviour: Behaviour) -> None:
+    evaluation = order.get(_EVALUATION)
+    if behaviour.evaluation_shape == "callback" and isinstance(evaluation, dict):
+        order[_EVALUATION] = in_callback_shape(evaluation)
+    if _EVALUATION in order:
+        order[behaviour.evaluation_field] = order.pop(_EVALUATION)
 
 
 def _places(value: Any, names: list[str]) -> Iterable[tuple[dict[str, Any], str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 if TYPE_CHECKING:
+    import socket
     from types import TracebackType
     from typing import Self
 
@@ -51,6 +52,9 @@ class Client:
     def rerun(self, order_id: str = EXAMPLE_ID, **options: Any) -> requests.Response:
         return self.ask("POST", f"/integration/orders/{order_id}/rerun", **options)
 
+    def evaluate(self, order_id: str = EXAMPLE_ID, **options: Any) -> requests.Response:
+        return self.ask("POST", f"/integration/orders/{order_id}/qc", **options)
+
     def status(self, order_id: str) -> str:
         return str(self.order(order_id)["status"])
 
@@ -66,6 +70,34 @@ class Client:
     def control(self, method: str, path: str, body: Any = None) -> requests.Response:
         """Ask the control, without a key."""
         return requests.request(method, f"{self.url}/_sandbox{path}", json=body, timeout=10)
+
+
+def begun(client: Client, order_id: str = EXAMPLE_ID, **options: Any) -> dict[str, Any]:
+    """Ask for an evaluation and return the answer."""
+    response = client.evaluate(order_id, **options)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def scores(client: Client, order_id: str = EXAMPLE_ID) -> dict[str, float]:
+    """Return the scores of the latest evaluation, by name."""
+    return {score["name"]: score["value"] for score in client.order(order_id)["latestEvaluation"]["scores"]}
+
+
+def fetch(url: str, method: str = "GET", headers: dict[str, str] | None = None, **options: Any) -> requests.Response:
+    """Ask the host of the files, without a key and with the bytes as they were sent."""
+    headers = {"Accept-Encoding": "identity", **(headers or {})}
+    return requests.request(method, url, headers=headers, timeout=30, allow_redirects=False, **options)
+
+
+def what_is_there(connection: socket.socket) -> bytes:
+    """Return what has arrived on a connection, without waiting for more."""
+    connection.settimeout(0.001)
+    try:
+        return connection.recv(1_000_000)
+    except TimeoutError:
+        return b""
 
 
 def accepted(response: requests.Response) -> None:

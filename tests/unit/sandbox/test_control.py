@@ -39,7 +39,10 @@ def test_overview(ollang: Sandbox, client: Client, path: str) -> None:
         "name": "Sample Project - Episode 1",
         "reruns_accepted": 0,
         "reruns_refused": 0,
+        "evaluations_accepted": 0,
+        "evaluations_refused": 0,
     }
+    assert overview["files"] == ollang.files_url
     assert overview["faults"] == [
         {"id": 1, "method": "POST", "path": "*", "skip": 0, "times": 1, "do": {"status": 500}, "hits": 0}
     ]
@@ -49,6 +52,7 @@ def test_every_documented_call_exists(client: Client) -> None:
     bodies = {"POST /_sandbox/faults": {"do": {"status": 500}}}
     for method, path, _ in CALLS:
         real = path.replace("/_sandbox", "").replace("{id}", EXAMPLE_ID).replace("N", "0")
+        real = real.replace("{document}", "vttUrl")
         told(client.control(method, real, bodies.get(f"{method} {path}", {})))
 
 
@@ -222,6 +226,8 @@ def test_journal(ollang: Sandbox, client: Client) -> None:
         "path": f"/integration/orders/{EXAMPLE_ID}/rerun",
         "connection": 1,
         "authorized": True,
+        "host": "api",
+        "key_sent": True,
         "status": 200,
         "fault": None,
     }

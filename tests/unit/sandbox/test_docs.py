@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -53,25 +53,42 @@ def test_the_options_are_those_of_the_program(page: str) -> None:
     assert f"{KEPT:,}" in page
 
 
+def examples(page: str, word: str) -> list[str]:
+    """Return the page's Python examples that have a word in them."""
+    found = [example for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if word in example]
+    assert found
+    return found
+
+
 def test_the_python_example_runs(page: str) -> None:
     def ask(ollang: Sandbox, order_id: str) -> None:
         with Client(ollang) as client:
             client.rerun(order_id)
 
-    example = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    (example,) = examples(page, "with Sandbox(")
     assert "\n    ... " in example
     exec(example.replace("\n    ... ", "\n    ask(ollang, order_id)"), {"ask": ask})  # noqa: S102 - the page's own
 
 
 def test_the_fault_examples_are_accepted(page: str, ollang: Sandbox) -> None:
-    faults = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1]
-    exec(faults, {"ollang": ollang})  # noqa: S102 - the page's own
-    assert len(ollang.overview()["faults"]) == len(faults.strip().splitlines())
+    lines = 0
+    for faults in examples(page, "\nollang.add_fault("):
+        exec(faults, {"ollang": ollang})  # noqa: S102 - the page's own
+        lines += len(faults.strip().splitlines())
+    assert len(ollang.overview()["faults"]) == lines > 10
+
+
+def test_the_examples_of_evaluations_and_files_run(page: str, ollang: Sandbox) -> None:
+    names: dict[str, Any] = {"ollang": ollang}
+    for example in [*examples(page, "qc_scores"), *examples(page, "expected_sha256")]:
+        exec(example, names)  # noqa: S102 - the page's own
+    assert ollang.content(names["film"], "doc_film").size == 5_000_000_000
+    assert ollang.order(names["graded"])["behaviour"]["qc_scores"][1] == {"Accuracy": 95}
 
 
 def test_the_curl_examples_work(page: str, ollang: Sandbox, client: Client) -> None:
     lines = re.findall(r"^curl .*$", page, re.MULTILINE)
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         answer = run_curl(line, "http://127.0.0.1:8075", ollang.url, ollang.api_key)
         assert answer.status_code == 200, answer.text

@@ -14,7 +14,7 @@ import requests
 from airflow_provider_ollang.sandbox import Sandbox, SandboxError
 from airflow_provider_ollang.sandbox.clock import http_date
 
-from .client import EXAMPLE_ID, Client, accepted, refused
+from .client import EXAMPLE_ID, Client, accepted, refused, what_is_there
 from .vendor_pages import ORDER
 
 if TYPE_CHECKING:
@@ -223,6 +223,18 @@ def test_drip(ollang: Sandbox) -> None:
     assert raw(ollang).endswith(b"\r\n\r\ndrop by drop")
 
 
+def test_rate(ollang: Sandbox) -> None:
+    ollang.add_fault("GET", ORDERS, rate=1, body="x" * 200)
+    with asking(ollang) as connection:
+        received = b""
+        while not received.endswith(b"\r\n\r\nx"):
+            received += connection.recv(1)
+        assert len(what_is_there(connection)) < 199
+    assert b"Content-Length: 200" in received
+    ollang.add_fault("GET", ORDERS, rate=1_000_000, body="not that slowly")
+    assert raw(ollang).endswith(b"\r\n\r\nnot that slowly")
+
+
 def test_redirect_to_another_host(ollang: Sandbox, client: Client) -> None:
     with Sandbox() as elsewhere:
         target = f"{elsewhere.url}/integration/orders/{EXAMPLE_ID}"
@@ -303,6 +315,8 @@ def test_faults_strike_before_the_key_is_looked_at(ollang: Sandbox, client: Clie
         ({"do": {"status": 100}}, "within 200 and 999"),
         ({"do": {"status": "500"}}, "takes whole number or null"),
         ({"do": {"delay": -1}}, "cannot be negative"),
+        ({"do": {"rate": 0}}, "at least 1"),
+        ({"do": {"rate": 5, "drip": 1}}, "does not go with drip"),
         ({"do": {"drop": "midway"}}, "takes"),
         ({"do": {"generate": "magic"}}, "takes"),
         ({"do": {"body": 1, "generate": "html"}}, "one body"),

@@ -73,12 +73,14 @@ def test_tls() -> None:
         assert process.wait(timeout=60) == 0
 
 
-def test_a_port_in_use_is_one_line(ollang: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["--port", str(ollang.port)]) == 1
+@pytest.mark.parametrize("host", ["port", "files_port"])
+def test_a_port_in_use_is_one_line(ollang: Sandbox, capfd: pytest.CaptureFixture[str], host: str) -> None:
+    port = str(getattr(ollang, host))
+    assert main(["--port", "0", f"--{host.replace('_', '-')}", port]) == 1
     output, errors = capfd.readouterr()
     assert output == ""
     assert errors.count("\n") == 1
-    assert str(ollang.port) in errors
+    assert port in errors
     assert "address already in use" in errors
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import unquote
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,9 +22,9 @@ JSON = st.sampled_from(ODD)
 DOCUMENT = st.fixed_dictionaries(
     {},
     optional={
-        "id": JSON,
+        "id": st.sampled_from(["doc_1", "doc 2/3"]) | JSON,
         "name": JSON,
-        "url": JSON,
+        "url": st.just("https://example.com/a%20b/c_run1.srt?d") | JSON,
         "type": st.sampled_from(["subtitle", "sourceVideo", "invoice", "created_ai_dub_audio"]) | JSON,
         "size": JSON,
         "createdAt": JSON,
@@ -44,16 +45,24 @@ ORDER = st.fixed_dictionaries(
 )
 
 
+def item_of(hint: Any) -> st.SearchStrategy[Any]:
+    if hint is str:
+        return st.sampled_from(FIELDS)
+    if get_origin(hint) is dict:
+        return st.dictionaries(st.text(max_size=5), SECONDS, max_size=2)
+    if get_args(hint)[0] is str:
+        return st.tuples(st.sampled_from(["*", "doc*"]), st.integers(-9, 9))
+    return st.tuples(SECONDS, st.text(max_size=5))
+
+
 def values(hint: Any) -> st.SearchStrategy[Any]:
     arguments = get_args(hint)
     if NoneType in arguments:
         return st.none() | values(next(argument for argument in arguments if argument is not NoneType))
     if get_origin(hint) is Literal:
         return st.sampled_from(arguments)
-    if get_origin(hint) is tuple and arguments[0] is str:
-        return st.lists(st.sampled_from(FIELDS), max_size=2).map(tuple)
     if get_origin(hint) is tuple:
-        return st.lists(st.tuples(SECONDS, st.text(max_size=5)), max_size=3).map(tuple)
+        return st.lists(item_of(arguments[0]), max_size=2).map(tuple)
     by_type: dict[Any, st.SearchStrategy[Any]] = {
         bool: st.booleans(),
         int: st.integers(0, 3),
@@ -67,6 +76,7 @@ SPECIAL = {
     "end_status": st.sampled_from(["completed", "delivered", "failed", None]),
     "rerun_accepted_status": st.integers(200, 299),
     "error_status": st.none() | st.integers(400, 599),
+    "link_lifetime": st.integers(1, 100),
 }
 HINTS = get_type_hints(Behaviour)
 BEHAVIOUR: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
@@ -78,26 +88,47 @@ BEHAVIOUR: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionari
 STEP = st.one_of(
     st.tuples(st.just("advance"), SECONDS),
     st.just(("rerun", None)),
+    st.tuples(st.just("evaluate"), st.fixed_dictionaries({}, optional={"tone": JSON, "callbackUrl": JSON})),
     st.tuples(st.just("change"), ORDER),
 )
+
+
+class WithFiles(Service):
+    @property
+    def files_url(self) -> str:
+        return "http://files"
+
+
+def served_links(order: dict[str, Any]) -> list[list[str]]:
+    """Return order, document and name in the paths of the links of an order that lead to files."""
+    documents = order.get("orderDocs")
+    holders = [{"url": order.get("vttUrl")}, *(documents if isinstance(documents, list) else [])]
+    links = [holder.get("url") for holder in holders if isinstance(holder, dict)]
+    begin = "http://files/files/"
+    served = [link.removeprefix(begin) for link in links if isinstance(link, str) and link.startswith(begin)]
+    return [[unquote(part) for part in link.partition("?")[0].split("/")] for link in served]
 
 
 @settings(max_examples=60, deadline=None)
 @given(order=ORDER, knobs=BEHAVIOUR, steps=st.lists(STEP, max_size=6))
 def test_it_always_answers(order: dict[str, Any], knobs: dict[str, Any], steps: list[tuple[str, Any]]) -> None:
-    service = Service(speed=0)
+    service = WithFiles(speed=0)
     service.add_order({"id": "x", **order}, exact=True, behaviour=knobs)
     for step, argument in [*steps, ("rerun", None), ("advance", 200)]:
         if step == "advance":
             service.clock.advance(argument)
         elif step == "change":
             service.change_order("x", argument)
+        elif step == "evaluate":
+            assert isinstance(service.evaluate_order("x", argument).body, dict)
         else:
             body = service.rerun_order("x").body
             assert isinstance(body, dict)
         shown = service.get_order("x")
         assert shown.status == 200
         assert isinstance(shown.body, dict)
+        for order_id, document_id, name in served_links(shown.body):
+            assert service.find_file(order_id, document_id, name) is not None, "every link leads to a file"
         assert service.list_orders("").status == 200
         json.dumps([shown.body, service.order("x"), service.overview()])
 
@@ -109,9 +140,10 @@ def test_how_often_it_is_looked_at_changes_nothing(
 ) -> None:
     ends = []
     for looks in (sorted(moments), []):
-        service = Service(speed=0)
+        service = WithFiles(speed=0)
         service.clock = type(service.clock)(0, lambda: 1_000_000.0)
         service.add_order({"id": "x", **order}, exact=True, behaviour=knobs)
+        service.evaluate_order("x", {})
         service.rerun_order("x")
         passed = 0.0
         for moment in looks:
