@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -276,15 +277,16 @@ def test_each_rerun_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHoo
 
 
 def test_connection_of_a_rerun_is_closed(connect: Connect) -> None:
-    ended: list[bool] = []
+    ended = threading.Event()
 
     def script(peer: Peer, request: bytes) -> None:
         peer.send(http("200 OK", b'{"success": true}'))
-        ended.append(peer.hung_up(5))
+        if peer.hung_up(5):
+            ended.set()
 
     with RawServer(script) as server:
         connect(server.url).rerun_order(ORDER)
-    assert ended == [True]
+        assert ended.wait(5)
 
 
 def test_connection_that_the_server_closed_does_not_look_like_a_lost_rerun(connect: Connect, clock: Clock) -> None:
