@@ -229,6 +229,16 @@ class AirflowStack:
             self._processes.append(process)
         return process
 
+    def kill(self, component: str) -> None:
+        """End a component with all that came of it at once, without a word to it: its machine is gone."""
+        (process,) = (one for one in self._processes if one.name == component)
+        process.kill_all()
+        self._processes.remove(process)
+
+    def start(self, component: str) -> None:
+        """Start a component anew."""
+        self._run(component, *COMPONENTS[component])
+
     def stop(self, timeout: float | None = None) -> None:
         """Ask the components to end, wait, and end by force what is left, tasks included."""
 
@@ -356,6 +366,14 @@ class AirflowStack:
 
     def logs(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
         """Return a task's log as text, an entry a line: level, words, what else it holds as JSON, its errors."""
+        entries = self.log_entries(dag_id, run_id, task_id, try_number=try_number, map_index=map_index)
+        lines = [_log_line(entry) for entry in entries]
+        return "\n".join(line for line in lines if "::group::" not in line and "::endgroup::" not in line)
+
+    def log_entries(
+        self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1
+    ) -> list[Any]:
+        """Return a task's log as Airflow keeps it."""
         answer = self.request(
             "GET",
             f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}",
@@ -364,8 +382,7 @@ class AirflowStack:
         )
         if not answer.ok:
             raise StackError(_refusal(answer))
-        lines = [_log_line(json.loads(line)) for line in answer.text.splitlines() if line.strip()]
-        return "\n".join(line for line in lines if "::group::" not in line and "::endgroup::" not in line)
+        return [json.loads(line) for line in answer.text.splitlines() if line.strip()]
 
     def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str] | None = None, **options: Any) -> None:
         """Clear tasks of a run, all if none is named, as a person does in the UI."""

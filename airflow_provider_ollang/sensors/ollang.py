@@ -139,6 +139,8 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         """Prepare the start in the triggerer, or return what stands in its way."""
         rendered = {"order_id": self.order_id, "ollang_conn_id": self.ollang_conn_id}
         fixed = {"target_statuses": self.target_statuses, "failure_statuses": self.failure_statuses}
+        if self.execution_timeout is not None:
+            return "execution_timeout is set, which Airflow would apply to the whole wait there"
         if found := obstacle(rendered, fixed, has_rerun=self.rerun_given):
             return found
         self.start_from_trigger = True

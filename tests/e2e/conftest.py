@@ -45,7 +45,14 @@ def airflow(
     """Run a whole Airflow with the example DAGs and those in `dags/`; `ollang_default` leads to the sandbox."""
     home = tmp_path_factory.mktemp("airflow-home")
     folders = [HERE.parents[1] / "example_dags", HERE / "dags"]
-    env = {"AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json, "OLLANG_POKE_INTERVAL": "2"}
+    connections = ("OLLANG_DEFAULT", "OLLANG_DEFERRABLE", "OLLANG_START_FROM_TRIGGER")
+    env = {
+        **{f"AIRFLOW_CONN_{name}": ollang.connection_json for name in connections},
+        "OLLANG_POKE_INTERVAL": "2",
+        # How soon a triggerer takes over the waits of one that died.
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
+    }
     with AirflowStack(home=home, dags_folders=[folder for folder in folders if folder.is_dir()], env=env) as stack:
         yield stack
     # Once more when all has ended: the last lines are written while the components stop.

@@ -16,23 +16,17 @@ from airflow.sdk import DAG
 
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
-from airflow_provider_ollang.waiting import Wait
+from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait
 from tests.integration.conftest import Run
+from tests.stories import ENDS, FLAGS, RETRIED, STORIES, Stage
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import RunDag
+    from tests.stories import Story
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 TIMEOUT = 3600
-FLAGS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "soft_fail": {"soft_fail": True},
-    "never_fail": {"never_fail": True},
-    "silent_fail": {"silent_fail": True},
-}
-
-
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
     "reschedule": {"mode": "reschedule"},
@@ -40,88 +34,17 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-def done_at_once(ollang: Sandbox) -> None:
-    """The order is completed already."""
+class Act(Stage):
+    """A story whose time is moved by the waits themselves."""
 
+    patience = MAX_POLL_FAILURES
+    asked_pause = 30
 
-def done_later(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="ongoing")
-    ollang.change_order(ORDER, status="completed", after=150)
+    def later(self, status: str) -> None:
+        self.ollang.change_order(self.order_id, status=status, after=150)
 
-
-def done_in_the_last_second(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="ongoing")
-    ollang.change_order(ORDER, status="delivered", after=TIMEOUT - 0.5)
-
-
-def through_an_unknown_status(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="pondering")
-    ollang.change_order(ORDER, status="completed", after=150)
-
-
-def failing(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="ongoing")
-    ollang.change_order(ORDER, status="failed", after=150)
-
-
-def never_done(ollang: Sandbox) -> None:
-    ollang.change_order(ORDER, status="ongoing")
-
-
-def short_outage(ollang: Sandbox) -> None:
-    done_later(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=5, status=503)
-
-
-def long_outage(ollang: Sandbox) -> None:
-    never_done(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=10, status=503)
-
-
-def endless_outage(ollang: Sandbox) -> None:
-    ollang.add_fault("GET", "/integration/orders/*", times=None, status=503)
-
-
-def rate_limited(ollang: Sandbox) -> None:
-    ollang.add_fault("GET", "/integration/orders/*", times=20, status=429, headers={"Retry-After": "30"})
-
-
-def unknown_order(ollang: Sandbox) -> None:
-    ollang.add_fault(
-        "GET", "/integration/orders/*", times=None, status=404, body={"code": "ORDER_NOT_FOUND", "message": "no"}
-    )
-
-
-def one_stray_401(ollang: Sandbox) -> None:
-    done_later(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=1, status=401, body={"code": "UNAUTHORIZED"})
-
-
-def key_revoked_half_way(ollang: Sandbox) -> None:
-    never_done(ollang)
-    ollang.add_fault("GET", "/integration/orders/*", skip=2, times=None, status=401, body={"code": "UNAUTHORIZED"})
-
-
-SUCCESS = dict.fromkeys(FLAGS, "success")
-PERMANENT = {"plain": "failed", "soft_fail": "skipped", "never_fail": "skipped", "silent_fail": "failed"}
-STORIES = {
-    done_at_once: SUCCESS,
-    done_later: SUCCESS,
-    done_in_the_last_second: SUCCESS,
-    through_an_unknown_status: SUCCESS,
-    short_outage: SUCCESS,
-    rate_limited: SUCCESS,
-    one_stray_401: SUCCESS,
-    failing: PERMANENT,
-    never_done: PERMANENT,
-    unknown_order: PERMANENT,
-    key_revoked_half_way: PERMANENT,
-    # The tenth failed look in a row ends the first try; by the second the outage is over.
-    long_outage: {"plain": "failed", "soft_fail": "skipped", "never_fail": "skipped", "silent_fail": "failed"},
-    endless_outage: {"plain": "failed", "soft_fail": "failed", "never_fail": "skipped", "silent_fail": "failed"},
-}
-#: Only a wait whose looks failed too often in a row is tried again, unless it is skipped or goes on.
-RETRIED = {(long_outage, "plain"), (long_outage, "soft_fail"), (endless_outage, "plain"), (endless_outage, "soft_fail")}
+    def in_the_last_second(self, status: str) -> None:
+        self.ollang.change_order(self.order_id, status=status, after=TIMEOUT - 0.5)
 
 
 RERUN_STORIES: dict[str, tuple[dict[str, Any], str]] = {
@@ -205,18 +128,18 @@ def dag_of(mode: str, *, rerun: bool = False, **arguments: Any) -> DAG:
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_each_story_ends_the_same_way_in_every_mode(
-    ollang: Sandbox, run_dag: RunDag, records: Records, story: Any, flag: str
+    ollang: Sandbox, run_dag: RunDag, records: Records, story: Story, flag: str
 ) -> None:
     ends = {}
     for mode in MODES:
         ollang.reset()
         ollang.remove_faults()
         records.lines.clear()
-        story(ollang)
+        story(Act(ollang, ORDER))
         ends[mode] = told(run_dag(dag_of(mode, **FLAGS[flag])), records)
-    assert ends["poke"]["states"] == {"wait": STORIES[story][flag]}
+    assert ends["poke"]["states"] == {"wait": ENDS[story][flag]}
     assert ends["poke"]["tries"] == (2 if (story, flag) in RETRIED else 1)
     assert ends["reschedule"] == ends["poke"]
     assert ends["deferrable"] == ends["poke"]

@@ -17,7 +17,7 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sandbox import Sandbox
-from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from airflow_provider_ollang.sensors.ollang import LONG_TIMEOUT, OllangOrderStatusSensor
 from tests.integration.conftest import Run, RunDag
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
@@ -74,6 +74,39 @@ def test_looks_once_an_interval_and_once_at_the_very_end(ollang: Sandbox, run_da
     assert "its last status was 'ongoing'" in str(run.errors["wait"])
     assert looks(ollang) == 4
     assert (ollang.now - started).total_seconds() == 150
+
+
+ADVICE = "with deferrable=True the wait holds none"
+
+
+@pytest.mark.parametrize(
+    ("level", "arguments", "times"),
+    [
+        (1, {}, 1),
+        (1, {"retries": 2, "max_poll_failures": 1}, 2),
+        (0, {}, 0),
+        (1, {"timeout": LONG_TIMEOUT}, 0),
+        (1, {"mode": "reschedule"}, 0),
+        (1, {"deferrable": True}, 0),
+    ],
+    ids=str,
+)
+def test_a_long_wait_for_people_in_poke_mode_is_told_once_a_try_what_is_better(
+    ollang: Sandbox,
+    run_dag: RunDag,
+    capfd: pytest.CaptureFixture[str],
+    level: int,
+    arguments: dict[str, Any],
+    times: int,
+) -> None:
+    ollang.change_order(ORDER, status="ongoing", level=level)
+    ollang.change_order(ORDER, status="completed", after=600)
+    # Where one failed look ends a try, the third look begins the next one.
+    ollang.add_fault("GET", "/integration/orders/*", skip=1, status=503)
+    run = wait_for(run_dag, **{"timeout": 2 * LONG_TIMEOUT, **arguments})
+    assert run.states == {"wait": "success"}
+    told = [line for line in capfd.readouterr().out.splitlines() if ADVICE in line]
+    assert len([line for line in told if "[warning" in line]) == len(told) == times
 
 
 def test_target_and_failure_statuses_are_the_users_choice(ollang: Sandbox, run_dag: RunDag) -> None:
