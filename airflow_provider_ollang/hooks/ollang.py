@@ -28,7 +28,6 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
-from airflow_provider_ollang.hooks._shared_transports import shared_transport
 from airflow_provider_ollang.reading import number_of, text_of
 from airflow_provider_ollang.settings import Settings, proxy_url
 
@@ -241,6 +240,9 @@ class OllangHook(BaseHook):
             helpers only.
         :raises OllangConfigurationError: the connection is not usable.
         """
+        # Every parse of a DAG file imports this module, and only triggers need aiohttp.
+        from airflow_provider_ollang.hooks._shared_transports import shared_transport  # noqa: PLC0415
+
         settings = await self._aread_settings()
         async with shared_transport(settings, user_agent()) as transport:
             yield OllangReader(settings, transport)

@@ -1,0 +1,1 @@
+"""What waiting costs, measured beside other clients in one run: `make bench`."""

@@ -1,0 +1,111 @@
+"""The benchmarks: what they count, when they say that a bar is missed, and that the exit code says so too."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as benchmarks
+from benchmarks.many_waits import Round, lateness, quantile, ratio
+from benchmarks.rate_limit import sent_meanwhile
+from benchmarks.server import Look
+from benchmarks.table import Row, markdown
+from dev.processes import StackError
+
+
+def measuring(*rows: Row, seen: list[bool] | None = None) -> benchmarks.Measurement:
+    def measurement(*, quick: bool) -> list[Row]:
+        if seen is not None:
+            seen.append(quick)
+        return list(rows)
+
+    return measurement
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # The other provider is not where the tests run.
+    monkeypatch.setattr(benchmarks, "PACKAGES", ("aiohttp",))
+    return tmp_path / "results.md"
+
+
+@pytest.mark.parametrize(
+    ("value", "at_most", "missed"),
+    [(0.2, 0.2, False), (0.2001, 0.2, True), (0, 0, False), (1, 0, True), (math.nan, 1, True), (math.nan, None, False)],
+)
+def test_a_bar_is_missed_above_it_and_without_a_number(value: float, at_most: float | None, missed: bool) -> None:
+    row = Row("a", value, at_most)
+    assert row.missed is missed
+    assert ("MISSED" in markdown([row])) is missed
+
+
+def test_a_number_without_a_bar_is_told_without_a_verdict() -> None:
+    last = markdown([Row("memory", 45.678, note="from this")]).splitlines()[-1]
+    assert [cell.strip() for cell in last.strip("|").split("|")] == ["memory", "45.7", "", "", "from this"]
+
+
+def test_every_bar_met_is_an_exit_code_of_zero(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmarks.main([], [measuring(Row("a", 1, 2)), measuring(Row("b", 3))], results) == 0
+    assert "Every bar is met." in capsys.readouterr().out
+    assert "| a " in results.read_text()
+    assert "| b " in results.read_text()
+
+
+def test_one_missed_bar_is_named_and_an_exit_code_of_one(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measurements = [measuring(Row("slow", 3, 2)), measuring(Row("fine", 1, 2))]
+    assert benchmarks.main(["--quick"], measurements, results) == 1
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "MISSED: slow"
+    assert "Every bar" not in out
+
+
+def test_the_file_has_the_whole_run_only(results: Path) -> None:
+    seen: list[bool] = []
+    benchmarks.main(["--quick"], [measuring(Row("a", 1, 2), seen=seen)], results)
+    assert not results.exists()
+    assert benchmarks.main([], [measuring(Row("slow", 3, 2), seen=seen)], results) == 1
+    assert "MISSED" in results.read_text()
+    assert seen == [True, False]
+
+
+def test_a_measurement_that_breaks_is_no_success(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*, quick: bool) -> list[Row]:
+        raise StackError("the server answered 500")
+
+    assert benchmarks.main([], [broken], results) == 1
+    assert "the server answered 500" in capsys.readouterr().err
+    assert not results.exists()
+
+
+def look(time: float, path: str) -> Look:
+    return Look(time, path, connection=1, status=200)
+
+
+def test_a_look_is_late_by_what_it_comes_after_its_interval() -> None:
+    looks = [look(10.5, "a"), look(12.0, "b"), look(11.75, "a"), look(12.5, "a"), look(13.0, "b")]
+    assert lateness(looks, begun=10, interval=1) == [0, 1, 0.25, 0, 0]
+
+
+def test_a_quantile_is_what_that_share_does_not_exceed() -> None:
+    values = [float(number) for number in range(100, 0, -1)]
+    assert quantile(values, 0.99) == 99
+    assert quantile(values, 0.5) == 50
+    assert quantile([7.0], 0.99) == 7
+    assert quantile([1.0, 2.0], 0.99) == 2
+
+
+def test_the_ratio_is_the_median_over_rounds_of_the_same_moment() -> None:
+    rounds = {
+        "trigger": [Round(cpu, 0, 0, 0, 0) for cpu in (1, 30, 2)],
+        "aiohttp": [Round(cpu, 0, 0, 0, 0) for cpu in (1, 10, 1)],
+    }
+    assert ratio(rounds, "aiohttp") == 2
+
+
+def test_what_left_between_a_429_and_its_end_is_counted() -> None:
+    sent = [9.9, 10.0, 10.1, 16.9, 17.0, 18.0]
+    assert sent_meanwhile(sent, [(10.0, 7.0)]) == 2
+    assert sent_meanwhile(sent, [(10.0, 7.0), (17.5, 1.0)]) == 3
+    assert sent_meanwhile(sent, []) == 0
