@@ -14,11 +14,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.comms import SetXCom
-from airflow.sdk.serde import serialize
 
 from airflow_provider_ollang import api
+from airflow_provider_ollang._compat import AirflowException, AirflowFailException
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -35,6 +34,11 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.settings import Settings
+
+try:
+    from airflow.sdk.serde import serialize
+except ModuleNotFoundError:  # Airflow 3.1
+    from airflow.serialization.serde import serialize  # type: ignore[no-redef,import-not-found,unused-ignore]
 
 ID = "60b8d6f1e1b9b1d8c6c0d8e1"
 KEY = "canary-key-of-the-answers"

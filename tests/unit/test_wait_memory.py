@@ -49,6 +49,7 @@ FULL = WaitMemory(
     doubted_since=START + 1,
     done_since=START + 2,
     proven_since=START + 3,
+    evaluating=True,
 )
 
 

@@ -1,0 +1,118 @@
+"""What holds the house together: versions told in one place, commands that exist, dependencies that point down."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from dev import lowest, run_tests
+from tests.package.packaging_tools import ROOT
+
+PACKAGE = "airflow_provider_ollang"
+SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
+PINNED = dict(
+    line.split(" ")[0].split("==") for line in (ROOT / "dev" / "requirements.txt").read_text().splitlines() if line
+)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TEXTS = ["CONTRIBUTING.md", "SECURITY.md", "docs/maintaining.md", "docs/licences.md"]
+
+
+def read_yaml(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def test_what_developers_get_is_pinned_without_places() -> None:
+    text = (ROOT / "dev" / "requirements.txt").read_text()
+    names = {re.split(r"[\[<>=]", line)[0] for line in PROJECT["dependency-groups"]["dev"]}
+    assert names - set(PINNED) == set()
+    assert not re.search(r"://|^-|/", text, re.MULTILINE)
+
+
+def test_the_lowest_versions_are_lower_than_the_pinned_ones() -> None:
+    bounds = lowest.lower_bounds()
+    assert {name: "." in version for name, version in bounds.items()} == dict.fromkeys(bounds, True)
+    for name, version in bounds.items():
+        assert [int(part) for part in version.split(".")] < [int(part) for part in PINNED[name].split(".")[:3]], name
+
+
+def test_pre_commit_runs_the_pinned_tools() -> None:
+    hooks = [hook for repo in read_yaml(".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
+    repos = {repo["repo"] for repo in read_yaml(".pre-commit-config.yaml")["repos"]}
+    programs = {hook["entry"].split()[0] for hook in hooks}
+    # Out of `.venv`, a tool cannot have another version than make test's.
+    assert repos == {"local"}
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert programs == {".venv/bin/ruff", ".venv/bin/mypy"}
+    assert {Path(program).name for program in programs} <= set(PINNED)
+
+
+def test_the_workflow_runs_make_on_every_python_that_is_promised() -> None:
+    jobs = read_yaml(".github/workflows/test.yml")["jobs"]
+    classifiers = PROJECT["project"]["classifiers"]
+    promised = [one.rpartition(" ")[2] for one in classifiers if re.search(r":: 3\.\d+$", one)]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == promised
+    assert {command.split()[:2][1] for command in commands} == {"test", "lowest", "audit"}
+    assert {command.split()[0] for command in commands} == {"make"}
+
+
+def test_every_command_and_file_that_is_told_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    parts = set(run_tests.commands([], colour=False))
+    for name in [*TEXTS, ".github/PULL_REQUEST_TEMPLATE.md", ".github/workflows/test.yml"]:
+        text = (ROOT / name).read_text()
+        assert set(re.findall(r"(?:`|run: )make ([a-z-]+)", text)) <= targets, name
+        assert set(re.findall(r"PART=([a-z]+)", text)) <= parts, name
+        told = re.findall(r"`((?:tests|dev|docs|airflow_provider_ollang|benchmarks)/[\w./-]*)`", text)
+        linked = [(ROOT / name).parent / link for link in re.findall(r"\]\(([^):#]+)\)", text)]
+        assert [str(path) for path in [*(ROOT / one for one in told), *linked] if not path.exists()] == [], name
+
+
+def test_the_map_names_every_module() -> None:
+    text = (ROOT / "docs" / "maintaining.md").read_text()
+    modules = [
+        path.name
+        for path in SOURCES
+        if path.name != "__init__.py" and "sandbox" not in path.parts and path.parent.name != "transfers"
+    ]
+    assert [name for name in modules if name not in text] == []
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
+            found |= {f"{PACKAGE}.{alias.name}" for alias in node.names if alias.name != "__version__"}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def level(module: str) -> int:
+    """Return how high a module of ours stands; what is not in a folder is a rule."""
+    return {"hooks": 1, "triggers": 2}.get(module.split(".")[1] if "." in module else "", 0) or (
+        3 if re.match(rf"{PACKAGE}\.(operators|sensors|transfers)\b", module) else 0
+    )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / PACKAGE)))
+def test_dependencies_point_down(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    found = imports(path)
+    ours = {name for name in found if name.startswith(f"{PACKAGE}.")}
+    in_sandbox = module.startswith(f"{PACKAGE}.sandbox")
+    assert {name.startswith(f"{PACKAGE}.sandbox") for name in ours} <= {in_sandbox}, "the sandbox stands apart"
+    assert [name for name in ours if level(name) > level(module)] == []
+    if level(module) == 0 and not in_sandbox and path.parent.name == PACKAGE:
+        outside = {name.split(".")[0] for name in found} & {"requests", "aiohttp", "tenacity", "airflow"}
+        assert outside <= ({"airflow"} if path.stem in {"_compat", "retry_policy"} else set())
