@@ -128,9 +128,17 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": _modules("airflow_provider_ollang.hooks.ollang"),
-        "operators": _modules("airflow_provider_ollang.operators.ollang"),
+        "operators": _modules("airflow_provider_ollang.operators.ollang", "airflow_provider_ollang.operators.quality"),
         "sensors": _modules("airflow_provider_ollang.sensors.ollang"),
         "triggers": _modules("airflow_provider_ollang.triggers.ollang"),
+        "transfers": [
+            {
+                "source-integration-name": "Ollang",
+                # As Airflow's own provider calls what ObjectStoragePath reaches.
+                "target-integration-name": "Common IO",
+                "python-module": "airflow_provider_ollang.transfers.ollang_to_object_storage",
+            }
+        ],
     }
 
 

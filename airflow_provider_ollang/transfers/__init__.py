@@ -1,0 +1,1 @@
+"""Operators that bring what Ollang has made to where it is needed."""

@@ -1,0 +1,391 @@
+"""Brings one file from its host into the store: whole, checked, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang.api import Answer
+from airflow_provider_ollang.exceptions import (
+    OllangError,
+    OllangPermanentError,
+    OllangRateLimitError,
+    OllangUnavailableError,
+)
+from airflow_provider_ollang.hooks.ollang import LONGEST_OBEYED_PAUSE, PAUSES
+from airflow_provider_ollang.transfers._file_host import NETWORK_ERRORS, RefusedLinkError
+from airflow_provider_ollang.transfers._links import Linked, NotListedError
+from airflow_provider_ollang.transfers._names import suffix_of, with_suffix
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+
+    import requests
+
+    from airflow_provider_ollang.settings import Settings
+    from airflow_provider_ollang.transfers._file_host import FileHost
+    from airflow_provider_ollang.transfers._links import Links
+    from airflow_provider_ollang.transfers._plan import File
+    from airflow_provider_ollang.transfers._stop import Stop
+    from airflow_provider_ollang.transfers._store import PartFile, Store
+
+CHUNK = 256 * 1024
+#: So many more bytes than ever before make up for failures.
+_PROGRESS = 1 << 20
+#: What is looked at to tell a web page from a file.
+_HEAD = 512
+_TELL_SECONDS, _TELL_BYTES = 30.0, 256 << 20
+_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
+_WEB_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+#: Names of an encoding that is none: S3 keeps the second from how an object was uploaded.
+_NOT_ENCODED = frozenset({"", "identity", "aws-chunked"})
+_ENCODED = frozenset({"gzip", "x-gzip", "deflate"})
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A file that is in the store, whole."""
+
+    file_name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the downloads of a task share."""
+
+    order_id: str
+    settings: Settings
+    host: FileHost
+    links: Links
+    store: Store
+    stop: Stop
+    log: logging.Logger | Any
+    size_must_agree: bool = True
+
+
+class _AgainError(Exception):
+    """Another attempt may do."""
+
+    def __init__(self, reason: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Download:
+    """
+    One file on its way.
+
+    :param file: what to bring.
+    :param tools: where from, where to.
+    """
+
+    def __init__(self, file: File, tools: Tools) -> None:
+        self._tools = tools
+        self._linked = Linked(file, 0)
+        self._renewed_at: int | None = None
+        self._disagreed: tuple[int, int] | None = None
+        self._failures = 0
+        self._most = self._paid_for = 0
+        self._told_at, self._told_bytes = _clock.monotonic(), 0
+        self._part: PartFile | None = None
+        self._forget()
+
+    @property
+    def _file(self) -> File:
+        return self._linked.file
+
+    def run(self) -> Delivered:
+        """
+        Bring it.
+
+        :raises OllangError: it cannot be had, or not be stored; nothing is left of it.
+        :raises StoppedError: somebody said to end; likewise.
+        """
+        try:
+            # Somebody else may have got the order anew meanwhile.
+            self._linked = self._tools.links.of(self._file)
+            return self._with_retries()(self._attempt)
+        except _AgainError as error:
+            kind = OllangRateLimitError if error.status == 429 else OllangUnavailableError
+            raise kind(
+                self._words(f"{error}; {self._failures} attempts failed in a row"),
+                retry_after=error.retry_after,
+                status_code=error.status,
+                order_id=self._tools.order_id,
+            ) from None
+        except (RefusedLinkError, NotListedError) as error:
+            gone = isinstance(error, NotListedError)
+            raise self._error(OllangUnavailableError if gone else OllangPermanentError, str(error)) from None
+        finally:
+            self._forget()
+
+    # --- One attempt ------------------------------------------------------------------------------------------
+
+    def _attempt(self) -> Delivered:
+        while True:
+            try:
+                response = self._tools.host.open(self._file.link, self._range())
+            except NETWORK_ERRORS as error:
+                raise _AgainError(self._trouble(error)) from None
+            with response:
+                if not self._is_refused(response):
+                    return self._take(response)
+            self._renew(response.status_code)
+
+    def _range(self) -> dict[str, str]:
+        return {"Range": f"bytes={self._received}-", "If-Range": self._validator} if self._validator else {}
+
+    def _is_refused(self, response: requests.Response) -> bool:
+        """Tell whether the link may have expired; 401, 403, 404, 410 say so, and some hosts 400."""
+        status = response.status_code
+        answer = Answer(status, {name.lower(): value for name, value in response.headers.items()}, b"")
+        if status in {408, 429} or status >= 500:
+            raise _AgainError(f"the file host answered {status}", status=status, retry_after=answer.retry_after)
+        if status == 416:
+            self._forget()
+            raise _AgainError("the file host no longer has the rest of it", status=status)
+        if status >= 400:
+            return True
+        if status not in {200, 206}:
+            raise _AgainError(f"the file host answered {status}", status=status)
+        return False
+
+    def _renew(self, status: int) -> None:
+        """Get a fresh link, once unless the last one has brought something."""
+        if self._renewed_at is not None and self._most <= self._renewed_at:
+            raise self._error(
+                OllangUnavailableError,
+                f"the file host refuses a fresh link, too ({status}), so the file may not be there",
+                status,
+            )
+        self._tools.log.info(
+            "The link to %s is refused (%d), so it may have expired: getting the order anew.", self._title, status
+        )
+        self._relink()
+        self._renewed_at = self._most
+
+    def _relink(self) -> None:
+        self._tools.stop.check()
+        before = self._file
+        self._linked = self._tools.links.renew(self._linked)
+        if self._file.state != before.state:
+            self._forget()
+
+    def _take(self, response: requests.Response) -> Delivered:
+        headers = response.headers
+        encoding = headers.get("Content-Encoding", "").strip().casefold()
+        if encoding not in _NOT_ENCODED | _ENCODED:
+            raise self._error(OllangPermanentError, f"the file host sends it encoded as {encoding!r:.40}, unasked")
+        encoded = encoding in _ENCODED
+        whole = self._whole(response)
+        self._refuse_web_page(headers.get("Content-Type", ""), b"")
+        if whole is not None and not encoded:
+            self._compare(whole)
+        with self._tools.stop.breaking_off(response):
+            try:
+                for piece in self._pieces(response, encoded=encoded):
+                    self._write(piece, encoded=encoded)
+            except NETWORK_ERRORS as error:
+                self._tools.stop.check()
+                self._keep(headers, encoded=encoded)
+                raise _AgainError(self._trouble(error)) from None
+        self._tools.stop.check()
+        if whole is not None and not encoded and self._received < whole:
+            self._keep(headers, encoded=encoded)
+            raise _AgainError(f"only {self._received} of {whole} bytes came")
+        if not encoded or self._received != self._file.size != response.raw.tell():
+            self._compare(self._received)
+        return self._finish(headers.get("Content-Type"))
+
+    def _whole(self, response: requests.Response) -> int | None:
+        """Return the length of the whole file, as its host tells it; what is there is kept if this is the rest."""
+        if response.status_code == 200:
+            self._forget()
+            length = response.headers.get("Content-Length", "")
+            return int(length) if length.isdecimal() else None
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        if not self._received or found is None or int(found[1]) != self._received:
+            self._forget()
+            raise _AgainError("the file host sent another part than the one asked for")
+        return int(found[2]) if found[2] != "*" else None
+
+    def _pieces(self, response: requests.Response, *, encoded: bool) -> Iterator[bytes]:
+        head = b""
+        reading = not self._received
+        while piece := response.raw.read1(CHUNK, decode_content=encoded):
+            self._tools.stop.check()
+            if reading and len(head) + len(piece) < _HEAD:
+                head += piece
+                continue
+            if reading:
+                piece, reading = head + piece, False
+                self._refuse_web_page("", piece)
+            yield piece
+        if reading and head:
+            self._refuse_web_page("", head)
+            yield head
+
+    def _write(self, piece: bytes, *, encoded: bool) -> None:
+        size = self._file.size
+        if self._part is None:
+            self._part = self._tools.store.begin(size)
+        self._part.write(piece)
+        self._digest.update(piece)
+        self._received += len(piece)
+        self._most = max(self._most, self._received)
+        if size is not None and self._received > size and not encoded:
+            self._compare(self._received)
+        self._tell()
+
+    def _finish(self, media_type: str | None) -> Delivered:
+        if self._part is None:
+            raise AssertionError("bytes were received")
+        name = with_suffix(self._file.file_name, media_type)
+        # From here on it is whole, and nothing is left to throw away but what has no final name.
+        self._part.publish(name, self._received)
+        self._part = None
+        delivered = Delivered(name, self._received, self._digest.hexdigest())
+        self._tools.log.info("Delivered %s: %s, %d bytes.", self._title, name, delivered.size)
+        return delivered
+
+    # --- What may be wrong with it ----------------------------------------------------------------------------
+
+    def _refuse_web_page(self, media_type: str, head: bytes) -> None:
+        kind = media_type.partition(";")[0].strip().casefold()
+        if kind not in _WEB_PAGE_TYPES and not _WEB_PAGE.match(head):
+            return
+        if (
+            suffix_of(self._file.file_name) in {".html", ".htm", ".xhtml"}
+            or "html" in (self._file.type or "").casefold()
+        ):
+            return
+        self._forget()
+        if self._renewed_at is None:
+            # Some hosts answer to an expired link with a page that says so.
+            self._relink()
+            self._renewed_at = self._most
+        raise _AgainError("the file host sent a web page in place of the file")
+
+    def _compare(self, found: int) -> None:
+        """Compare a length with the one the order tells."""
+        size = self._file.size
+        if not found:
+            raise _AgainError("the file is empty")
+        if size is None or found == size or (not self._tools.size_must_agree and self._disagreed):
+            return
+        words = f"the order says it has {size} bytes, but the file host sends {found}"
+        if not self._tools.size_must_agree:
+            self._disagreed = (found, size)
+            self._tools.log.warning(
+                "%s: %s. Delivering it all the same (on_size_mismatch='deliver').", self._title, words
+            )
+            return
+        self._forget()
+        if self._disagreed == (found, size):
+            raise self._error(
+                OllangPermanentError,
+                f"{words}, and so it did again with a fresh order. Look at the document in Ollang; to deliver it as it "
+                "is, set on_size_mismatch='deliver'",
+            )
+        self._disagreed = (found, size)
+        self._relink()
+        raise _AgainError(words)
+
+    def _keep(self, headers: Any, *, encoded: bool) -> None:
+        """Keep what came for the next attempt, if that can make sure that the rest belongs to it."""
+        etag = headers.get("ETag", "")
+        validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
+        if encoded or not validator or not self._received:
+            self._forget()
+        else:
+            self._validator = validator
+
+    def _forget(self) -> None:
+        part, self._part = self._part, None
+        self._digest = hashlib.sha256()
+        self._received = 0
+        self._validator = ""
+        if part is not None:
+            part.discard()
+
+    # --- Attempts, and words ----------------------------------------------------------------------------------
+
+    def _with_retries(self) -> tenacity.Retrying:
+        attempts = self._tools.settings.max_attempts
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            self._failures = 1 if self._most >= self._paid_for + _PROGRESS else self._failures + 1
+            self._paid_for = self._most
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.retry_after if isinstance(error, _AgainError) else None
+            usual = PAUSES[min(self._failures, len(PAUSES)) - 1] * random.uniform(0.5, 1.5)  # noqa: S311
+            return usual if asked is None else asked
+
+        def give_up(state: tenacity.RetryCallState) -> bool:
+            return self._failures >= attempts or state.upcoming_sleep > LONGEST_OBEYED_PAUSE
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self._tools.log.warning(
+                "%s: %s. Going on from byte %d in %.1f s (attempt %d of %d).",
+                self._title,
+                error,
+                self._received,
+                state.upcoming_sleep,
+                self._failures + 1,
+                attempts,
+            )
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_AgainError),
+            wait=pause,
+            stop=give_up,
+            before_sleep=tell,
+            sleep=self._tools.stop.sleep,
+            reraise=True,
+        )
+
+    def _tell(self) -> None:
+        now = _clock.monotonic()
+        if now - self._told_at < _TELL_SECONDS and self._received - self._told_bytes < _TELL_BYTES:
+            return
+        self._told_at, self._told_bytes = now, self._received
+        size = self._file.size
+        whole = f" of {size >> 20}" if size else ""
+        self._tools.log.info("%s: %d%s MiB so far.", self._title, self._received >> 20, whole)
+
+    @property
+    def _title(self) -> str:
+        return self._tools.settings.clean(self._file.title)
+
+    def _words(self, reason: str) -> str:
+        return f"Order {self._tools.order_id}: {self._title} was not delivered: {reason}."
+
+    def _error(self, kind: type[OllangError], reason: str, status: int | None = None) -> OllangError:
+        return kind(self._words(reason), status_code=status, order_id=self._tools.order_id)
+
+    def _trouble(self, error: BaseException) -> str:
+        """Say why an answer did not come whole; the words of the libraries show links."""
+        return f"the connection to the file host failed or broke off ({_innermost(error, self._tools.settings)})"
+
+
+def _innermost(error: BaseException, settings: Settings) -> str:
+    while True:
+        inner = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
+        found = next((one for one in inner if isinstance(one, BaseException)), None)
+        if found is None:
+            break
+        error = found
+    said = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return settings.clean(said)

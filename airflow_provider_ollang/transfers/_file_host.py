@@ -1,0 +1,118 @@
+"""The hosts of the files: links that are signed for everybody, so nothing of ours goes there but the request."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import http.client
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from airflow_provider_ollang.api import CONNECT_TIMEOUT
+from airflow_provider_ollang.hooks.ollang import resolve_environment, user_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_ollang.settings import Settings
+
+#: What can go wrong on the way to a host and back.
+NETWORK_ERRORS = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+)
+_MOST_REDIRECTS = 5
+
+
+class RefusedLinkError(Exception):
+    """A link leads to where nothing is fetched from."""
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Know of none: ``requests`` would read the whole body before it follows, and follow to anywhere."""
+
+
+class FileHost:
+    """
+    Opens links, over kept-alive connections that several threads share.
+
+    :param settings: whose timeouts, certificates and proxy hold here too; the key is not used.
+    :param connections: how many are kept.
+    """
+
+    def __init__(self, settings: Settings, connections: int) -> None:
+        self._settings = settings
+        self._session = _Session()
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._session.verify = (settings.ca_bundle or True) if settings.verify else False
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=connections)
+        for prefix in ("http://", "https://"):
+            self._session.mount(prefix, adapter)
+        self._proxy_of: Callable[[str], str | None] = functools.cache(_proxies(settings))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def open(self, link: str, headers: dict[str, str]) -> requests.Response:
+        """
+        Ask for what a link leads to, through redirects; the body is not read yet.
+
+        :param headers: sent beside the usual ones.
+        :raises RefusedLinkError: the link leads to where nothing may be fetched from.
+        :raises requests.RequestException, OSError, ValueError: no answer; its words may show the link.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            origin = self._origin(link)
+            proxy = self._proxy_of(origin)
+            response = self._session.get(
+                link,
+                headers={"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity", **headers},
+                timeout=(min(CONNECT_TIMEOUT, self._settings.timeout), self._settings.timeout),
+                proxies={"http": proxy, "https": proxy} if proxy else None,
+                allow_redirects=False,
+                stream=True,
+            )
+            target = response.headers.get("Location")
+            if response.status_code not in {301, 302, 303, 307, 308} or not target:
+                return response
+            response.close()
+            # Headers are read as Latin-1, and addresses are written as UTF-8.
+            link = urljoin(link, target.encode("latin-1").decode(errors="replace"))
+        raise ValueError("too many redirects")
+
+    def _origin(self, link: str) -> str:
+        url = urlsplit(link)
+        origin = dataclasses.replace(self._settings, base_url=f"{url.scheme}://{url.netloc.rpartition('@')[2]}")
+        # Whoever trusts an API without encryption, on this machine or by allow_http, gets such links from it.
+        allowed = origin.is_encrypted or (
+            url.scheme == "http"
+            and not self._settings.is_encrypted
+            and (origin.is_loopback or not self._settings.is_loopback)
+        )
+        if not allowed or not url.hostname:
+            raise RefusedLinkError(
+                f"its link leads to {self._settings.clean(origin.base_url)!r:.120}, and files are fetched by https "
+                "only, or by http where the API itself is reached so"
+            )
+        return origin.base_url
+
+
+def _proxies(settings: Settings) -> Callable[[str], str | None]:
+    """Return what tells the proxy for an origin: the connection's, or else the environment's for that host."""
+    usual = resolve_environment(dataclasses.replace(settings, proxy=None)).proxy
+    own = None if settings.proxy == usual else settings.proxy
+
+    def proxy_of(origin: str) -> str | None:
+        return resolve_environment(dataclasses.replace(settings, base_url=origin, proxy=own)).proxy
+
+    return proxy_of

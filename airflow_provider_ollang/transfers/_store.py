@@ -1,0 +1,206 @@
+"""The place that files are delivered to: whole files under their final names, or nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+from fsspec.spec import AbstractBufferedFile  # type: ignore[import-untyped]
+
+from airflow_provider_ollang._compat import AirflowNotFoundException
+from airflow_provider_ollang.exceptions import (
+    OllangConfigurationError,
+    OllangError,
+    OllangTransientError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow.sdk import ObjectStoragePath
+
+#: What a store holds of a file before it sends it on; several files are written at once.
+_BLOCK = 8 << 20
+#: The most blocks a file may have: S3 takes 10,000.
+_BLOCKS = 9000
+#: Stores of buckets have no folders to make, and making one would make a missing bucket.
+_BUCKETS = frozenset(
+    {"s3", "s3a", "gs", "gcs", "az", "adl", "abfs", "abfss", "wasb", "wasbs", "oss", "cos", "obs", "oci", "r2"}
+)
+_PROVIDERS = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "s3a": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "gcs": "apache-airflow-providers-google",
+    "abfs": "apache-airflow-providers-microsoft-azure",
+    "abfss": "apache-airflow-providers-microsoft-azure",
+    "adl": "apache-airflow-providers-microsoft-azure",
+}
+#: Failures that the next try would meet again.
+_LASTING = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError)
+_LASTING_NUMBERS = frozenset({errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL, errno.EPERM})
+_LASTING_NAMES = frozenset({"NoCredentialsError", "PartialCredentialsError", "ParamValidationError"})
+
+
+class Store:
+    """
+    A folder of any store that Airflow's ``ObjectStoragePath`` reaches.
+
+    A file is written under a name of its own in a hidden folder beside its final place, and then renamed; stores of
+    objects cannot rename, but a copy appears there whole or not at all.
+
+    :param folder: where the final names go.
+    :param owner: names the task instance; what its earlier tries left is removed.
+    :param clean: makes a library's words fit for a message.
+    :raises OllangError: the store cannot be reached; the message says what to do.
+    """
+
+    def __init__(self, folder: ObjectStoragePath, *, owner: str, clean: Callable[[str], str]) -> None:
+        self.address = str(folder).rstrip("/")
+        self._clean = clean
+        self._protocol = folder.protocol or "file"
+        with self._in_words("be opened"):
+            self._fs: AbstractFileSystem = folder.fs
+        self._folder = folder.path.rstrip("/")
+        self._aside = f"{self._folder}/.ollang-{owner}"
+
+    def prepare(self) -> None:
+        """Make the folders, and remove what earlier tries of this task instance left."""
+        if self._protocol not in _BUCKETS:
+            with self._in_words("be made"):
+                self._fs.makedirs(self._aside, exist_ok=True)
+        self._empty()
+
+    def tidy(self) -> None:
+        """Remove the hidden folder with all that is in it."""
+        self._empty()
+        if self._protocol not in _BUCKETS:
+            with suppress(Exception):
+                self._fs.rmdir(self._aside)
+
+    def path_of(self, name: str) -> str:
+        """Return the address of a delivered file, as ``ObjectStoragePath`` takes it."""
+        return f"{self.address}/{name}"
+
+    def holds(self, name: str, size: int) -> bool:
+        """Tell whether there is a file of this size under a final name."""
+        try:
+            return bool(self._fs.info(f"{self._folder}/{name}")["size"] == size)
+        except Exception:  # noqa: BLE001 - what cannot be looked at is delivered again
+            return False
+
+    def begin(self, size: int | None) -> PartFile:
+        """
+        Open a file aside.
+
+        :param size: bytes it will have, if that is known.
+        """
+        path = f"{self._aside}/{secrets.token_hex(8)}"
+        with self._in_words("be written to"):
+            handle = self._fs.open(path, "wb", block_size=max(_BLOCK, -(-(size or 0) // _BLOCKS)))
+        return PartFile(self, path, handle)
+
+    def _publish(self, path: str, name: str, size: int) -> None:
+        with self._in_words("be written to"):
+            written = self._fs.info(path)["size"]
+        if written != size:
+            raise OllangTransientError(
+                f"{self.address} holds {written} bytes of a file of which {size} were written to it."
+            )
+        final = f"{self._folder}/{name}"
+        with self._in_words(f"take {name!r}"):
+            if isinstance(self._fs, LocalFileSystem):
+                # Its own way of moving falls back to copying, and moves into a folder of that name.
+                os.replace(path, final)  # noqa: PTH105 - as the store has it
+            elif type(self._fs).mv is AbstractFileSystem.mv:
+                # The usual way of moving takes brackets in a name for a pattern.
+                self._fs.cp_file(path, final)
+                self._remove(path)
+            else:
+                self._fs.mv(path, final)
+
+    def _remove(self, path: str) -> None:
+        with suppress(Exception):
+            self._fs.rm_file(path)
+
+    def _empty(self) -> None:
+        # Whoever may write need not be allowed to list; then the leftovers stay.
+        with suppress(Exception):
+            self._fs.invalidate_cache(self._aside)
+            for path in self._fs.ls(self._aside, detail=False):
+                self._remove(path)
+
+    @contextmanager
+    def _in_words(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OllangError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            # The words of the libraries may show signed addresses, so none of them goes on as a cause.
+            raise self._error(what, error) from None
+
+    def _error(self, what: str, error: Exception) -> OllangError:
+        said = self._clean(f"{type(error).__name__}: {error}")
+        number = getattr(error, "errno", None)
+        if isinstance(error, ValueError) and "No filesystem registered" in str(error):
+            package = _PROVIDERS.get(self._protocol)
+            advice = f"install {package}" if package else "install the provider that brings it, or attach() one"
+            return OllangConfigurationError(
+                f"destination {self.address} cannot {what}: Airflow has no file system for {self._protocol}://; "
+                f"{advice}, on every worker."
+            )
+        if isinstance(error, ImportError):
+            return OllangConfigurationError(
+                f"destination {self.address} cannot {what}: a package is missing on this worker ({said})."
+            )
+        if isinstance(error, AirflowNotFoundException):
+            return OllangConfigurationError(
+                f"destination {self.address} cannot {what}: {said}. Create that connection, or name another before "
+                "the @ of the destination."
+            )
+        lasting = isinstance(error, _LASTING) or number in _LASTING_NUMBERS or type(error).__name__ in _LASTING_NAMES
+        if lasting:
+            advice = "Check that the bucket or folder exists and that the destination's connection may write there."
+            return OllangConfigurationError(f"destination {self.address} cannot {what} ({said}). {advice}")
+        return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
+
+
+class PartFile:
+    """A file that is being written aside."""
+
+    def __init__(self, store: Store, path: str, handle: Any) -> None:
+        self._store = store
+        self._path = path
+        self._handle = handle
+
+    def write(self, piece: bytes) -> None:
+        """Write a piece."""
+        with self._store._in_words("be written to"):
+            self._handle.write(piece)
+
+    def publish(self, name: str, size: int) -> None:
+        """
+        Give the file its final name, now that it is whole.
+
+        :param size: bytes that were written.
+        """
+        with self._store._in_words("be written to"):
+            self._handle.close()
+        self._store._publish(self._path, name, size)
+
+    def discard(self) -> None:
+        """Throw away what was written; leaves nothing behind that could be taken for a file."""
+        with suppress(Exception):
+            if isinstance(self._handle, AbstractBufferedFile):
+                self._handle.discard()
+                # Even to forget an open one would commit it.
+                self._handle.closed = True
+            else:
+                self._handle.close()
+        self._store._remove(self._path)

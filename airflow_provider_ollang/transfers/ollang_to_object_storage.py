@@ -1,0 +1,253 @@
+"""The operator that delivers the files of an order to a store."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseOperator, ObjectStoragePath
+
+from airflow_provider_ollang.api import order_id_of
+from airflow_provider_ollang.arguments import count_of, names_of, one_of
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.reading import parse_time
+from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.transfers._delivery import deliver
+from airflow_provider_ollang.transfers._download import Tools
+from airflow_provider_ollang.transfers._file_host import FileHost
+from airflow_provider_ollang.transfers._ledger import Ledger
+from airflow_provider_ollang.transfers._links import Links
+from airflow_provider_ollang.transfers._names import safe_name
+from airflow_provider_ollang.transfers._plan import KINDS, Wanted, plan
+from airflow_provider_ollang.transfers._stop import Stop, StoppedError
+from airflow_provider_ollang.transfers._store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow.sdk import Context
+
+    from airflow_provider_ollang.transfers._download import Delivered
+    from airflow_provider_ollang.transfers._plan import Plan
+
+MAX_FILES_AT_ONCE = 4
+
+
+class _NotGiven(enum.Enum):
+    """``rerun=None`` must not mean "no rerun": an upstream task marked as success by hand returns ``None``."""
+
+    NOT_GIVEN = enum.auto()
+
+
+class OllangToObjectStorageOperator(BaseOperator):
+    """
+    Delivers the files of an order to any store that Airflow's ``ObjectStoragePath`` reaches, and says what is where.
+
+    A file appears under its final name whole, with the length that its host and the order tell, or not at all: it is
+    written aside first, in a hidden folder that is gone afterwards. Memory does not grow with the files. A download
+    that breaks off goes on where it was, links that have expired are fetched anew, and a retry of the task (from
+    Airflow 3.3 on) brings only what is not there yet. The API key goes to Ollang's API only, never to the hosts of the
+    files.
+
+    After a rerun give it the receipt, ``OllangToObjectStorageOperator(rerun=rerun.output, ...)``: then it delivers
+    only documents that are newer than those from before. Nothing tells the age of the file behind ``vttUrl``; it is
+    delivered with the documents, once those are newer.
+
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with ``rerun`` (templated).
+    :param destination: a URL such as ``"s3://my_aws_conn@bucket/prefix"``, an absolute path, or an
+        ``ObjectStoragePath`` (templated). Files that are there under the same names are replaced.
+    :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` whose result to
+        deliver, or a list of receipts of one order, of which the newest counts and ``None``, of a rerun that was
+        skipped, does not; anything else, ``None`` alone too, is an error (templated).
+    :param on_unchanged: what to do if not every type of output is newer than before the rerun: ``"fail"`` with
+        :class:`~airflow_provider_ollang.exceptions.OllangStaleResultError`, or ``"deliver"`` what is there with a
+        warning.
+    :param kinds: which documents to deliver: of ``"output"`` (default), ``"auxiliary"`` (invoice, waveform, …) and
+        ``"source"`` (what was uploaded), as a collection or a comma-separated text.
+    :param document_types: only documents of these types, such as ``"subtitle"``; ``"vtt"`` is the file behind
+        ``vttUrl``. Default: all of those kinds (templated).
+    :param folder_per_order: deliver into a folder of the destination that is named by the order id; default ``True``,
+        since documents of several orders often have the same names.
+    :param on_size_mismatch: what to do with a whole file that has another size than the order says, even after a fresh
+        look: ``"fail"``, or ``"deliver"`` it with a warning.
+    :param max_files_at_once: how many files are brought at the same time; default 4.
+    :param ollang_conn_id: the Airflow connection (templated).
+    :return: ``{"order_id", "destination", "outputs_changed", "bytes", "files"}``, without links; ``files`` lists
+        ``{"document_id", "name", "type", "path", "bytes", "sha256", "is_new"}``. ``path`` is what ``ObjectStoragePath``
+        takes. The file behind ``vttUrl`` has the type ``"vtt"`` and no ``document_id`` and ``name``.
+        ``outputs_changed`` and ``is_new`` are ``None`` where there is no receipt, or nothing to tell it by.
+    :raises OllangStaleResultError: not every type of output is newer than before the rerun.
+    :raises OllangUnavailableError: there is nothing to deliver yet, or a file could not be had; retried.
+    :raises OllangTransientError: the store failed for a reason that may pass; retried.
+    :raises OllangConfigurationError: an argument is wrong, or the store cannot be written to.
+    :raises OllangPermanentError: a file is not what the order says, or its link leads to where nothing is fetched from.
+    :raises OllangError: as :meth:`.OllangHook.get_order`.
+    """
+
+    template_fields: Sequence[str] = ("order_id", "rerun", "destination", "document_types", "ollang_conn_id")
+    ui_color = "#dff0e3"
+
+    def __init__(
+        self,
+        *,
+        order_id: Any = None,
+        destination: str | ObjectStoragePath,
+        rerun: Any = _NotGiven.NOT_GIVEN,
+        on_unchanged: Literal["fail", "deliver"] = "fail",
+        kinds: Iterable[str] | str = ("output",),
+        document_types: Iterable[str] | str | None = None,
+        folder_per_order: bool = True,
+        on_size_mismatch: Literal["fail", "deliver"] = "fail",
+        max_files_at_once: int = MAX_FILES_AT_ONCE,
+        ollang_conn_id: str = OllangHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+        self.destination = destination
+        self.rerun_given = rerun is not _NotGiven.NOT_GIVEN
+        self.rerun = rerun if self.rerun_given else None
+        self.on_unchanged = one_of("on_unchanged", on_unchanged, ("fail", "deliver"))
+        self.kinds = [one_of("kinds", kind, KINDS) for kind in names_of("kinds", kinds)]
+        self.document_types = document_types
+        self.folder_per_order = folder_per_order
+        self.on_size_mismatch = one_of("on_size_mismatch", on_size_mismatch, ("fail", "deliver"))
+        self.max_files_at_once = count_of("max_files_at_once", max_files_at_once)
+        self.ollang_conn_id = ollang_conn_id
+        self._stop = Stop()
+        if order_id is None and not self.rerun_given:
+            raise OllangConfigurationError("OllangToObjectStorageOperator needs an order_id or a rerun.")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Deliver the files."""
+        self._stop = Stop()
+        receipt = self._receipt()
+        order_id = self._order_id(receipt)
+        hook = OllangHook(self.ollang_conn_id)
+        settings = hook.settings
+        if receipt is not None and receipt.host != settings.base_url:
+            raise OllangConfigurationError(
+                f"The rerun was accepted by {receipt.host}, but connection {self.ollang_conn_id!r} is of "
+                f"{settings.base_url}; use the connection of the rerun."
+            )
+        wanted = Wanted(
+            order_id=order_id,
+            kinds=self.kinds,
+            types=None if self.document_types is None else names_of("document_types", self.document_types),
+            rerun=receipt.rerun if receipt else None,
+            accept_unchanged=self.on_unchanged == "deliver",
+        )
+        folder = self._folder(order_id)
+        planned = plan(hook.get_order(order_id), wanted)
+        for warning in planned.warnings:
+            self.log.warning("%s", settings.clean(warning))
+        store = Store(folder, owner=_identity(context), clean=settings.clean)
+        subject = {"order_id": order_id, "host": settings.base_url, "destination": store.address}
+        ledger = Ledger(context, subject, self.log)
+        host = FileHost(settings, self.max_files_at_once)
+        self.log.info("Order %s: delivering %d file(s) to %s.", order_id, len(planned.files), store.address)
+        try:
+            store.prepare()
+            tools = Tools(
+                order_id=order_id,
+                settings=settings,
+                host=host,
+                links=Links(planned.files, lambda: hook.get_order(order_id)),
+                store=store,
+                stop=self._stop,
+                log=self.log,
+                size_must_agree=self.on_size_mismatch == "fail",
+            )
+            delivered = deliver(planned.files, tools, ledger, at_once=self.max_files_at_once)
+        except StoppedError:
+            raise OllangTransientError(
+                f"The task was ended before all files of order {order_id} were delivered.", order_id=order_id
+            ) from None
+        finally:
+            store.tidy()
+            host.close()
+            hook.close()
+        return _manifest(order_id, store, planned, delivered)
+
+    def on_kill(self) -> None:
+        """End the downloads; what is not whole gets no final name."""
+        self._stop.set()
+
+    def _receipt(self) -> Receipt | None:
+        if not self.rerun_given:
+            return None
+        given: Any = self.rerun
+        if isinstance(given, Mapping | str) or not isinstance(given, Sequence):
+            return Receipt.from_value(given)
+        # A rerun that was skipped has left none.
+        receipts = [Receipt.from_value(one) for one in given if one is not None]
+        if len({(one.order_id, one.host) for one in receipts}) > 1:
+            raise OllangConfigurationError(
+                f"rerun has receipts of several orders ({', '.join(sorted({one.order_id for one in receipts})[:5])}); "
+                "give those of one, or map this task over them."
+            )
+        oldest = datetime.min.replace(tzinfo=UTC)
+        newest = max(receipts, key=lambda one: parse_time(one.requested_at) or oldest, default=None)
+        return newest or Receipt.from_value(None)
+
+    def _order_id(self, receipt: Receipt | None) -> str:
+        order_id = order_id_of(self.order_id) if receipt is None or self.order_id is not None else receipt.order_id
+        if receipt is not None and order_id != receipt.order_id:
+            raise OllangConfigurationError(
+                f"order_id is {order_id}, but the rerun is of order {receipt.order_id}; give only one of them.",
+                order_id=order_id,
+            )
+        return order_id
+
+    def _folder(self, order_id: str) -> ObjectStoragePath:
+        given = self.destination
+        text = str(given).strip() if isinstance(given, str | ObjectStoragePath) else ""
+        usable = text.startswith("/") or "://" in text
+        if not usable or "{{" in text:
+            raise OllangConfigurationError(
+                "destination must be a URL such as s3://my_aws_conn@bucket/prefix, an absolute path or an "
+                f"ObjectStoragePath, not {text[:80]!r}."
+                if text
+                else f"destination must be a URL, an absolute path or an ObjectStoragePath, not {type(given).__name__}."
+            )
+        if ":" in text.partition("://")[2].partition("/")[0].rpartition("@")[0]:
+            raise OllangConfigurationError(
+                "destination must name an Airflow connection before its @, not a user and a password."
+            )
+        try:
+            folder = given if isinstance(given, ObjectStoragePath) else ObjectStoragePath(text)
+        except (ValueError, ImportError) as error:
+            raise OllangConfigurationError(f"destination is of no store that this worker knows ({error}).") from None
+        return folder / safe_name(order_id) if self.folder_per_order else folder
+
+
+def _identity(context: Context) -> str:
+    """Name the task instance, the same in each of its tries."""
+    ti = context["ti"]
+    parts = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _manifest(order_id: str, store: Store, planned: Plan, delivered: Mapping[str, Delivered]) -> dict[str, Any]:
+    return {
+        "order_id": order_id,
+        "destination": store.address,
+        "outputs_changed": planned.outputs_changed,
+        "bytes": sum(one.size for one in delivered.values()),
+        "files": [
+            {
+                "document_id": file.document_id,
+                "name": file.name,
+                "type": file.type,
+                "path": store.path_of(delivered[file.key].file_name),
+                "bytes": delivered[file.key].size,
+                "sha256": delivered[file.key].sha256,
+                "is_new": file.is_new,
+            }
+            for file in planned.files
+        ],
+    }

@@ -1,0 +1,82 @@
+"""Reruns whose tries kill themselves where they are told to; what they run is the provider as it is shipped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+from airflow.sdk import DAG, Context, get_current_context, task
+
+from airflow_provider_ollang.operators._record_book import RecordBook
+from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+
+
+class MortalRerun(OllangRerunOperator):
+    """
+    Kills its own process at a point.
+
+    :param kill_at: ``["before"` or ``"after", state, …]``: around the writing of such a record; ``["resume"]``: when it
+        comes back from its deferral; nothing: lives.
+    :param killed_tries: so many tries die, from the first one on.
+    """
+
+    def __init__(self, *, kill_at: Sequence[str] = (), killed_tries: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kill_at = kill_at
+        self.killed_tries = killed_tries
+
+    def execute(self, context: Context) -> Any:
+        self._prepare(context)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        if self._prepare(context) and self.kill_at[0] == "resume":
+            self._die()
+        return super().execute_complete(context, event)
+
+    def _prepare(self, context: Context) -> bool:
+        self.log.info("This is process %d.", os.getpid())
+        if not self.kill_at or context["ti"].try_number > self.killed_tries:
+            return False
+        when, *states = self.kill_at
+        write = RecordBook.write
+
+        def write_and_die(book: RecordBook, state: Any, *arguments: Any, **options: Any) -> None:
+            if when == "before" and state in states:
+                self._die()
+            write(book, state, *arguments, **options)
+            if when == "after" and state in states:
+                self._die()
+
+        # This process runs nothing but this try.
+        patch.object(RecordBook, "write", write_and_die).start()
+        return True
+
+    def _die(self) -> NoReturn:
+        self.log.warning("Killing process %d.", os.getpid())
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("it is dead")
+
+
+@task(retries=0)
+def arguments_of_each() -> list[dict[str, Any]]:
+    """Return what each rerun is given; once cleared, in the opposite order if the run says so."""
+    context = get_current_context()
+    given: list[dict[str, Any]] = context["params"]["reruns"]
+    turned = context["params"]["turn"] and context["ti"].try_number > 1
+    return given[::-1] if turned else given
+
+
+for dag_id, retry_delay in (("crash_reruns", 1), ("crash_slow_retries", 15)):
+    with DAG(
+        dag_id,
+        schedule=None,
+        params={"reruns": [], "turn": False},
+        max_active_tasks=1000,
+        default_args={"retries": 2, "retry_delay": timedelta(seconds=retry_delay)},
+    ):
+        MortalRerun.partial(task_id="rerun").expand_kwargs(arguments_of_each())

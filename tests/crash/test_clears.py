@@ -1,0 +1,194 @@
+"""What a person sets off by clearing a rerun: a new one only if the last was finished, or said to be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dev.processes import wait_until
+from tests.crash.cells import End
+from tests.crash.reruns import LIMIT, Reruns, accepted, deliver
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from dev.stack import AirflowStack
+
+#: Only events and documents tell of the rerun, and a second one would be billed.
+SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": None, "run_seconds": 10}
+UNSEEN: dict[str, Any] = {**SHOWN, "end_status": None}
+AT_WORK: dict[str, Any] = {"rerun_while_running": "accept", "end_status": None}
+STALE, UNKNOWN, FAILED = "OllangStaleResultError", "OllangRerunOutcomeUnknownError", "OllangOrderFailedError"
+#: All tries die with the record at "accepted".
+MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
+
+
+def _nothing(reruns: Reruns, index: int) -> None:
+    """Let the task be cleared as it is."""
+
+
+def _complete(reruns: Reruns, index: int) -> None:
+    deliver(reruns.ollang, reruns[index].order_id)
+
+
+def _forget(reruns: Reruns, index: int) -> None:
+    reruns.delete_record(index)
+    assert reruns.recorded(index) is None
+
+
+def _process(reruns: Reruns, index: int) -> None:
+    """Let Ollang process a request that it got, whatever its client was told."""
+    order_id = reruns[index].order_id
+    reruns.ollang.rerun_order(order_id)
+    wait_until(lambda: not reruns.ollang.order(order_id)["running"], LIMIT, "the late rerun")
+
+
+def _process_and_stumble(reruns: Reruns, index: int) -> None:
+    """Let Ollang process the request, and the first look at the order fail."""
+    _process(reruns, index)
+    reruns.ollang.add_fault("GET", f"/integration/orders/{reruns[index].order_id}", status=503)
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    A task that has ended, and is cleared.
+
+    :param first: how it ended.
+    :param record: what is on record then.
+    :param second: how it ends after it was cleared; reruns are counted from the beginning.
+    :param between: what happens before it is cleared.
+    """
+
+    behaviour: dict[str, Any]
+    first: End
+    record: str
+    second: End
+    options: dict[str, Any] = field(default_factory=dict)
+    fault: dict[str, Any] | None = None
+    between: Callable[[Reruns, int], None] = _nothing
+
+
+NO_WAIT = {"wait_for_completion": False}
+CASES = {
+    "success": Case(SHOWN, End("success", 1, 1), "concluded", End("success", 2, 2)),
+    "unknown, nothing was sent": Case(
+        SHOWN, End(UNKNOWN, 0, 1), "unknown", End("success", 1, 2), fault={"drop": "before"}
+    ),
+    "unknown, processed, no trace": Case(
+        UNSEEN, End(UNKNOWN, 1, 1), "unknown", End(STALE, 2, 2), fault={"drop": "after"}
+    ),
+    "unknown, processed later": Case(
+        SHOWN, End(UNKNOWN, 0, 1), "unknown", End("success", 1, 2), fault={"drop": "before"}, between=_process
+    ),
+    "unknown, processed later, first look fails": Case(
+        SHOWN,
+        End(UNKNOWN, 0, 1),
+        "unknown",
+        End("success", 1, 2),
+        fault={"drop": "before"},
+        between=_process_and_stumble,
+    ),
+    "stale": Case(UNSEEN, End(STALE, 1, 1), "unknown", End(STALE, 2, 2)),
+    "stale, come after all": Case(UNSEEN, End(STALE, 1, 1), "unknown", End("success", 1, 2), between=_complete),
+    "the order failed": Case({**SHOWN, "end_status": "failed"}, End(FAILED, 1, 1), "accepted", End(FAILED, 1, 2)),
+    "timeout": Case(
+        AT_WORK, End("OllangTimeoutError", 1, 1), "accepted", End("success", 1, 2), {"timeout": 5}, between=_complete
+    ),
+    "retries exhausted": Case(
+        AT_WORK, End("failed", 1, 3), "accepted", End("success", 1, 4), MORTAL, between=_complete
+    ),
+    # Whoever deletes the record says that nothing was sent.
+    "retries exhausted, record deleted": Case(
+        SHOWN, End("failed", 1, 3), "accepted", End("success", 2, 4), MORTAL, between=_forget
+    ),
+    "success without waiting, at work": Case(AT_WORK, End("success", 1, 1), "concluded", End("success", 1, 2), NO_WAIT),
+    "success without waiting, finished": Case(
+        AT_WORK, End("success", 1, 1), "concluded", End("success", 2, 2), NO_WAIT, between=_complete
+    ),
+}
+
+
+def seen(reruns: Reruns) -> dict[str, tuple[End, Any]]:
+    return {
+        name: (
+            End(reruns.outcome(index), accepted(reruns.ollang, one.order_id), one.tries),
+            reruns.recorded(index),
+        )
+        for index, (name, one) in enumerate(zip(CASES, reruns.all, strict=True))
+    }
+
+
+@pytest.fixture(scope="module")
+def before_and_after(
+    airflow: AirflowStack, ollang: Sandbox
+) -> tuple[dict[str, tuple[End, Any]], dict[str, tuple[End, Any]]]:
+    orders = [ollang.add_order(type="subtitle", behaviour=case.behaviour) for case in CASES.values()]
+    for order_id, case in zip(orders, CASES.values(), strict=True):
+        if case.fault:
+            ollang.add_fault("POST", f"/integration/orders/{order_id}/rerun", **case.fault)
+    given = [
+        (order_id, {"stale_timeout": 5, **case.options}) for order_id, case in zip(orders, CASES.values(), strict=True)
+    ]
+    reruns = Reruns(airflow, ollang, given)
+    reruns.until_all_are_over()
+    first = seen(reruns)
+    for index, case in enumerate(CASES.values()):
+        case.between(reruns, index)
+    tries = [one.tries for one in reruns.all]
+    reruns.clear()
+    reruns.until(
+        lambda: all(one.is_over and one.tries > before for one, before in zip(reruns.all, tries, strict=True)),
+        "end of the cleared tasks",
+    )
+    return first, seen(reruns)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_clearing_a_task_that_has_ended(
+    name: str, before_and_after: tuple[dict[str, tuple[End, Any]], dict[str, tuple[End, Any]]]
+) -> None:
+    first, second = before_and_after
+    assert first[name] == (CASES[name].first, CASES[name].record)
+    assert second[name][0] == CASES[name].second
+
+
+def test_clearing_a_deferred_and_a_running_wait_sends_nothing(airflow: AirflowStack, ollang: Sandbox) -> None:
+    orders = [ollang.add_order(type="subtitle", behaviour=AT_WORK) for _ in range(2)]
+    reruns = Reruns(airflow, ollang, [(orders[0], {"deferrable": True}), (orders[1], {})])
+    deferred, running = reruns.all
+    reruns.until(
+        lambda: deferred.stays_away and bool(running.posts) and running.looks_after(running.posts[0].n) >= 2,
+        "one is deferred, one waits on its worker",
+    )
+    last = ollang.log.last
+    reruns.clear()
+    reruns.until(
+        lambda: deferred.tries > 1 and deferred.stays_away and running.tries > 1 and running.looks_after(last) >= 2,
+        "both wait again",
+    )
+    for order_id in orders:
+        deliver(ollang, order_id)
+    reruns.until_all_are_over()
+    assert [reruns.outcome(index) for index in (0, 1)] == ["success"] * 2
+    assert [accepted(ollang, order_id) for order_id in orders] == [1, 1]
+    assert [len(one.posts) for one in reruns.all] == [1, 1]
+    assert [reruns.result(index)["joined"] for index in (0, 1)] == [True, True]
+
+
+WAITS = 200
+
+
+def test_clearing_two_hundred_waits_at_once_sends_nothing(airflow: AirflowStack, ollang: Sandbox) -> None:
+    orders = [ollang.add_order(type="subtitle", behaviour=AT_WORK) for _ in range(WAITS)]
+    options = {"deferrable": True, "poll_interval": 30, "confirm_timeout": 0}
+    reruns = Reruns(airflow, ollang, [(order_id, options) for order_id in orders])
+    reruns.until_all_stay_away(limit=1200)
+    reruns.clear()
+    # A busy Airflow loses the beginning of some and starts them once more.
+    reruns.until(lambda: all(one.tries > 1 and one.stays_away for one in reruns.all), "all wait again", limit=1200)
+    assert sum(len(one.posts) for one in reruns.all) == WAITS
+    assert [accepted(ollang, order_id) for order_id in orders] == [1] * WAITS
+    airflow.api("PATCH", f"/dags/{reruns.dag_id}/dagRuns/{reruns.run_id}", json={"state": "failed"})
