@@ -42,6 +42,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
     blindly. Subclasses say what the request is and what shows that it was processed.
 
     :param order_id: the order.
+    :param if_running: ``"fail"`` or ``"join"`` what Ollang is at already.
     :param on_unknown_outcome: ``"fail"`` or ``"resubmit"`` when nobody can say whether the request was processed.
     :param settle_timeout: how long to look for evidence then, seconds or ``timedelta``.
     :param ollang_conn_id: the Airflow connection.
@@ -57,6 +58,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
         self,
         *,
         order_id: Any,
+        if_running: Literal["fail", "join"] = "fail",
         on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
         settle_timeout: float | timedelta = SETTLE_TIMEOUT,
         ollang_conn_id: str = OllangHook.default_conn_name,
@@ -64,6 +66,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
     ) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
+        self.if_running = one_of("if_running", if_running, ("fail", "join"))
         self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
         self.settle_timeout = seconds_of("settle_timeout", settle_timeout)
         self.ollang_conn_id = ollang_conn_id
@@ -133,13 +136,17 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             since = f" at {receipt.requested_at}" if receipt.requested_at else ""
             return self._join(book, receipt, f"was accepted{since}, asked for by an earlier try")
         if plan == "settle":
-            doubt = OllangRerunOutcomeUnknownError(reason="an earlier try of this task ended about when it sent it")
-            return self._settle(context, hook, book, receipt, doubt)
+            reason = (
+                "Ollang accepted it, and nothing has shown since that it ran"
+                if receipt.message
+                else "an earlier try of this task ended about when it sent it"
+            )
+            return self._settle(context, hook, book, receipt, OllangRerunOutcomeUnknownError(reason=reason))
         if plan == "renew":
             if found := self._still_under_way(hook, receipt):
                 return self._join(book, found, "that this task asked for before it was cleared is still under way")
             self.log.info("Order %s: its last %s is finished and this task was cleared.", order_id, self.noun)
-        elif found := self._look_for_evidence(hook, receipt, 0.0):
+        elif found := self._processed(receipt, hook.get_order(order_id)):
             return self._join(book, found, "was processed after all")
         return self._send(context, hook, book, self._before(hook, order_id))
 
@@ -198,11 +205,10 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
         except OllangOrderNotEligibleError:
             if resubmitted:
                 return self._join(book, receipt, "was processed at the first request, since the second was refused")
-            # Somebody else was quicker; whether to join them is the same question as at the first look.
-            again = self._before(hook, receipt.order_id)
-            if not again.joined:
-                raise
-            return self._note("accepted", book, again)
+            # Somebody else was quicker, and the order may not show it yet.
+            if self.if_running == "join" and (found := self._look_for_evidence(hook, receipt)):
+                return self._join(book, found, "that somebody else asked for is under way")
+            raise
         self.log.info("Order %s: Ollang accepted the %s: %s", receipt.order_id, self.noun, accepted.message)
         return self._note("accepted", book, accepted)
 
@@ -249,11 +255,13 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             doubt.reason,
             self.settle_timeout,
         )
-        found = self._look_for_evidence(hook, receipt, self.settle_timeout)
-        if found is not None:
+        if found := self._look_for_evidence(hook, receipt):
             return self._join(book, found, "was processed")
         resubmitted = book.record is not None and book.record.resubmitted
         if self.on_unknown_outcome == "resubmit" and not resubmitted:
+            # Only who can look may say that nothing shows it: where nobody can, this try ends here.
+            if found := self._processed(receipt, hook.get_order(order_id)):
+                return self._join(book, found, "was processed")
             self.log.warning(
                 "Order %s: nothing shows that the request for the %s was processed. Sending it once more "
                 "(on_unknown_outcome='resubmit').",
@@ -278,9 +286,9 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             **{name: getattr(doubt, name) for name in _ANSWER_FIELDS},
         )
 
-    def _look_for_evidence(self, hook: OllangHook, receipt: ReceiptT, timeout: float) -> ReceiptT | None:
+    def _look_for_evidence(self, hook: OllangHook, receipt: ReceiptT) -> ReceiptT | None:
         order: Order | None = None
-        for pause in settle_pauses(timeout):
+        for pause in settle_pauses(self.settle_timeout):
             self._sleep(pause, receipt.order_id)
             try:
                 order = hook.get_order(receipt.order_id, max_attempts=1)

@@ -153,7 +153,6 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         *,
         order_id: Any,
         wait_for_completion: bool = False,
-        if_running: Literal["fail", "join"] = "fail",
         on_no_evidence: Literal["fail", "accept"] = "fail",
         skip_if_passed: Any = NOT_GIVEN,
         confirm_timeout: float | timedelta = CONFIRM_TIMEOUT,
@@ -166,7 +165,6 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         self.wait_for_completion = wait_for_completion
         self.has_report = skip_if_passed is not NOT_GIVEN
         self.skip_if_passed = skip_if_passed if self.has_report else None
-        self.if_running = one_of("if_running", if_running, ("fail", "join"))
         self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
         self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout)
         self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
@@ -275,15 +273,13 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             try:
                 self._sleep(min(pause, left), receipt.order_id)
                 left -= pause
-                order = hook.get_order(receipt.order_id, max_attempts=1)
+                order = self._look_in_passing(hook, receipt.order_id)
             except AirflowTaskTimeout:
                 if self.wait_for_completion:
                     raise
                 self.log.warning("The execution_timeout ended the looks; the rerun is accepted and not affected.")
                 return receipt
-            except OllangError as error:
-                # The rerun is accepted: no failed look may make this task fail and be retried.
-                self.log.warning("%s The rerun is not affected.", error)
+            if order is None:
                 continue
             receipt = _seen(receipt, order)
             if receipt.seen_running:
@@ -298,6 +294,14 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             receipt.last_status,
         )
         return receipt
+
+    def _look_in_passing(self, hook: OllangHook, order_id: str) -> Order | None:
+        """Look at the order; the rerun is accepted, so no failed look may make this task fail and be retried."""
+        try:
+            return hook.get_order(order_id, max_attempts=1)
+        except OllangError as error:
+            self.log.warning("%s The rerun is not affected.", error)
+            return None
 
     def _wait(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
         memory = WaitMemory(last_status=receipt.last_status, seen_running=receipt.seen_running)

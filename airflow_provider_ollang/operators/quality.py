@@ -77,13 +77,11 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         order_id: Any,
         criteria: Iterable[str] | str | None = None,
         custom_prompt: str | None = None,
-        if_running: Literal["fail", "join"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(order_id=order_id, **kwargs)
         self.criteria = criteria
         self.custom_prompt = custom_prompt
-        self.if_running = one_of("if_running", if_running, ("fail", "join"))
 
     def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> EvaluationReceipt:
         order, looked_at = hook.get_dated_order(order_id)

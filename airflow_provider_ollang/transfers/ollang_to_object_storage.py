@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator, ObjectStoragePath
 
-from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import count_of, names_of, one_of
+from airflow_provider_ollang.arguments import NOT_GIVEN, count_of, names_of, one_of
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.reading import parse_time
-from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.receipts import Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.transfers._delivery import deliver
 from airflow_provider_ollang.transfers._download import Tools
 from airflow_provider_ollang.transfers._file_host import FileHost
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.transfers._plan import Plan
 
 MAX_FILES_AT_ONCE = 4
-
-
-class _NotGiven(enum.Enum):
-    """``rerun=None`` must not mean "no rerun": an upstream task marked as success by hand returns ``None``."""
-
-    NOT_GIVEN = enum.auto()
 
 
 class OllangToObjectStorageOperator(BaseOperator):
@@ -96,7 +88,7 @@ class OllangToObjectStorageOperator(BaseOperator):
         *,
         order_id: Any = None,
         destination: str | ObjectStoragePath,
-        rerun: Any = _NotGiven.NOT_GIVEN,
+        rerun: Any = NOT_GIVEN,
         on_unchanged: Literal["fail", "deliver"] = "fail",
         kinds: Iterable[str] | str = ("output",),
         document_types: Iterable[str] | str | None = None,
@@ -109,7 +101,7 @@ class OllangToObjectStorageOperator(BaseOperator):
         super().__init__(**kwargs)
         self.order_id = order_id
         self.destination = destination
-        self.rerun_given = rerun is not _NotGiven.NOT_GIVEN
+        self.rerun_given = rerun is not NOT_GIVEN
         self.rerun = rerun if self.rerun_given else None
         self.on_unchanged = one_of("on_unchanged", on_unchanged, ("fail", "deliver"))
         self.kinds = [one_of("kinds", kind, KINDS) for kind in names_of("kinds", kinds)]
@@ -126,14 +118,10 @@ class OllangToObjectStorageOperator(BaseOperator):
         """Deliver the files."""
         self._stop = Stop()
         receipt = self._receipt()
-        order_id = self._order_id(receipt)
+        order_id = agreed_order_id(self.order_id, receipt)
         hook = OllangHook(self.ollang_conn_id)
         settings = hook.settings
-        if receipt is not None and receipt.host != settings.base_url:
-            raise OllangConfigurationError(
-                f"The rerun was accepted by {receipt.host}, but connection {self.ollang_conn_id!r} is of "
-                f"{settings.base_url}; use the connection of the rerun."
-            )
+        check_host(settings, receipt)
         wanted = Wanted(
             order_id=order_id,
             kinds=self.kinds,
@@ -193,15 +181,6 @@ class OllangToObjectStorageOperator(BaseOperator):
         oldest = datetime.min.replace(tzinfo=UTC)
         newest = max(receipts, key=lambda one: parse_time(one.requested_at) or oldest, default=None)
         return newest or Receipt.from_value(None)
-
-    def _order_id(self, receipt: Receipt | None) -> str:
-        order_id = order_id_of(self.order_id) if receipt is None or self.order_id is not None else receipt.order_id
-        if receipt is not None and order_id != receipt.order_id:
-            raise OllangConfigurationError(
-                f"order_id is {order_id}, but the rerun is of order {receipt.order_id}; give only one of them.",
-                order_id=order_id,
-            )
-        return order_id
 
     def _folder(self, order_id: str) -> ObjectStoragePath:
         given = self.destination
