@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow test requirements clean
+.PHONY: help setup demo airflow test test-browser pictures test-crash test-matrix lowest bench docs requirements audit clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | expand -t 14
 
 setup: ## make or refresh .venv (the others do it themselves); PYTHON=python3.12 picks another Python
 	@$(PYTHON) -m dev.bootstrap
@@ -18,12 +18,37 @@ demo: setup ## a real Airflow reruns an order and waits for the new result; abou
 airflow: setup ## Airflow and the sandbox to play with, until Ctrl-C
 	@exec $(VENV_PYTHON) -m dev.playground
 
-test: setup ## lint, types, unit, integration, e2e; PART=unit runs one; ARGS='-k word' goes to pytest
+test: setup ## lint, types, docs, unit, integration, e2e, browser, kills, wheel, oldest; PART=unit runs one; ARGS='-k word' goes to pytest
 	@exec $(VENV_PYTHON) -m dev.run_tests
+
+test-browser: setup ## the UI of a real Airflow in a headless Chromium, which has to be installed; about two minutes
+	@PART=browser exec $(VENV_PYTHON) -m dev.run_tests
+
+pictures: setup ## the same, and takes the pictures of the documentation anew
+	@PART=browser ARGS="--pictures=docs/pictures $(ARGS)" exec $(VENV_PYTHON) -m dev.run_tests
+
+test-crash: setup ## kill a rerun's processes at every point, and lose its answers; about twenty minutes; prints a matrix
+	@exec $(VENV_PYTHON) -m pytest tests/crash $(ARGS)
+
+test-matrix: setup ## the tests on each supported Airflow and Python; ONLY=3.1.8-py3.11 chooses; about 15 minutes
+	@exec $(VENV_PYTHON) -m dev.matrix
+
+lowest: setup ## the unit tests on the oldest versions that pyproject.toml allows
+	@exec $(VENV_PYTHON) -m dev.lowest
+
+bench: setup ## measure what waiting costs, beside other clients; writes benchmarks/results.md; about nine minutes
+	@$(VENV_PYTHON) -m benchmarks.environment
+	@exec .airflow/benchmarks/bin/python -m benchmarks $(ARGS)
+
+docs: setup ## build the documentation in docs/_build/html
+	@exec $(VENV_PYTHON) -m dev.docs
 
 requirements: setup ## pin the newest versions that pyproject.toml allows in dev/requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --upgrade --no-header --no-annotate pyproject.toml --group dev -o dev/requirements.txt
 
+audit: setup ## look the pinned versions up in the database of known vulnerabilities; needs the network
+	@.venv/bin/uv tool run --python $(VENV_PYTHON) "pip-audit>=2.10" --strict --no-deps --disable-pip -r dev/requirements.txt
+
 clean: ## remove .venv and everything else that was made here
-	@rm -rf .venv .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	@rm -rf .venv .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build docs/_build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from typing import Any, Literal
 
 from airflow_provider_ollang.reading import mappings_of, parse_time, readable, score_of, text_of
@@ -15,6 +16,9 @@ from airflow_provider_ollang.reading import mappings_of, parse_time, readable, s
 OnMissing = Literal["fail", "wait", "pass"]
 
 MAX_SHOWN_SEGMENTS = 5
+#: There are four criteria; an evaluation goes through Airflow's database and logs.
+MAX_SCORES = 100
+_LONGEST_NAME = 200
 _LONGEST_EXPLANATION = 300
 
 
@@ -43,12 +47,12 @@ class Evaluation:
         if not isinstance(found, Mapping):
             return None
         return cls(
-            id=text_of(found.get("id")),
-            created_at=text_of(found.get("createdAt")),
+            id=_name(found.get("id")),
+            created_at=_name(found.get("createdAt")),
             is_loading=found.get("isLoading") is True,
             scores=[
-                {"name": text_of(score.get("name")), "score": score_of(score.get("value", score.get("score")))}
-                for score in mappings_of(found.get("scores"))
+                {"name": _name(score.get("name")), "score": score_of(_either(score, "value", "score"))}
+                for score in islice(mappings_of(found.get("scores")), MAX_SCORES)
             ],
             segments=_worst_segments(found),
         )
@@ -82,14 +86,24 @@ def _worst_segments(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         scores = [
             score for each in mappings_of(one.get("scores")) if (score := score_of(each.get("score"))) is not None
         ]
-        words = _words(one.get("explain", one.get("comments")))
+        words = _words(_either(one, "explain", "comments"))
         suggested = _words(one.get("suggestedNewValue"))
         if words or suggested:
             explanation = f"{words} -> {suggested}" if words and suggested else words or suggested
-            segments.append((min(scores, default=0.0), text_of(one.get("id", one.get("segmentId"))), explanation))
+            segments.append((min(scores, default=0.0), _name(_either(one, "id", "segmentId")), explanation))
     # Where segments have no scores the API's own order stands.
     segments.sort(key=lambda segment: segment[0])
     return [{"id": name, "explanation": words} for _, name, words in segments[:MAX_SHOWN_SEGMENTS]]
+
+
+def _either(item: Mapping[str, Any], name: str, other: str) -> Any:
+    value = item.get(name)
+    return item.get(other) if value is None else value
+
+
+def _name(value: object) -> str | None:
+    text = text_of(value)
+    return None if text is None else readable(text, _LONGEST_NAME)
 
 
 def _words(value: object) -> str:
@@ -104,7 +118,7 @@ class EvaluationGoal:
     :param on_missing: what to do as long as the order has none that counts: ``"wait"``, or end the wait without one.
     :param before: the ``key`` of an evaluation that does not count any more; only newer ones do.
     :param has_before: whether there is such a rule at all: ``before=None`` with it means that there was none.
-    :param evaluation_id: the id of the one that was asked for; it counts whatever its dates.
+    :param evaluation_id: the id of the one that was asked for; it counts though its dates do not tell that it is newer.
     :param since: ISO 8601; the evaluation must not be older: it would be one of an earlier result.
     """
 
@@ -117,9 +131,11 @@ class EvaluationGoal:
     def find(self, order: Mapping[str, Any]) -> Evaluation | None:
         """Return the order's evaluation if it counts."""
         found = Evaluation.of_order(order)
-        if found is None or (self.evaluation_id and found.id == self.evaluation_id):
-            return found
-        if self.has_before and not found.is_newer_than(self.before):
+        if found is None:
+            return None
+        # An order that keeps one evaluation under one id says nothing by it.
+        told_by_id = found.id is not None and found.id == self.evaluation_id != (self.before or {}).get("id")
+        if self.has_before and not told_by_id and not found.is_newer_than(self.before):
             return None
         since, created = parse_time(self.since), parse_time(found.created_at)
         return None if since and created and created < since else found

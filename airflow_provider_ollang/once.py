@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-State = Literal["sending", "accepted", "unknown", "concluded"]
+State = Literal["sending", "accepted", "failed", "unknown", "concluded"]
 Plan = Literal["send", "settle", "join", "return", "renew", "ask"]
 
 
@@ -30,7 +30,8 @@ class Record:
     :param max_tries: the task's ``max_tries``: the same in all tries of a wish, another one once a finished task was
         cleared.
     :param state: ``"sending"``: written before the request, so whoever finds it cannot know whether it was processed;
-        ``"accepted"``; ``"unknown"``: a person was told to find out; ``"concluded"``: the task has had its result.
+        ``"accepted"``; ``"failed"``: accepted, and ended by Ollang without a result; ``"unknown"``: a person was told
+        to find out; ``"concluded"``: the task has had its result.
     :param receipt: what is known of the request, as a plain dict, its baseline and result included.
     :param resubmitted: whether an unknown outcome has already been answered by sending the request once more.
     """
@@ -80,9 +81,11 @@ def plan(record: Record | None, *, order_id: str, host: str, max_tries: int) -> 
     """
     if record is None or (record.order_id, record.host) != (order_id, host):
         return "send"
-    if record.state == "accepted":
-        return "join"
     cleared = record.max_tries != max_tries
+    if record.state == "accepted" or (record.state == "failed" and not cleared):
+        return "join"
+    if record.state == "failed":
+        return "send"
     if record.state == "concluded":
         return "renew" if cleared else "return"
     return "ask" if cleared and record.state == "unknown" else "settle"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from statistics import mean
 from typing import Any
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.reading import plain_name, score_of
+
+_HUNDREDTH = Decimal("0.01")
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class Bar:
         criteria += [
             {"name": name, "score": None, "minimum": self.min_scores[name], "passed": False} for name in missing
         ]
-        average = sum(score for _, score in scores.values()) / len(scores) if scores else None
+        # In decimals, so that the average of three scores of 60.8 is 60.8.
+        average = float(mean(Decimal(repr(score)) for _, score in scores.values())) if scores else None
         high_enough = self.min_average is None or (average is not None and average >= self.min_average)
         return {
             "order_id": order_id,
@@ -94,7 +99,7 @@ class Bar:
         rows.append(("average", average, self.min_average, reached))
         width = max(len(name) for name, *_ in rows)
         return "\n".join(
-            f"  {name:<{width}}  {_shown(score):>6}  {'' if minimum is None else f'minimum {_shown(minimum)}':<14}  "
+            f"  {name:<{width}}  {_shown(score):>6}  {'' if minimum is None else f'minimum {minimum:.10g}':<14}  "
             f"{'' if minimum is None else 'passed' if passed else 'missing' if score is None else 'below'}".rstrip()
             for name, score, minimum, passed in rows
         )
@@ -140,4 +145,5 @@ def _lowest_scores(evaluation: Mapping[str, Any] | None) -> dict[str, tuple[str,
 
 
 def _shown(number: float | None) -> str:
-    return "-" if number is None else f"{number:.4g}"
+    # Rounded down, so that a score below its threshold looks so.
+    return "-" if number is None else f"{float(Decimal(repr(number)).quantize(_HUNDREDTH, ROUND_FLOOR)):.10g}"

@@ -132,7 +132,7 @@ class WaitRules:
             if known.get("evaluation") is not None:
                 known["evaluation"] = EvaluationGoal.from_json(known["evaluation"])
             return cls(**known)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise OllangConfigurationError(f"These are no rules of a wait: {error}.") from None
 
 

@@ -1,36 +1,46 @@
-"""`make demo`: a real Airflow checks an order, reruns it, waits for the new result and hands it on.
+"""`make demo`: a real Airflow reruns an order, waits for the new result, has it evaluated and delivers its files.
 
-What it prints is read back from Airflow's REST API and the sandbox's journal; nothing is printed by the DAG. With
-`OLLANG_API_KEY` and `ORDER_ID` set it runs against the live service instead, after asking.
+On the way the task that asks for the rerun is killed, right after Ollang has accepted it. What is printed is read back
+from Airflow's REST API and the sandbox's journal; nothing is printed by the DAG. With `OLLANG_API_KEY` and `ORDER_ID`
+set it only reruns that order, on the live service, after asking.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
+import signal
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.views import SIGNATURE
 from dev import story
 from dev.leaks import find_leaks
-from dev.processes import Interrupted, StackError, interruptible
+from dev.processes import Interrupted, StackError, interruptible, wait_until
 from dev.stack import AirflowStack
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 ROOT = Path(__file__).parents[1]
-DAG_ID = "ollang_rerun_order"
+SANDBOX_DAG = "ollang_localize_order"
+LIVE_DAG = "ollang_rerun_order"
+RERUN_TASK = "rerun_order"
 # The order on the vendor's page "Get Order by ID", which every sandbox starts with.
 SANDBOX_ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 SPEED = 6.0
 # In sandbox seconds: long enough at this speed for a look at every turn of the story.
-BEHAVIOUR = {"status_hidden_for": 11.0, "outputs_after": 17.0, "sign_links": True}
+BEHAVIOUR = {"status_hidden_for": 11.0, "outputs_after": 17.0, "sign_links": True, "links": "served"}
 LIVE_LIMIT = 7 * 24 * 3600.0
 
 
@@ -83,30 +93,44 @@ def main() -> int:
             if order is None:
                 return on_sandbox()
             return on_live(order) if is_confirmed(order, os.environ) else 2
-    except Interrupted as signal:
+    except Interrupted as signal_seen:
         print("interrupted; everything is stopped", file=sys.stderr)
-        return signal.exit_code
+        return signal_seen.exit_code
     except StackError as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
 
 
 def on_sandbox() -> int:
-    """Rerun the sandbox's order, tell the story and check it."""
+    """Localize the sandbox's order, tell the story and check it."""
     print("A local Ollang sandbox stands in for the service; nothing leaves this machine.")
-    with Sandbox(api_key=f"demo-key-{secrets.token_hex(12)}", speed=SPEED, behaviour=BEHAVIOUR) as ollang:
+    with (
+        Sandbox(api_key=f"demo-key-{secrets.token_hex(12)}", speed=SPEED, behaviour=BEHAVIOUR) as ollang,
+        tempfile.TemporaryDirectory(prefix="ollang-demo-files-") as folder,
+    ):
         env = {"AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json, "OLLANG_POKE_INTERVAL": "2"}
+        conf = {"order_id": SANDBOX_ORDER, "destination": f"file://{folder}"}
         with _airflow(env) as airflow:
-            run = _run(airflow, SANDBOX_ORDER, timeout=120)
+            run_id = _trigger(airflow, SANDBOX_DAG, conf)
+            pid = kill_once_accepted(airflow, run_id, ollang)
+            run = _finish(airflow, SANDBOX_DAG, run_id, timeout=120)
             airflow.stop()
             leaks = find_leaks(airflow.home, {"API key": ollang.api_key, "link signature": SIGNATURE})
         journal = [entry.as_json() for entry in ollang.journal]
         report = ollang.order(SANDBOX_ORDER)
+        delivered = check_files(run.returned("deliver_files"), ollang)
     _tell_tasks(run)
+    reruns, connections = report["reruns_accepted"], len({entry["connection"] for entry in journal})
+    rerun = next(task for task in run.all_tasks if task.name == RERUN_TASK)
+    joined = isinstance(rerun.returned, Mapping) and rerun.returned["joined"] is True
+    print(f"\n{story.killed(RERUN_TASK, pid=pid, tries=rerun.tries, joined=joined, reruns=reruns)}")
     print(f"\nThe order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)")
     _show(story.stage_lines(story.stages(report, journal)))
     _tell_evidence(run)
-    reruns, connections = report["reruns_accepted"], len({entry["connection"] for entry in journal})
+    print("\nIts scores")
+    _show(story.score_lines(run.returned("good_enough")))
+    print("\nIts files")
+    _show(story.file_lines(delivered))
     print()
     print(
         story.proof(
@@ -117,13 +141,44 @@ def on_sandbox() -> int:
             leaks=len(leaks),
         )
     )
-    return verdict(run, reruns, leaks)
+    wrong = [] if joined and rerun.tries > 1 else ["the rerun task was not killed, retried and joined"]
+    wrong += [] if delivered and all(delivered.values()) else ["not every file that was delivered is whole"]
+    return verdict(run, reruns, leaks, wrong)
+
+
+def kill_once_accepted(airflow: AirflowStack, run_id: str, ollang: Sandbox) -> int:
+    """Kill the process that asks for the rerun, as soon as it was accepted; return its id."""
+
+    def running() -> int | None:
+        tasks = {one["task_id"]: one for one in airflow.task_instances(SANDBOX_DAG, run_id)}
+        task = tasks[RERUN_TASK]
+        return int(task["pid"]) if task["state"] == "running" and task["pid"] else None
+
+    pid = wait_until(running, 60, "the rerun task to start")
+    wait_until(lambda: ollang.order(SANDBOX_ORDER)["reruns_accepted"] or None, 60, "the rerun", every=0.02)
+    os.kill(pid, signal.SIGKILL)
+    print(f"Ollang has accepted the rerun: process {pid} of {RERUN_TASK} is killed (SIGKILL) …", flush=True)
+    return pid
+
+
+def check_files(delivery: Any, ollang: Sandbox) -> dict[str, bool]:
+    """Tell of each file that was delivered whether it is there, whole, and what the sandbox has."""
+    found = {}
+    for file in delivery["files"] if isinstance(delivery, Mapping) else []:
+        path = Path(urlsplit(file["path"]).path)
+        content = path.read_bytes() if path.is_file() else b""
+        sums = {hashlib.sha256(content).hexdigest(), file["sha256"]}
+        if file["document_id"]:
+            sums.add(ollang.expected_sha256(SANDBOX_ORDER, file["document_id"]))
+        found[f"{path.name}  {file['bytes']} bytes  sha256 {file['sha256'][:16]}…"] = len(sums) == 1
+    return found
 
 
 def on_live(order: Live) -> int:
     """Rerun an order of the live service; what only a sandbox can tell is left out."""
     with _airflow({"AIRFLOW_CONN_OLLANG_DEFAULT": order.connection}) as airflow:
-        run = _run(airflow, order.order_id, timeout=LIVE_LIMIT)
+        run_id = _trigger(airflow, LIVE_DAG, {"order_id": order.order_id})
+        run = _finish(airflow, LIVE_DAG, run_id, timeout=LIVE_LIMIT)
         airflow.stop()
         leaks = find_leaks(airflow.home, {"API key": order.api_key, "link signature": "Signature="})
     _tell_tasks(run)
@@ -134,7 +189,7 @@ def on_live(order: Live) -> int:
         f"\nproof: reruns accepted {reruns} (by receipt) · worker starts {run.worker_starts} · "
         f"key or link signatures found in Airflow's logs {len(leaks)}"
     )
-    return verdict(run, reruns, leaks)
+    return verdict(run, reruns, leaks, [])
 
 
 @dataclass(frozen=True)
@@ -154,30 +209,38 @@ class Run:
                 return task.returned
         return None
 
+    def returned(self, task_id: str) -> Any:
+        """Return what a task returned."""
+        return next((task.returned for task in self.all_tasks if task.name == task_id), None)
+
 
 def _airflow(env: Mapping[str, str]) -> AirflowStack:
     print("starting Airflow: API server, scheduler, DAG processor, triggerer …", flush=True)
     return AirflowStack(dags_folders=[ROOT / "example_dags"], env=env)
 
 
-def _run(airflow: AirflowStack, order_id: str, timeout: float) -> Run:
+def _trigger(airflow: AirflowStack, dag_id: str, conf: Mapping[str, str]) -> str:
+    run_id = airflow.trigger(dag_id, conf)
+    print(f"Airflow runs; DAG {dag_id} is triggered for order {conf['order_id']} …", flush=True)
+    return run_id
+
+
+def _finish(airflow: AirflowStack, dag_id: str, run_id: str, timeout: float) -> Run:
     started = time.monotonic()
-    run_id = airflow.trigger(DAG_ID, {"order_id": order_id})
-    print(f"Airflow runs; DAG {DAG_ID} is triggered for order {order_id} …", flush=True)
-    state = airflow.wait_for_run(DAG_ID, run_id, timeout=timeout)
+    state = airflow.wait_for_run(dag_id, run_id, timeout=timeout)
     print(f"its run ended after {time.monotonic() - started:.0f} s: {state}", flush=True)
-    return read_run(airflow, run_id, state)
+    return read_run(airflow, dag_id, run_id, state)
 
 
-def read_run(airflow: AirflowStack, run_id: str, state: str) -> Run:
+def read_run(airflow: AirflowStack, dag_id: str, run_id: str, state: str) -> Run:
     """Read back what became of each task."""
-    instances = airflow.task_instances(DAG_ID, run_id)
+    instances = airflow.task_instances(dag_id, run_id)
     starts: dict[str, list[str]] = defaultdict(list)
-    for event in airflow.worker_start_events(DAG_ID, run_id):
+    for event in airflow.worker_start_events(dag_id, run_id):
         starts[event["task_id"]].append(event["when"])
-    results = {one["task_id"]: airflow.xcom(DAG_ID, run_id, one["task_id"]) for one in instances}
+    results = {one["task_id"]: airflow.xcom(dag_id, run_id, one["task_id"]) for one in instances}
     downstream = {
-        task["task_id"]: task["downstream_task_ids"] or [] for task in airflow.pages(f"/dags/{DAG_ID}/tasks", "tasks")
+        task["task_id"]: task["downstream_task_ids"] or [] for task in airflow.pages(f"/dags/{dag_id}/tasks", "tasks")
     }
     parts = [
         story.TaskPart(
@@ -186,6 +249,7 @@ def read_run(airflow: AirflowStack, run_id: str, state: str) -> Run:
             # A task that was rescheduled has the last start as its own.
             seconds=story.seconds_between(min(starts[one["task_id"]], default=None), one["end_date"]),
             worker_starts=len(starts[one["task_id"]]),
+            tries=int(one["try_number"]),
             got={
                 name: results[name]
                 for name, following in downstream.items()
@@ -197,7 +261,7 @@ def read_run(airflow: AirflowStack, run_id: str, state: str) -> Run:
         for one in instances
     ]
     failures = "\n".join(
-        f"{one['task_id']}:\n{airflow.logs(DAG_ID, run_id, one['task_id'], try_number=one['try_number'])[-3000:]}"
+        f"{one['task_id']}:\n{airflow.logs(dag_id, run_id, one['task_id'], try_number=one['try_number'])[-3000:]}"
         for one in instances
         if one["state"] == "failed"
     )
@@ -223,9 +287,9 @@ def _show(lines: list[str]) -> None:
         print(line)
 
 
-def verdict(run: Run, reruns: int, leaks: list[str]) -> int:
-    """Say what is wrong, if anything; return the exit code."""
-    wrong = []
+def verdict(run: Run, reruns: int, leaks: list[str], found: Sequence[str]) -> int:
+    """Say what is wrong, `found` and if anything else; return the exit code."""
+    wrong = list(found)
     if run.state != "success":
         wrong.append(f"the run ended as {run.state!r}\n{run.failures}".rstrip())
     if reruns != 1:

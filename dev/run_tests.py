@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dev import browser
 from dev.processes import Interrupted, interruptible
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class Outcome:
     passed: bool
     seconds: float
     note: str = ""
+    ran: bool = True
+
+    @property
+    def word(self) -> str:
+        """What the summary says of it."""
+        return ("ok" if self.ran else "NOT RUN") if self.passed else "FAILED"
 
 
 def commands(arguments: Sequence[str], *, colour: bool) -> dict[str, list[list[str]]]:
@@ -41,7 +48,14 @@ def commands(arguments: Sequence[str], *, colour: bool) -> dict[str, list[list[s
     return {
         "lint": [[*python, "ruff", "check"], [*python, "ruff", "format", "--check"]],
         "types": [[*python, "mypy"]],
+        "docs": [[*python, "dev.docs"]],
         **{part: [[*pytest, f"tests/{part}", *arguments]] for part in ("unit", "integration", "e2e")},
+        "browser": [[*python, "dev.browser"], [*pytest, "tests/browser", *arguments]],
+        # `make test-crash` plays the whole matrix.
+        "kills": [[*pytest, "tests/crash/test_matrix.py", "-m", "telling", *arguments]],
+        "wheel": [[*pytest, "tests/package", *arguments]],
+        # `make test-matrix` runs all versions.
+        "oldest": [[*python, "dev.matrix", "oldest", *arguments]],
     }
 
 
@@ -56,14 +70,16 @@ def closing_line(output: str) -> str:
 
 def summary(outcomes: Sequence[Outcome]) -> str:
     """Return the table at the end."""
-    lines = [
-        f"{one.part:<14} {'ok' if one.passed else 'FAILED':<8} {one.seconds:7.1f} s  {one.note}".rstrip()
-        for one in outcomes
-    ]
+    lines = [f"{one.part:<14} {one.word:<8} {one.seconds:7.1f} s  {one.note}".rstrip() for one in outcomes]
     total = sum(one.seconds for one in outcomes)
     passed = all(one.passed for one in outcomes)
     lines.append(f"{'total':<14} {'ok' if passed else 'FAILED':<8} {total:7.1f} s")
     return "\n".join(lines)
+
+
+def obstacle(part: str) -> str:
+    """Say why a part cannot run on this machine; empty if it can."""
+    return browser.MISSING if part == "browser" and browser.find() is None else ""
 
 
 def run_part(part: str, lines: Sequence[Sequence[str]], run: Callable[[Sequence[str]], tuple[int, str]]) -> Outcome:
@@ -117,6 +133,10 @@ def main() -> int:
         with interruptible():
             for part in [wanted] if wanted else parts:
                 print(f"\n---- {part}", flush=True)
+                if missing := obstacle(part):
+                    # Whoever asked for it by name is not to believe that it passed.
+                    outcomes.append(Outcome(part, not wanted, 0.0, f"not run: {missing}", ran=False))
+                    continue
                 outcomes.append(run_part(part, parts[part], run_command))
     except Interrupted as signal_seen:
         print("\ninterrupted", file=sys.stderr)

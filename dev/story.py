@@ -27,6 +27,7 @@ class TaskPart:
     state: str
     seconds: float | None
     worker_starts: int
+    tries: int = 1
     got: Mapping[str, Any] = field(default_factory=dict)
     returned: Any = None
     is_last: bool = False
@@ -156,6 +157,32 @@ def evidence_lines(result: Any) -> list[str]:
         return ["  none is given"]
     lines = [f"  {name:<12} {EVIDENCE.get(name, '')}".rstrip() for name in result["evidence"]]
     return [*(lines or ["  none"]), f"  outputs changed: {result.get('outputs_changed')}"]
+
+
+def killed(task: str, *, pid: int, tries: int, joined: bool, reruns: int) -> str:
+    """Return the line on a rerun task that was killed on the way."""
+    followed = " retried," if tries > 1 else " not retried,"
+    return (
+        f"Process {pid} of {task} was killed after Ollang had accepted the rerun: killed,{followed} "
+        f"{'joined' if joined else 'not joined'}; reruns accepted still {reruns}"
+    )
+
+
+def score_lines(report: Any) -> list[str]:
+    """Return a line for each criterion of a quality report, and one for its verdict."""
+    if not isinstance(report, Mapping):
+        return ["  none were given"]
+    lines = [
+        f"  {one['name']:<14} {'-' if one['score'] is None else format(one['score'], 'g'):>5}"
+        + ("" if one["minimum"] is None else f"   minimum {one['minimum']:g}")
+        for one in report["criteria"]
+    ]
+    return [*lines, f"  good enough: {'yes' if report['passed'] else 'no'}"]
+
+
+def file_lines(files: Mapping[str, bool]) -> list[str]:
+    """Return a line for each file that was delivered; `files` tells of each whether it is whole."""
+    return [f"  {name}  {'whole' if whole else 'NOT WHOLE'}" for name, whole in files.items()] or ["  none"]
 
 
 def proof(*, reruns: int, requests: int, connections: int, starts: int, leaks: int) -> str:

@@ -135,7 +135,12 @@ class AiohttpTransport:
         peer = "the proxy" if self._settings.proxy else base_url
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return f"the host of {peer} could not be found"
-        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        cause: BaseException = error
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            # Before aiohttp 3.14 it has no os_error, though it is a ClientConnectorError.
+            cause = error.certificate_error
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            cause = error.os_error
         if isinstance(cause, ConnectionRefusedError):
             return f"{peer} refused the connection"
         words = (cause.strerror if isinstance(cause, OSError) else None) or _words(cause)

@@ -155,7 +155,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
         return self._note("accepted", book, receipt.as_joined())
 
     def _send_first(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
-        if book.record is not None:
+        if book.record is not None and book.receipt is None:
             self.log.warning(
                 "This task's record is about order %s at %s, not about order %s: this is another wish.",
                 book.record.order_id,
@@ -184,7 +184,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
                 order_id,
                 self.noun,
             )
-        return self._send(context, hook, book, receipt)
+        return self._send(context, hook, book, receipt, resubmitted=True)
 
     def _is_try(self, context: Context, number: int) -> bool:
         ti = context["ti"]

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.receipts import PaidReceipt
 
 
+def has_store(context: Context) -> bool:
+    """Tell whether this Airflow keeps a task's state: 3.3 and newer do."""
+    return context.get("task_state_store") is not None
+
+
 class RecordBook:
     """
     The record of a task's wish in Airflow's task state store (Airflow 3.3 or newer), which outlives its tries.

@@ -13,7 +13,9 @@ from airflow_provider_ollang._compat import AirflowSkipException, AirflowTaskTim
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import NOT_GIVEN, names_of, one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
+    OllangConfigurationError,
     OllangError,
+    OllangOrderFailedError,
     OllangOrderNotEligibleError,
     OllangStaleResultError,
     error_from_json,
@@ -21,6 +23,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.once import CONFIRM_PAUSES
 from airflow_provider_ollang.operators._once import OncePerWishOperator
+from airflow_provider_ollang.operators._record_book import RecordBook, has_store
 from airflow_provider_ollang.operators._waiting import WaitingOperator
 from airflow_provider_ollang.orders import (
     DONE_STATUSES,
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.operators._record_book import RecordBook
+    from airflow_provider_ollang.once import State
     from airflow_provider_ollang.orders import Order
 
 CONFIRM_TIMEOUT = sum(CONFIRM_PAUSES)
@@ -174,6 +177,11 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         """Rerun the order, or take over what an earlier try has begun."""
         if self.has_report and passed_of(self.skip_if_passed, order_id_of(self.order_id)):
             raise AirflowSkipException("The quality report says that the order passed: no rerun.")
+        if self.wait_for_completion and self.deferrable and not self.do_xcom_push and not has_store(context):
+            raise OllangConfigurationError(
+                "Below Airflow 3.3 a deferred wait keeps its receipt as XCom only: set do_xcom_push=True or "
+                "deferrable=False. Nothing was sent."
+            )
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -181,11 +189,11 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         order_id = order_id_of(self.order_id)
         book = self._book(context, OllangHook(self.ollang_conn_id), order_id)
         ti = context["ti"]
-        # Below Airflow 3.3 there is no record; XComs live on through a deferral, though not through a retry.
-        known = book.receipt or ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        # It was pushed just before the deferral, through which XComs live on, though not through a retry.
+        known = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) or book.receipt
         receipt = _remembering(Receipt.from_value(known), WaitMemory.from_json(event["memory"]))
         error = None if event["error"] is None else error_from_json(event["error"])
-        return self._conclude(book, receipt, Step(result=event["result"], error=error))
+        return self._conclude(context, book, receipt, Step(result=event["result"], error=error))
 
     def _retention(self) -> timedelta:
         return super()._retention() + timedelta(seconds=self.timeout)
@@ -318,15 +326,19 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
                 self._push(context, known)
 
         step = self._wait_to_the_end(hook, wait, remember)
-        return self._conclude(book, known, step)
+        return self._conclude(context, book, known, step)
 
-    def _conclude(self, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
+    def _conclude(self, context: Context, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
+        if step.error is None:
+            return self._note("concluded", book, dataclasses.replace(receipt, result=step.result)).to_json()
+        state: State = "accepted"
         if isinstance(step.error, OllangStaleResultError):
             # A person is told to find out whether it ever ran, and to clear this task if not.
-            self._note("unknown", book, receipt)
-        if step.error is not None:
-            raise step.error
-        return self._note("concluded", book, dataclasses.replace(receipt, result=step.result)).to_json()
+            state = "unknown"
+        elif isinstance(step.error, OllangOrderFailedError):
+            state = "failed"
+        self._push(context, self._note(state, book, receipt))
+        raise step.error
 
     def _rules(self, receipt: Receipt) -> WaitRules:
         return WaitRules(

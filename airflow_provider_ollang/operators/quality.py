@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
+from airflow_provider_ollang.api import evaluate_order
 from airflow_provider_ollang.arguments import NOT_GIVEN, names_of, one_of
 from airflow_provider_ollang.evaluations import Evaluation, EvaluationGoal
 from airflow_provider_ollang.exceptions import (
@@ -82,6 +83,15 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         super().__init__(order_id=order_id, **kwargs)
         self.criteria = criteria
         self.custom_prompt = custom_prompt
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask for the evaluation, or take over what an earlier try has asked for."""
+        # Made only to be checked, before anything is sent.
+        evaluate_order(self.order_id, self._criteria(), self.custom_prompt)
+        return super().execute(context)
+
+    def _criteria(self) -> list[str] | None:
+        return None if self.criteria is None else names_of("criteria", self.criteria)
 
     def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> EvaluationReceipt:
         order, looked_at = hook.get_dated_order(order_id)

@@ -9,17 +9,24 @@ from typing import Any, cast
 
 import pytest
 from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.models import dagrun
+from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.sdk import DAG, Context
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, TaskInstanceState
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowRescheduleException
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors import ollang as sensors
+from tests.integration.wishes import TriggererGone
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,11 @@ class Run:
     tries: dict[str, int]
     errors: dict[str, BaseException]
     results: dict[str, Any]
+    run_id: str
 
 
 RunDag = Callable[..., Run]
+ClearRun = Callable[[DAG, Run], Run]
 
 
 @pytest.fixture(scope="session")
@@ -77,32 +86,82 @@ def fast_ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def run_dag(airflow_db: None) -> RunDag:
+def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
     """Run a DAG to its end, retries included, and read back what became of it."""
 
     def run(dag: DAG, **conf: Any) -> Run:
-        errors: dict[str, BaseException] = {}
+        return _play(monkeypatch, dag, conf=conf)
 
-        def note(context: Context) -> None:
-            errors[_name(context["ti"])] = cast("BaseException", context["exception"])
+    return run
 
-        for task in dag.tasks:
-            task.on_failure_callback = task.on_retry_callback = [note]
-        lazy = LazyDeserializedDAG.from_dag(dag)
+
+@pytest.fixture
+def clear_run(run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> ClearRun:
+    """Clear all tasks of a run as Airflow's API does, and run it to its end again."""
+
+    def clear(dag: DAG, run: Run) -> Run:
         with create_session() as session:
-            SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
-            SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
-        finished = dag.test(run_conf=conf)
-        instances = finished.get_task_instances()
+            tasks = session.scalars(select(TaskInstance).where(TaskInstance.run_id == run.run_id)).all()
+            clear_task_instances(list(tasks), session, dag_run_state=DagRunState.RUNNING)
+        return _play(monkeypatch, dag, run_id=run.run_id)
+
+    return clear
+
+
+def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = None, conf: Any = None) -> Run:
+    errors: dict[str, BaseException] = {}
+    run_ids: list[str] = []
+    create = dagrun.get_or_create_dagrun
+
+    def note(context: Context) -> None:
+        errors[_name(context["ti"])] = cast("BaseException", context["exception"])
+
+    def create_or_go_on(**arguments: Any) -> DagRun:
+        # dag.test() itself only knows new runs.
+        found = create(**arguments)
+        run_ids.append(found.run_id)
+        return found
+
+    def go_on(*, session: Session, dag: SerializedDAG, **_: Any) -> DagRun:
+        found = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
+        found.dag = dag
+        run_ids.append(found.run_id)
+        return found
+
+    for task in dag.tasks:
+        task.on_failure_callback = task.on_retry_callback = [note]
+    lazy = LazyDeserializedDAG.from_dag(dag)
+    with create_session() as session:
+        SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
+        SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
+    with monkeypatch.context() as patch:
+        patch.setattr(dagrun, "get_or_create_dagrun", go_on if run_id else create_or_go_on)
+        try:
+            dag.test(run_conf=conf)
+        except TriggererGone:
+            _leave_deferred(run_ids[0])
+    with create_session() as session:
+        finished = session.scalars(select(DagRun).where(DagRun.run_id == run_ids[0])).one()
+        instances = finished.get_task_instances(session=session)
         return Run(
             state=str(finished.state),
             states={_name(ti): str(ti.state) for ti in instances},
             errors=errors,
             tries={_name(ti): ti.try_number for ti in instances},
             results={_name(ti): ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in instances},
+            run_id=finished.run_id,
         )
 
-    return run
+
+def _leave_deferred(run_id: str) -> None:
+    """Put right what ``dag.test()`` does before it would have run the trigger."""
+    with create_session() as session:
+        session.rollback()
+        session.execute(
+            update(TaskInstance)
+            .where(TaskInstance.run_id == run_id, TaskInstance.state == TaskInstanceState.QUEUED)
+            .values(state=TaskInstanceState.DEFERRED)
+        )
 
 
 def _name(ti: Any) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
 from airflow_provider_ollang.sandbox import Sandbox
+from tests.installed_airflow import read_dags
 from tests.integration.conftest import RunDag
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 def example(dag_id: str) -> DAG:
-    bag = DagBag(EXAMPLES / f"{dag_id}.py", bundle_name="dags-folder")
+    bag = read_dags(EXAMPLES / f"{dag_id}.py")
     assert not bag.import_errors
     return bag.dags[dag_id]
 

@@ -17,6 +17,7 @@ from airflow.sdk import DAG
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait
+from tests.installed_airflow import MISSING, TaskStateStoreModel
 from tests.integration.conftest import Run
 from tests.stories import ENDS, FLAGS, RETRIED, STORIES, Stage
 
@@ -32,6 +33,8 @@ MODES: dict[str, dict[str, Any]] = {
     "reschedule": {"mode": "reschedule"},
     "deferrable": {"deferrable": True},
 }
+#: Without a store, reschedule mode remembers nothing from look to look, and cannot but differ.
+COMPARED = [mode for mode in MODES if mode != "reschedule" or TaskStateStoreModel is not None]
 
 
 class Act(Stage):
@@ -127,13 +130,20 @@ def dag_of(mode: str, *, rerun: bool = False, **arguments: Any) -> DAG:
     return dag
 
 
+def compare(ends: dict[str, Any]) -> None:
+    assert ends["deferrable"] == ends["poke"]
+    if "reschedule" not in ends:
+        pytest.skip(f"{MISSING}a memory from look to look in reschedule mode (Airflow 3.3)")
+    assert ends["reschedule"] == ends["poke"]
+
+
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_each_story_ends_the_same_way_in_every_mode(
     ollang: Sandbox, run_dag: RunDag, records: Records, story: Story, flag: str
 ) -> None:
     ends = {}
-    for mode in MODES:
+    for mode in COMPARED:
         ollang.reset()
         ollang.remove_faults()
         records.lines.clear()
@@ -141,8 +151,7 @@ def test_each_story_ends_the_same_way_in_every_mode(
         ends[mode] = told(run_dag(dag_of(mode, **FLAGS[flag])), records)
     assert ends["poke"]["states"] == {"wait": ENDS[story][flag]}
     assert ends["poke"]["tries"] == (2 if (story, flag) in RETRIED else 1)
-    assert ends["reschedule"] == ends["poke"]
-    assert ends["deferrable"] == ends["poke"]
+    compare(ends)
 
 
 @pytest.mark.parametrize("flag", ["plain", "soft_fail"])
@@ -151,7 +160,7 @@ def test_each_rerun_ends_the_same_way_in_every_mode(
     ollang: Sandbox, run_dag: RunDag, records: Records, knobs: dict[str, Any], end: str, flag: str
 ) -> None:
     ends = {}
-    for mode in MODES:
+    for mode in COMPARED:
         ollang.reset()
         records.lines.clear()
         ollang.change_order(ORDER, behaviour=knobs)
@@ -160,5 +169,4 @@ def test_each_rerun_ends_the_same_way_in_every_mode(
     wanted = "skipped" if end == "failed" and flag == "soft_fail" else end
     assert ends["poke"]["states"] == {"rerun": "success", "wait": wanted}
     assert ends["poke"]["tries"] == 1
-    assert ends["reschedule"] == ends["poke"]
-    assert ends["deferrable"] == ends["poke"]
+    compare(ends)

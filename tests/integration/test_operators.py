@@ -16,7 +16,6 @@ from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
-    OllangRerunOutcomeUnknownError,
     OllangRerunRefusedError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -153,33 +152,6 @@ def test_an_order_that_is_not_done_is_not_rerun(ollang: Sandbox, run_dag: RunDag
     assert run.tries == {"rerun": 1}
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
     assert posts(ollang) == 0
-
-
-UNKNOWN_OUTCOMES = {
-    "500": {"status": 500},
-    "502 of a proxy": {"status": 502, "body": "<html>Bad gateway</html>"},
-    "503": {"status": 503, "headers": {"Retry-After": "1"}},
-    "408": {"status": 408},
-    "processed, answer lost": {"drop": "after"},
-    "half an answer": {"drop": "body"},
-    "connection closed unread": {"drop": "before"},
-    "no JSON": {"status": 200, "body": "OK"},
-    "an array": {"status": 200, "body": []},
-    "empty": {"status": 204, "body": ""},
-}
-
-
-@pytest.mark.parametrize("fault", UNKNOWN_OUTCOMES.values(), ids=UNKNOWN_OUTCOMES)
-def test_what_may_have_been_processed_is_never_sent_again(
-    ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any]
-) -> None:
-    ollang.add_fault("POST", **fault)
-    run = rerun_once(run_dag)
-    assert run.states == {"rerun": "failed"}
-    assert run.tries == {"rerun": 1}
-    assert posts(ollang) == 1
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
-    assert f"Nobody can say whether the request to rerun order {ORDER} was processed" in str(run.errors["rerun"])
 
 
 REFUSALS = {

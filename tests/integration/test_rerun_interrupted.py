@@ -3,53 +3,216 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.exceptions import OllangPermanentError, OllangRerunOutcomeUnknownError
+from airflow_provider_ollang._compat import AirflowTaskTimeout
+from airflow_provider_ollang.exceptions import (
+    OllangRerunOutcomeUnknownError,
+    OllangTransientError,
+)
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from tests.integration.wishes import (
+    NO_TRACE,
+    ORDER,
+    RESULT_ONLY,
+    WAITING,
+    at_record,
+    bought,
+    break_down,
+    in_pause,
+    made_by,
+    posts,
+    record,
+    rerun_dag,
+    state_on_record,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from airflow_provider_ollang.sandbox import Sandbox
-    from tests.integration.conftest import Run, RunDag
-
-ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
-
-
-def rerun_once(run_dag: RunDag, **arguments: Any) -> Run:
-    with DAG("interrupted", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
-        OllangRerunOperator(task_id="rerun", order_id=ORDER, retries=2, retry_delay=0, **arguments)
-    return run_dag(dag)
+    from tests.integration.conftest import RunDag
 
 
 @pytest.fixture(autouse=True)
 def _accepts_a_second_rerun(ollang: Sandbox) -> None:
     """Show the old status for ever and bill every request, so that nothing but the client prevents a second one."""
-    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "rerun_while_running": "by_status"})
+    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "rerun_while_running": "accept"})
+
+
+# --- execution_timeout --------------------------------------------------------------------------------------------
 
 
 def test_execution_timeout_while_watching_it_begin(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_clock, "sleep", time.sleep)
-    run = rerun_once(run_dag, execution_timeout=timedelta(seconds=2))
+    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2)))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     assert run.results["rerun"]["last_status"] == "completed"
-    assert ollang.order(ORDER)["reruns_accepted"] == 1
+    assert (bought(ollang), state_on_record()) == (1, "concluded")
 
 
-def test_execution_timeout_while_the_answer_is_awaited(ollang: Sandbox, run_dag: RunDag) -> None:
+@pytest.mark.parametrize("behaviour", [RESULT_ONLY, NO_TRACE], ids=["evidence", "no trace"])
+def test_execution_timeout_while_the_answer_is_awaited(
+    ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any]
+) -> None:
+    ollang.change_order(ORDER, behaviour=behaviour)
     ollang.add_fault("POST", delay=20, processed=True)
-    run = rerun_once(run_dag, execution_timeout=timedelta(seconds=2))
-    assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 1})
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
-    assert "AirflowTaskTimeout" in str(run.errors["rerun"])
-    assert ollang.order(ORDER)["reruns_accepted"] == 1
+    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2)))
+    assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (1, 1, 1)
+    if behaviour is RESULT_ONLY:
+        assert (run.states["rerun"], run.results["rerun"]["joined"]) == ("success", True)
+    else:
+        assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+        assert "AirflowTaskTimeout" in str(run.errors["rerun"])
+
+
+def time_out() -> None:
+    raise AirflowTaskTimeout("the task has used up its time")
+
+
+@pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
+def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    ollang.change_order(ORDER, behaviour={"run_seconds": 1000})
+    in_pause(monkeypatch, time_out, after=after)
+    run = run_dag(rerun_dag(**WAITING))
+    assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
+    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
+    assert "(run 2)" in made_by(run.results["rerun"])
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.change_order(ORDER, behaviour={"run_seconds": 250})
+    ollang.add_fault("POST", status=500, processed=True)
+    in_pause(monkeypatch, time_out, after=100)
+    run = run_dag(rerun_dag(**WAITING, settle_timeout=200))
+    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
+    assert "(run 2)" in made_by(run.results["rerun"])
+    assert run.results["rerun"]["joined"] is True
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+# --- Ended from outside -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call ``on_kill`` of the task that runs, as Airflow does on SIGTERM."""
+    running: list[OllangRerunOperator] = []
+    execute = OllangRerunOperator.execute
+
+    def noted(self: OllangRerunOperator, context: Any) -> Any:
+        running.append(self)
+        return execute(self, context)
+
+    # Airflow looks at the function it calls.
+    noted.__name__ = "execute"
+    monkeypatch.setattr(OllangRerunOperator, "execute", noted)
+    return lambda: running[-1].on_kill()  # noqa: PLW0108 - it runs only later
+
+
+@pytest.mark.parametrize("moment", ["before the look", "before the record", "before the request"])
+def test_a_task_ended_from_outside_sends_nothing(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], moment: str
+) -> None:
+    take_baseline = OllangRerunOperator._before
+
+    def ended_meanwhile(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
+        if moment == "before the look":
+            kill()
+        baseline = take_baseline(self, *arguments, **options)
+        if moment == "before the record":
+            kill()
+        return baseline
+
+    monkeypatch.setattr(OllangRerunOperator, "_before", ended_meanwhile)
+    if moment == "before the request":
+        at_record(monkeypatch, "set", kill, state="sending", written=True)
+    else:
+        # Another error, if it went as far as the store.
+        at_record(monkeypatch, "set", break_down)
+    run = run_dag(rerun_dag(retries=0))
+    assert isinstance(run.errors["rerun"], OllangTransientError)
+    assert "ended from outside" in str(run.errors["rerun"])
+    assert (ollang.requests("POST"), record()) == ([], None)
+
+
+def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
+) -> None:
+    ollang.add_fault("POST", status=429, headers={"Retry-After": "40"})
+    in_pause(monkeypatch, kill)
+    run = run_dag(rerun_dag(retries=0))
+    assert (run.states, posts(ollang), record()) == ({"rerun": "failed"}, 1, None)
+
+
+def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
+) -> None:
+    ollang.add_fault("POST", status=500)
+    looks: list[int] = []
+
+    def end() -> None:
+        kill()
+        looks.append(len(ollang.journal))
+
+    in_pause(monkeypatch, end, after=60)
+    run = run_dag(rerun_dag(retries=0, on_unknown_outcome="resubmit"))
+    assert isinstance(run.errors["rerun"], OllangTransientError)
+    assert (posts(ollang), len(ollang.journal), state_on_record()) == (1, looks[0], "sending")
+
+
+@pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
+def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], after: float
+) -> None:
+    ollang.change_order(ORDER, behaviour={"run_seconds": 1000})
+    retry = OllangRerunOperator.execute
+    seen: list[tuple[int, datetime]] = []
+
+    def end() -> None:
+        kill()
+        seen.append((len(ollang.journal), ollang.now))
+
+    def counted(self: OllangRerunOperator, context: Any) -> Any:
+        seen.append((len(ollang.journal), ollang.now))
+        # The retry is another process, with another operator.
+        self._killed = False
+        return retry(self, context)
+
+    counted.__name__ = "execute"
+    monkeypatch.setattr(OllangRerunOperator, "execute", counted)
+    in_pause(monkeypatch, end, after=after)
+    run = run_dag(rerun_dag(**WAITING))
+    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
+    _, (looks, killed_at), (looks_of_both, retried_at) = seen
+    assert looks_of_both == looks
+    assert (retried_at - killed_at).total_seconds() <= 1
+    assert "(run 2)" in made_by(run.results["rerun"])
+    assert bought(ollang) == 1
+
+
+def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receipt(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
+) -> None:
+    in_pause(monkeypatch, kill)
+    run = run_dag(rerun_dag())
+    assert (run.states, state_on_record(), bought(ollang)) == ({"rerun": "success"}, "concluded", 1)
+
+
+# --- What is handed on --------------------------------------------------------------------------------------------
 
 
 def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
@@ -59,30 +222,14 @@ def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
         raise ConnectionError("the API server hiccups")
 
     monkeypatch.setattr(RuntimeTaskInstance, "xcom_push", fail)
-    run = rerun_once(run_dag, confirm_timeout=0)
+    run = run_dag(rerun_dag(confirm_timeout=0))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     assert run.results["rerun"]["order_id"] == ORDER
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 
-def test_a_task_ended_from_outside_sends_nothing(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    take_baseline = OllangRerunOperator._take_baseline
-
-    def ended_meanwhile(self: OllangRerunOperator, *arguments: Any) -> Any:
-        baseline = take_baseline(self, *arguments)
-        self.on_kill()
-        return baseline
-
-    monkeypatch.setattr(OllangRerunOperator, "_take_baseline", ended_meanwhile)
-    run = rerun_once(run_dag)
-    assert isinstance(run.errors["rerun"], OllangPermanentError)
-    assert ollang.requests("POST") == []
-
-
 def test_what_the_server_says_is_shown_without_secrets(ollang: Sandbox, run_dag: RunDag) -> None:
     message = f"done {ollang.api_key} https://x/y?X-Amz-Signature=LEAK\nERROR forged line"
     ollang.add_fault("POST", status=200, processed=True, body={"success": True, "message": message})
-    run = rerun_once(run_dag, confirm_timeout=0)
+    run = run_dag(rerun_dag(confirm_timeout=0))
     assert run.results["rerun"]["message"] == "done *** https://x/y?… ERROR forged line"

@@ -21,8 +21,6 @@ from typing import Any
 import pytest
 from airflow.models.trigger import Trigger
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.serde import deserialize, serialize
-from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.serialized_objects import BaseSerialization
 
 from airflow_provider_ollang import _clock
@@ -40,6 +38,7 @@ from airflow_provider_ollang.orders import Baseline, Rerun
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 from airflow_provider_ollang.waiting import Wait, WaitMemory, WaitRules
+from tests.installed_airflow import deserialize, serialize, smart_decode_trigger_kwargs
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 KEY = "canary-7f3a-api-key"

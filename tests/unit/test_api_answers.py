@@ -34,11 +34,7 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.settings import Settings
-
-try:
-    from airflow.sdk.serde import serialize
-except ModuleNotFoundError:  # Airflow 3.1
-    from airflow.serialization.serde import serialize  # type: ignore[no-redef,import-not-found,unused-ignore]
+from tests.installed_airflow import serialize
 
 ID = "60b8d6f1e1b9b1d8c6c0d8e1"
 KEY = "canary-key-of-the-answers"

@@ -77,7 +77,8 @@ def test_a_stage_is_one_line() -> None:
 
 
 def test_a_task_is_told_with_what_it_got() -> None:
-    part = TaskPart("wait", "success", 12.34, 3, {"rerun": {"order_id": ORDER, "result": None}}, {"x": 1}, is_last=True)
+    got = {"rerun": {"order_id": ORDER, "result": None}}
+    part = TaskPart("wait", "success", 12.34, 3, got=got, returned={"x": 1}, is_last=True)
     assert story.task_lines([part]) == [
         "  wait                     success      12.3 s   3 worker starts",
         f"      got from rerun: order_id {ORDER}",
@@ -115,8 +116,8 @@ def test_the_proof_has_its_form() -> None:
     )
 
 
-GOOD = Run("success", [TaskPart("wait", "success", 1.0, 1, {}, {"evidence": ["event"]})], 1, "")
-NO_EVIDENCE = Run("success", [TaskPart("wait", "success", 1.0, 1, {}, {"evidence": []})], 1, "")
+GOOD = Run("success", [TaskPart("wait", "success", 1.0, 1, returned={"evidence": ["event"]})], 1, "")
+NO_EVIDENCE = Run("success", [TaskPart("wait", "success", 1.0, 1, returned={"evidence": []})], 1, "")
 FAILED = Run("failed", GOOD.all_tasks, 1, "wait:\nwhy it failed")
 
 
@@ -133,7 +134,7 @@ FAILED = Run("failed", GOOD.all_tasks, 1, "wait:\nwhy it failed")
 def test_the_demo_fails_unless_all_is_right(
     run: Run, reruns: int, leaks: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo.verdict(run, reruns, leaks) == (1 if words else 0)
+    assert demo.verdict(run, reruns, leaks, []) == (1 if words else 0)
     assert words in capsys.readouterr().err
 
 

@@ -11,6 +11,7 @@ from dev.run_tests import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -57,12 +58,36 @@ def test_the_summary_has_a_line_for_each_part_and_the_total() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked_for", "code", "state"), [(None, 0, "browser        NOT RUN"), ("browser", 1, "browser        FAILED")]
+)
+def test_without_a_chromium_its_part_is_loudly_left_out_and_fails_only_where_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    asked_for: str | None,
+    code: int,
+    state: str,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PART", asked_for or "")
+    monkeypatch.setattr(run_tests, "run_command", lambda _: (0, ""))
+    assert run_tests.main() == code
+    summary = capsys.readouterr().out.split("---- summary\n")[1].splitlines()
+    (line,) = (line for line in summary if line.startswith("browser"))
+    assert line.startswith(state)
+    assert line.endswith("not run: no Chromium (apt-get install chromium)")
+
+
 def test_an_unknown_part_is_named_with_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PART", "nonsense")
     assert run_tests.main() == 2
-    assert "no part 'nonsense'; there are lint, types, unit, integration, e2e." in capsys.readouterr().err
+    assert (
+        "no part 'nonsense'; there are lint, types, docs, unit, integration, e2e, browser, kills, wheel, oldest."
+        in capsys.readouterr().err
+    )
 
 
 def test_arguments_reach_pytest_only() -> None:
@@ -71,6 +96,10 @@ def test_arguments_reach_pytest_only() -> None:
         "unit",
         "integration",
         "e2e",
+        "browser",
+        "kills",
+        "wheel",
+        "oldest",
     ]
 
 

@@ -22,6 +22,7 @@ import airflow_provider_ollang
 from airflow_provider_ollang import __version__
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, DEFAULT_HOST, get_provider_info
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from tests.installed_airflow import needs_form_metadata, needs_forms_without_hooks
 
 NAME = "airflow-provider-ollang"
 EXTRAS = ["timeout", "max_attempts", "verify", "ca_bundle", "proxy", "allow_http"]
@@ -49,6 +50,7 @@ def test_valid_for_airflow() -> None:
     assert set(info) - {"versions", "integrations"} <= set(known["properties"])
 
 
+@needs_forms_without_hooks
 def test_connection_type_valid_for_airflow() -> None:
     known = schema("provider.yaml.schema.json")["properties"]["connection-types"]
     jsonschema.validate(get_provider_info()["connection-types"], known)
@@ -124,6 +126,7 @@ def form() -> ConnectionHookMetaData:
     return found
 
 
+@needs_forms_without_hooks
 def test_airflow_sees_the_provider() -> None:
     manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]
     assert manager.providers[NAME].version == __version__
@@ -160,6 +163,7 @@ def test_standard_fields_of_the_form(form: ConnectionHookMetaData) -> None:
     assert fields.description is None
 
 
+@needs_form_metadata
 def test_extra_fields_of_the_form(form: ConnectionHookMetaData) -> None:
     assert form.extra_fields is not None
     assert list(form.extra_fields) == EXTRAS == [one.name for one in CONNECTION_FIELDS]

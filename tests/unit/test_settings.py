@@ -17,6 +17,7 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, DEFAULT_HOST
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.settings import Settings
+from tests.installed_airflow import hands_out_broken_connections, needs_whole_names_in_no_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,7 +175,8 @@ BAD_EXTRAS = {
 @pytest.mark.parametrize("extra", BAD_EXTRAS.values(), ids=BAD_EXTRAS)
 def test_extra_that_is_no_object_is_refused(monkeypatch: pytest.MonkeyPatch, extra: Any) -> None:
     by_json(monkeypatch, {"password": KEY, "extra": extra})
-    with pytest.raises(OllangConfigurationError, match="extra") as caught:
+    words = "extra" if hands_out_broken_connections else "Airflow cannot read it"
+    with pytest.raises(OllangConfigurationError, match=words) as caught:
         _ = OllangHook("c1").settings
     checked(caught.value)
 
@@ -547,7 +549,7 @@ PROXIES: dict[str, tuple[dict[str, str], str, Any, str | None]] = {
     "NO_PROXY the domain": ({"HTTPS_PROXY": ONE, "no_proxy": ".ollang.example"}, HTTPS, "", None),
     "NO_PROXY host and port": ({"HTTPS_PROXY": ONE, "NO_PROXY": "api.ollang.example:8443"}, f"{HTTPS}:8443", "", None),
     "NO_PROXY another port": ({"HTTPS_PROXY": ONE, "NO_PROXY": "api.ollang.example:8443"}, HTTPS, "", ONE),
-    "NO_PROXY another host": ({"HTTPS_PROXY": ONE, "NO_PROXY": "i.ollang.example"}, HTTPS, "", ONE),
+    "NO_PROXY another host": ({"HTTPS_PROXY": ONE, "NO_PROXY": "ollang.example.org"}, HTTPS, "", ONE),
     "NO_PROXY network": ({"HTTPS_PROXY": ONE, "NO_PROXY": "192.0.2.0/24"}, "https://192.0.2.7", "", None),
 }
 
@@ -557,6 +559,11 @@ def test_proxy(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], host: str, own: str, expected: str | None
 ) -> None:
     assert resolved(monkeypatch, environment, host, proxy=own, allow_http=True).proxy == expected
+
+
+@needs_whole_names_in_no_proxy
+def test_a_host_is_not_without_proxy_for_the_end_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolved(monkeypatch, {"HTTPS_PROXY": ONE, "NO_PROXY": "i.ollang.example"}, HTTPS).proxy == ONE
 
 
 def test_key_in_plain_http_for_this_machine_does_not_travel_to_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

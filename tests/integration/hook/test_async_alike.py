@@ -21,6 +21,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks import _aiohttp_transport, _requests_transport
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
+from tests.installed_airflow import limits_headers
 
 from .conftest import FOREIGN, KEY, ORDER, PROXY_PASSWORD, UNKNOWN, Clock, Connect
 from .servers import ForwardProxy, Peer, RawServer, Script, Stopwatch, closed_port, header, http, says, stalls
@@ -190,6 +191,8 @@ STRICTER_PARSER = {
     "no ASCII in the head": "http.client takes any byte for part of a header's name",
     "NUL in the head": "http.client takes any byte for part of a header's value",
 }
+if not limits_headers:
+    STRICTER_PARSER["many headers"] = "http.client reads a hundred of them, aiohttp before 3.14 any number"
 #: The bytes of a header are ISO 8859-1 to `http.client` and UTF-8 to `aiohttp`.
 DECODED_OTHERWISE = {"http://\u00ff\u00fe/", "https://\u2100.example/"}
 

@@ -1,0 +1,29 @@
+"""How the documentation is built: `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from airflow_provider_ollang import __version__
+
+project = "airflow-provider-ollang"
+version = release = __version__
+copyright = "the authors of airflow-provider-ollang"  # noqa: A001 - Sphinx's name
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"airflow-provider-ollang {__version__}"
+html_show_sourcelink = False
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_class_signature = "separated"
+# Docstrings name methods and classes of other modules by their last part.
+default_role = "py:obj"
+nitpicky = False

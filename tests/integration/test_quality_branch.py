@@ -1,0 +1,314 @@
+"""``OllangQualityBranchOperator`` as Airflow runs it: which path is followed, and which skipped."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG, TaskGroup, task, task_group
+from airflow.sdk.bases.operator import BaseOperator
+
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangQualityError, OllangTimeoutError
+from airflow_provider_ollang.operators.quality import OllangQualityBranchOperator, OllangQualityGateOperator
+from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from tests.integration.conftest import Run, RunDag
+
+ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
+START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
+#: What the order's Accuracy of 92.5 reaches, or does not.
+MINIMUM = {True: 90, False: 95}
+
+
+class Step(BaseOperator):
+    """A task of a path."""
+
+    def execute(self, context: Any) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture(params=["sync", "deferrable"])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+    return {"deferrable": request.param == "deferrable"}
+
+
+def branch_on(passed: bool, if_passed: Any, if_failed: Any, **arguments: Any) -> OllangQualityBranchOperator:
+    return OllangQualityBranchOperator(
+        **{
+            "task_id": "branch",
+            "order_id": ORDER,
+            "min_scores": {"Accuracy": MINIMUM[passed]},
+            "follow_task_ids_if_passed": if_passed,
+            "follow_task_ids_if_failed": if_failed,
+            **arguments,
+        }
+    )
+
+
+def being_made(ollang: Sandbox, until: float) -> None:
+    """Let the order's evaluation be finished later, so that a deferrable branch is deferred."""
+    ollang.change_order(ORDER, {"latestEvaluation": {"isLoading": True}})
+    ollang.change_order(ORDER, {"latestEvaluation": {"isLoading": False}}, after=until)
+
+
+def followed(run: Run) -> set[str]:
+    """Return the tasks that ran; all others must have been skipped."""
+    assert set(run.states.values()) <= {"success", "skipped"}
+    return {name for name, state in run.states.items() if state == "success"} - {"branch"}
+
+
+def a_dag() -> DAG:
+    return DAG("branching", schedule=None, start_date=START)
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_one_path_is_followed_and_the_report_handed_on(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, passed: bool
+) -> None:
+    being_made(ollang, 90)
+    with a_dag() as dag:
+        branch = branch_on(passed, "publish", "repair", **mode)
+        branch >> Step(task_id="publish") >> Step(task_id="tell")
+        branch >> Step(task_id="repair") >> Step(task_id="wait")
+        gate = OllangQualityGateOperator(
+            task_id="gate", order_id=ORDER, min_scores={"Accuracy": MINIMUM[passed]}, if_below="report"
+        )
+    run = run_dag(dag)
+    assert followed(run) == ({"publish", "tell"} if passed else {"repair", "wait"}) | {gate.task_id}
+    assert run.results["branch"] == run.results["gate"]
+    assert run.results["branch"]["passed"] is passed
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_several_tasks_on_a_path_and_one_on_both(ollang: Sandbox, run_dag: RunDag, mode: Any, passed: bool) -> None:
+    with a_dag() as dag:
+        branch = branch_on(passed, ["a", "b", "both"], "c, both", **mode)
+        branch >> [Step(task_id=name) for name in ("a", "b", "c", "both", "neither")]
+    assert followed(run_dag(dag)) == ({"a", "b", "both"} if passed else {"c", "both"})
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_task_behind_both_paths_runs(ollang: Sandbox, run_dag: RunDag, mode: Any, passed: bool) -> None:
+    with a_dag() as dag:
+        join = Step(task_id="join", trigger_rule="none_failed_min_one_success")
+        strict = Step(task_id="strict")
+        branch_on(passed, "a", "b", **mode) >> [Step(task_id="a"), Step(task_id="b")] >> join
+        dag.get_task("a") >> strict
+        dag.get_task("b") >> strict
+    assert followed(run_dag(dag)) == {"a" if passed else "b", "join"}
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_path_may_lead_straight_to_the_task_behind_the_other(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, passed: bool
+) -> None:
+    with a_dag() as dag:
+        publish = Step(task_id="publish", trigger_rule="none_failed_min_one_success")
+        branch = branch_on(passed, "publish", "repair", **mode)
+        branch >> Step(task_id="repair") >> publish
+        branch >> publish
+    assert followed(run_dag(dag)) == ({"publish"} if passed else {"repair", "publish"})
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_groups_are_followed_whole(ollang: Sandbox, run_dag: RunDag, mode: Any, passed: bool) -> None:
+    with a_dag() as dag:
+        branch = branch_on(passed, "publish", ["repair"], **mode)
+        with TaskGroup("publish") as publish:
+            Step(task_id="one") >> Step(task_id="two")
+            Step(task_id="three")
+        with TaskGroup("repair") as repair, TaskGroup("deep"):
+            Step(task_id="four")
+        branch >> [publish, repair]
+    names = {"publish.one", "publish.two", "publish.three"} if passed else {"repair.deep.four"}
+    assert followed(run_dag(dag)) == names
+
+
+@pytest.mark.parametrize("passed", [True, False])
+@pytest.mark.parametrize("relative", [True, False])
+def test_names_within_the_own_group(ollang: Sandbox, run_dag: RunDag, mode: Any, passed: bool, relative: bool) -> None:
+    prefix = "" if relative else "outer.inner."
+    with a_dag() as dag, TaskGroup("outer"), TaskGroup("inner"):
+        branch = branch_on(passed, f"{prefix}a", f"{prefix}later", **mode)
+        with TaskGroup("later") as later:
+            Step(task_id="b")
+        branch >> [Step(task_id="a"), later]
+    # Tasks of the same names elsewhere are not meant.
+    with dag:
+        Step(task_id="a") >> Step(task_id="b")
+    run = run_dag(dag)
+    assert followed(run) - {"outer.inner.branch"} == {"a", "b", "outer.inner.a" if passed else "outer.inner.later.b"}
+    assert run.results["outer.inner.branch"]["passed"] is passed
+
+
+def test_a_task_of_the_own_group_and_one_outside_of_it(ollang: Sandbox, run_dag: RunDag) -> None:
+    with a_dag() as dag:
+        outside = Step(task_id="outside")
+        with TaskGroup("group"):
+            branch_on(False, "a", "outside") >> [Step(task_id="a"), outside]
+    assert followed(run_dag(dag)) == {"group.branch", "outside"}
+
+
+@pytest.mark.parametrize(
+    ("if_passed", "if_failed"),
+    [
+        ("a", "typo"),
+        ("typo", "b"),
+        ("a", "later"),
+        ("a", ["b", "typo"]),
+        ("a", "branch"),
+        ("a", "upstream"),
+        ("a", "g"),
+    ],
+    ids=str,
+)
+def test_a_wrong_name_shows_before_anybody_looks(
+    ollang: Sandbox, run_dag: RunDag, if_passed: Any, if_failed: Any
+) -> None:
+    with a_dag() as dag:
+        with TaskGroup("g"):
+            Step(task_id="elsewhere")
+        branch = branch_on(True, if_passed, if_failed, retries=2, retry_delay=0)
+        Step(task_id="upstream") >> branch >> [Step(task_id="a"), Step(task_id="b")]
+        dag.get_task("b") >> Step(task_id="later")
+    run = run_dag(dag)
+    assert (run.states["branch"], run.tries["branch"]) == ("failed", 1)
+    assert isinstance(run.errors["branch"], OllangConfigurationError)
+    assert "is no task or task group right behind branch; there are ['a', 'b']" in str(run.errors["branch"])
+    assert ollang.journal == []
+
+
+@pytest.mark.parametrize("names", ["", [], ["a", ""], [None], 5, None])
+def test_a_path_has_names(names: Any) -> None:
+    with pytest.raises(OllangConfigurationError), a_dag():
+        branch_on(True, "a", names)
+    with pytest.raises(OllangConfigurationError), a_dag():
+        branch_on(True, names, "a")
+
+
+def test_a_branch_always_reports(ollang: Sandbox) -> None:
+    with pytest.raises(OllangConfigurationError, match="A branch has no if_below"), a_dag():
+        branch_on(True, "a", "b", if_below="fail")
+
+
+def test_what_fails_the_gate_fails_the_branch(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
+    ollang.change_order(ORDER, {"latestEvaluation": {"isLoading": True}})
+    with a_dag() as dag:
+        branch_on(True, "a", "b", poll_interval=600, **mode) >> [Step(task_id="a"), Step(task_id="b")]
+    run = run_dag(dag)
+    assert run.states == {"branch": "failed", "a": "upstream_failed", "b": "upstream_failed"}
+    assert isinstance(run.errors["branch"], OllangTimeoutError)
+
+
+@pytest.mark.parametrize(("on_missing", "path"), [("fail", "b"), ("pass", "a")])
+def test_an_order_without_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any, on_missing: str, path: str) -> None:
+    order_id = ollang.add_order(type="subtitle")
+    with a_dag() as dag:
+        branch = branch_on(True, "a", "b", order_id=order_id, on_missing=on_missing, **mode)
+        branch >> [Step(task_id="a"), Step(task_id="b")]
+    run = run_dag(dag)
+    assert followed(run) == {path}
+    assert not isinstance(run.errors.get("branch"), OllangQualityError)
+
+
+def test_nothing_is_pushed_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None:
+    with a_dag() as dag:
+        branch_on(True, "a", "b", do_xcom_push=False) >> [Step(task_id="a"), Step(task_id="b")]
+    run = run_dag(dag)
+    assert (followed(run), run.results["branch"]) == ({"a"}, None)
+
+
+# --- Mapped -------------------------------------------------------------------------------------------------------
+
+REFUSAL = (
+    "Use OllangQualityGateOperator(if_below='report'), and give its report to OllangRerunOperator(skip_if_passed=...)."
+)
+
+
+def check_refused(run: Run, ollang: Sandbox) -> None:
+    branches = {name for name in run.states if "branch[" in name}
+    assert len(branches) == 2
+    for name in branches:
+        assert (run.states[name], run.tries[name]) == ("failed", 1)
+        assert isinstance(run.errors[name], OllangConfigurationError)
+        assert str(run.errors[name]).endswith(REFUSAL)
+    assert not {name for name, state in run.states.items() if state == "success"}
+    assert ollang.journal == []
+
+
+def test_in_a_mapped_group_it_refuses(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
+    with a_dag() as dag:
+
+        @task_group
+        def judge(order_id: str) -> None:
+            branch_on(True, "a", "b", order_id=order_id, retries=2, retry_delay=0, **mode) >> [
+                Step(task_id="a"),
+                Step(task_id="b"),
+            ]
+
+        judge.expand(order_id=[ORDER, "60b8d6f1e1b9b1d8c6c0d8e2"])
+    check_refused(run_dag(dag), ollang)
+
+
+def test_in_a_group_within_a_mapped_one_it_refuses(ollang: Sandbox, run_dag: RunDag) -> None:
+    with a_dag() as dag:
+
+        @task_group
+        def judge(order_id: str) -> None:
+            with TaskGroup("inner"):
+                branch_on(True, "a", "b", order_id=order_id) >> [Step(task_id="a"), Step(task_id="b")]
+
+        judge.expand(order_id=[ORDER, ORDER])
+    check_refused(run_dag(dag), ollang)
+
+
+def test_mapped_itself_it_refuses(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
+    with a_dag() as dag:
+        branch = OllangQualityBranchOperator.partial(
+            task_id="branch",
+            min_scores={"Accuracy": 90},
+            follow_task_ids_if_passed="a",
+            follow_task_ids_if_failed="b",
+            retries=2,
+            retry_delay=0,
+            **mode,
+        ).expand(order_id=[ORDER, ORDER])
+        branch >> [Step(task_id="a"), Step(task_id="b")]
+    check_refused(run_dag(dag), ollang)
+
+
+def test_behind_a_mapped_task_it_branches(ollang: Sandbox, run_dag: RunDag) -> None:
+    with a_dag() as dag:
+
+        @task
+        def bar(score: int) -> int:
+            return score
+
+        @task
+        def lowest(scores: Any) -> dict[str, int]:
+            return {"Accuracy": min(scores)}
+
+        branch = branch_on(True, "a", "b", min_scores=lowest(bar.expand(score=[95, 90])))
+        branch >> [Step(task_id="a"), Step(task_id="b")]
+    assert followed(run_dag(dag)) == {"bar[0]", "bar[1]", "lowest", "a"}
+
+
+def test_it_is_deferred_for_real(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[str] = []
+    run_trigger = OllangOrderStatusTrigger.run
+
+    def noted(self: OllangOrderStatusTrigger) -> Any:
+        began.append(self.order_id)
+        return run_trigger(self)
+
+    monkeypatch.setattr(OllangOrderStatusTrigger, "run", noted)
+    being_made(ollang, 90)
+    with a_dag() as dag:
+        branch_on(False, "a", "b", deferrable=True) >> [Step(task_id="a"), Step(task_id="b")]
+    assert followed(run_dag(dag)) == {"b"}
+    assert began == [ORDER]

@@ -1,0 +1,444 @@
+"""``OllangEvaluateOrderOperator`` as Airflow runs it: what it sends, once per wish, and what it hands on."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow import settings
+from airflow.models.dagrun import DagRun
+from airflow.sdk import DAG
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from airflow_provider_ollang.exceptions import (
+    OllangAccessDeniedError,
+    OllangAuthenticationError,
+    OllangBadRequestError,
+    OllangConfigurationError,
+    OllangOrderNotEligibleError,
+    OllangOrderNotFoundError,
+    OllangRerunOutcomeUnknownError,
+    OllangRerunRefusedError,
+)
+from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
+from tests.installed_airflow import TaskStateStoreModel
+from tests.integration.wishes import Died, at_record, break_down, die, die_sending, in_pause, posts
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from tests.integration.conftest import ClearRun, Run, RunDag
+
+ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
+START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
+RECEIPT_KEYS = {
+    "order_id",
+    "host",
+    "message",
+    "requested_at",
+    "joined",
+    "evaluation_id",
+    "credits_used",
+    "before",
+}
+OLD = {"id": "eval_abc123def456", "created_at": "2024-01-17T09:00:00Z"}
+SECOND_TRY = ({"evaluate": "success"}, {"evaluate": 2})
+#: An evaluation that shows only once it is finished, and that late; that never shows.
+KEPT = {"qc_meanwhile": "kept"}
+NO_TRACE = {"qc_meanwhile": "kept", "qc_seconds": None}
+TRACES: dict[str, dict[str, Any]] = {
+    "loading": {},
+    "loading under another id": {"qc_id": "other"},
+    "loading for ever": {"qc_seconds": None},
+    "kept": KEPT,
+    "kept, another id": {**KEPT, "qc_id": "other"},
+    "cleared": {"qc_meanwhile": "cleared"},
+    "at once": {"qc_seconds": 0},
+    "the other shape": {"evaluation_shape": "callback", "evaluation_field": "qcEvaluation"},
+}
+
+
+def evaluate_dag(**arguments: Any) -> DAG:
+    with DAG("judging", schedule=None, start_date=START) as dag:
+        OllangEvaluateOrderOperator(
+            task_id="evaluate", **{"order_id": ORDER, "retries": 2, "retry_delay": 0, **arguments}
+        )
+    return dag
+
+
+def bought(ollang: Sandbox) -> int:
+    return int(ollang.order(ORDER)["evaluations_accepted"])
+
+
+def shown(ollang: Sandbox, number: int = -1) -> str:
+    """Return the id under which the order shows one of its evaluations."""
+    return str(ollang.order(ORDER)["evaluations"][number]["shown_id"])
+
+
+def state_on_record(run: Run) -> str | None:
+    row = TaskStateStoreModel
+    mine = select(DagRun.id).where(DagRun.run_id == run.run_id, DagRun.dag_id == "judging").scalar_subquery()
+    with Session(settings.engine) as session:
+        value = session.scalar(select(row.value).where(row.dag_run_id == mine, row.key == "ollang_evaluation"))
+    return None if value is None else str(json.loads(value)["state"])
+
+
+# --- What it sends, and hands on ------------------------------------------------------------------------------------
+
+
+def test_it_looks_and_asks_once(ollang: Sandbox, run_dag: RunDag) -> None:
+    run = run_dag(evaluate_dag())
+    receipt = run.results["evaluate"]
+    assert receipt.keys() == RECEIPT_KEYS
+    assert receipt == {
+        "order_id": ORDER,
+        "host": ollang.url,
+        "message": "QC evaluation started. You will be notified when it's completed.",
+        "requested_at": ollang.now.replace(microsecond=0).isoformat(),
+        "joined": False,
+        "evaluation_id": shown(ollang),
+        "credits_used": 5,
+        "before": OLD,
+    }
+    assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
+    assert (run.states, bought(ollang), state_on_record(run)) == ({"evaluate": "success"}, 1, "concluded")
+
+
+def test_an_order_without_evaluation_had_none_before(ollang: Sandbox, run_dag: RunDag) -> None:
+    order_id = ollang.add_order(type="subtitle", status="delivered")
+    run = run_dag(evaluate_dag(order_id={"order_id": order_id}))
+    assert (run.results["evaluate"]["before"], run.results["evaluate"]["order_id"]) == (None, order_id)
+    assert ollang.order(order_id)["evaluations_accepted"] == 1
+
+
+@pytest.mark.parametrize("criteria", [["Accuracy", "culturalFit"], "accuracy, Cultural Fit", "{{ params.criteria }}"])
+def test_criteria_and_prompt_are_sent_as_given(ollang: Sandbox, run_dag: RunDag, criteria: Any) -> None:
+    dag = evaluate_dag(criteria=criteria, custom_prompt="Mind the {{ params.what }}")
+    dag.params.update({"criteria": "ACCURACY,cultural_fit", "what": "puns"})
+    assert run_dag(dag).states == {"evaluate": "success"}
+    assert ollang.order(ORDER)["evaluations"][0]["asked"] == {
+        "accuracy": True,
+        "fluency": False,
+        "tone": False,
+        "culturalFit": True,
+        "customPrompt": "Mind the puns",
+        "callbackUrl": None,
+    }
+
+
+@pytest.mark.parametrize("criteria", [["Style"], "Accuracy, Style", [], "", [None], 5], ids=repr)
+def test_an_unknown_criterion_is_refused_and_nothing_sent(ollang: Sandbox, run_dag: RunDag, criteria: Any) -> None:
+    run = run_dag(evaluate_dag(criteria=criteria))
+    assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
+    assert isinstance(run.errors["evaluate"], OllangConfigurationError)
+    assert (posts(ollang), state_on_record(run)) == (0, None)
+
+
+def test_an_unknown_criterion_is_refused_before_anybody_looks(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+    run = run_dag(evaluate_dag(criteria="Style"))
+    assert isinstance(run.errors["evaluate"], OllangConfigurationError)
+    assert ollang.journal == []
+
+
+@pytest.mark.parametrize("status", ["pending", "ongoing", "qualityCheck", "revision", "review", "failed", "pondering"])
+def test_an_order_that_is_not_done_is_not_evaluated(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
+    ollang.change_order(ORDER, status=status)
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries, posts(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 0)
+    error = run.errors["evaluate"]
+    assert isinstance(error, OllangOrderNotEligibleError)
+    assert f"Order {ORDER} is {status!r}, and only completed or delivered orders can be evaluated" in str(error)
+
+
+def test_one_that_is_being_made_is_not_asked_for_again(ollang: Sandbox, run_dag: RunDag) -> None:
+    run_dag(evaluate_dag())
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries, bought(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 1)
+    error = run.errors["evaluate"]
+    assert isinstance(error, OllangOrderNotEligibleError)
+    assert "is being made already. Nothing was sent." in str(error)
+
+
+def test_one_that_is_being_made_is_joined_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, behaviour={"qc_id": "other"})
+    run_dag(evaluate_dag())
+    receipt = run_dag(evaluate_dag(if_running="join")).results["evaluate"]
+    assert (receipt["joined"], receipt["evaluation_id"], receipt["message"]) == (True, shown(ollang), None)
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+def test_one_that_never_ends_does_not_forbid_another_for_ever(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, behaviour={"qc_seconds": None})
+    run_dag(evaluate_dag())
+    ollang.advance(3599)
+    assert run_dag(evaluate_dag()).states == {"evaluate": "failed"}
+    ollang.advance(2)
+    run = run_dag(evaluate_dag())
+    assert (run.states, bought(ollang)) == ({"evaluate": "success"}, 2)
+    assert run.results["evaluate"]["before"]["id"] == shown(ollang, 0)
+
+
+# --- Answers ------------------------------------------------------------------------------------------------------
+
+UNKNOWN_OUTCOMES = {
+    "500": {"status": 500},
+    "502 of a proxy": {"status": 502, "body": "<html>Bad gateway</html>"},
+    "408": {"status": 408},
+    "no JSON": {"status": 200, "body": "OK"},
+    "an array": {"status": 200, "body": []},
+    "empty": {"status": 204, "body": ""},
+    "cut": {"generate": "cut_json"},
+}
+
+
+@pytest.mark.parametrize("fault", UNKNOWN_OUTCOMES.values(), ids=UNKNOWN_OUTCOMES)
+@pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
+def test_what_was_not_processed_and_not_answered(
+    ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], on_unknown_outcome: str
+) -> None:
+    ollang.add_fault("POST", **fault)
+    started = ollang.now
+    run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome))
+    assert run.tries == {"evaluate": 1}
+    assert ollang.now - started == timedelta(seconds=300)
+    if on_unknown_outcome == "fail":
+        assert (run.states, bought(ollang), posts(ollang)) == ({"evaluate": "failed"}, 0, 1)
+        error = run.errors["evaluate"]
+        assert isinstance(error, OllangRerunOutcomeUnknownError)
+        assert f"Nobody can say whether the request for the evaluation of order {ORDER} was processed" in str(error)
+        assert state_on_record(run) == "unknown"
+        # Marked as success by hand, the task hands on what it knows.
+        assert run.results["evaluate"].keys() == RECEIPT_KEYS
+    else:
+        assert (run.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 1, 2)
+
+
+LOST = {"lost": {"drop": "after"}, "half": {"drop": "body"}, "500": {"status": 500, "processed": True}}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
+def test_what_was_processed_and_not_answered_is_found(
+    ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], trace: str, on_unknown_outcome: str
+) -> None:
+    ollang.change_order(ORDER, behaviour=TRACES[trace])
+    ollang.add_fault("POST", **fault)
+    run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome))
+    receipt = run.results["evaluate"]
+    assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 1})
+    assert (receipt["joined"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
+    assert (bought(ollang), posts(ollang), state_on_record(run)) == (1, 1, "concluded")
+
+
+def test_what_leaves_no_trace_is_not_asked_for_again(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, behaviour=NO_TRACE)
+    ollang.add_fault("POST", drop="after")
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
+    assert "before the request its evaluation was" not in str(run.errors["evaluate"])
+    assert isinstance(run.errors["evaluate"], OllangRerunOutcomeUnknownError)
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+def test_a_second_request_is_sent_once_only(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_fault("POST", status=500, times=None)
+    run = run_dag(evaluate_dag(on_unknown_outcome="resubmit"))
+    assert (run.states, run.tries, posts(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 2)
+
+
+REFUSALS = {
+    "400": ({"status": 400, "body": {"code": "ORDER_NOT_ELIGIBLE"}}, OllangOrderNotEligibleError),
+    "402": ({"status": 402, "body": {"message": "no credits"}}, OllangBadRequestError),
+    "403": ({"status": 403, "body": {"code": "ACCESS_DENIED"}}, OllangAccessDeniedError),
+    "404": ({"status": 404, "body": {"code": "ORDER_NOT_FOUND"}}, OllangOrderNotFoundError),
+    "401": ({"status": 401, "body": {"code": "UNAUTHORIZED"}}, OllangAuthenticationError),
+    "success: false": ({"status": 200, "body": {"success": False}}, OllangRerunRefusedError),
+    "a redirect": ({"redirect": "https://example.com/"}, OllangConfigurationError),
+}
+
+
+@pytest.mark.parametrize(("fault", "error"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_fails_at_once(
+    ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], error: type[Exception]
+) -> None:
+    ollang.add_fault("POST", **fault)
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
+    assert isinstance(run.errors["evaluate"], error)
+    assert (posts(ollang), bought(ollang), state_on_record(run)) == (1, 0, None)
+
+
+@pytest.mark.parametrize("behaviour", [{"qc_success": False}, {"qc_no_credits": 402}], ids=str)
+def test_a_refusal_of_the_sandbox(ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any]) -> None:
+    ollang.change_order(ORDER, behaviour=behaviour)
+    run = run_dag(evaluate_dag())
+    assert (run.states, bought(ollang), ollang.order(ORDER)["evaluations_refused"]) == ({"evaluate": "failed"}, 0, 1)
+
+
+def test_a_rate_limit_is_waited_out(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_fault("POST", times=2, status=429, headers={"Retry-After": "40"})
+    started = ollang.now
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries, posts(ollang), bought(ollang)) == ({"evaluate": "success"}, {"evaluate": 1}, 3, 1)
+    assert (ollang.now - started).total_seconds() == 80
+
+
+def test_a_rate_limit_beyond_patience_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries) == SECOND_TRY
+    assert bought(ollang) == 1
+
+
+# --- Deaths: one request per wish -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_died_sending_what_was_processed(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: str
+) -> None:
+    ollang.change_order(ORDER, behaviour=TRACES[trace])
+    die_sending(monkeypatch, processed=True)
+    run = run_dag(evaluate_dag())
+    receipt = run.results["evaluate"]
+    assert (run.states, run.tries) == SECOND_TRY
+    assert (receipt["joined"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+@pytest.mark.parametrize("processed", [False, True])
+def test_died_sending_without_a_trace(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, processed: bool
+) -> None:
+    ollang.change_order(ORDER, behaviour=NO_TRACE)
+    die_sending(monkeypatch, processed=processed)
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 2})
+    assert isinstance(run.errors["evaluate"], OllangRerunOutcomeUnknownError)
+    assert bought(ollang) == posts(ollang) == int(processed)
+
+
+@pytest.mark.parametrize(("state", "written"), [("accepted", False), ("accepted", True), ("concluded", False)])
+def test_died_once_it_was_accepted(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, state: str, written: bool
+) -> None:
+    ollang.change_order(ORDER, behaviour=KEPT)
+    at_record(monkeypatch, "set", die, state=state, written=written)
+    run = run_dag(evaluate_dag())
+    receipt = run.results["evaluate"]
+    assert (run.states, run.tries) == SECOND_TRY
+    assert (receipt["joined"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+def test_died_at_the_very_end(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_record(monkeypatch, "set", die, state="concluded", written=True)
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries, run.results["evaluate"]["joined"]) == (*SECOND_TRY, False)
+    # It has its receipt on record, and asks nobody for it.
+    assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize(("method", "state"), [("get", None), ("set", "sending")], ids=["unreadable", "unwritable"])
+def test_nothing_is_sent_without_the_store(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, method: str, state: str | None
+) -> None:
+    at_record(monkeypatch, method, break_down, state=state, times=3)
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries, posts(ollang)) == ({"evaluate": "failed"}, {"evaluate": 3}, 0)
+    assert "nothing was sent (ConnectionError)" in str(run.errors["evaluate"])
+
+
+def test_died_while_it_looked_for_what_was_lost(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.change_order(ORDER, behaviour=KEPT)
+    ollang.add_fault("POST", drop="after")
+    in_pause(monkeypatch, die)
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries, bought(ollang), posts(ollang)) == (*SECOND_TRY, 1, 1)
+
+
+# --- Clears: another wish, or not -----------------------------------------------------------------------------------
+
+
+def test_clearing_it_while_the_evaluation_is_being_made_joins_it(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+) -> None:
+    ollang.change_order(ORDER, behaviour={"qc_seconds": 1000})
+    dag = evaluate_dag()
+    run = run_dag(dag)
+    ollang.advance(999)
+    again = clear_run(dag, run)
+    assert (again.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 1, 1)
+    assert again.results["evaluate"] == {**run.results["evaluate"], "joined": True}
+
+
+@pytest.mark.parametrize(("after", "sent"), [(299, 1), (301, 2)])
+def test_clearing_it_before_the_order_shows_it(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, after: float, sent: int
+) -> None:
+    ollang.change_order(ORDER, behaviour=NO_TRACE)
+    dag = evaluate_dag()
+    run = run_dag(dag)
+    ollang.advance(after)
+    assert clear_run(dag, run).states == {"evaluate": "success"}
+    assert bought(ollang) == posts(ollang) == sent
+
+
+@pytest.mark.parametrize("behaviour", [{}, {"qc_id": "other"}, KEPT], ids=str)
+def test_clearing_it_when_the_scores_are_there_is_another_wish(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, behaviour: dict[str, Any]
+) -> None:
+    ollang.change_order(ORDER, behaviour=behaviour)
+    dag = evaluate_dag()
+    run = run_dag(dag)
+    ollang.advance(10)
+    again = clear_run(dag, run)
+    assert (again.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 2, 2)
+    assert again.results["evaluate"]["before"]["id"] == shown(ollang, 0)
+    assert again.results["evaluate"]["joined"] is False
+
+
+def test_another_run_is_another_wish(ollang: Sandbox, run_dag: RunDag) -> None:
+    run_dag(evaluate_dag())
+    ollang.advance(10)
+    run_dag(evaluate_dag())
+    assert bought(ollang) == posts(ollang) == 2
+
+
+@pytest.mark.parametrize("processed", [False, True])
+def test_clearing_it_after_an_unknown_outcome_looks_first(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, processed: bool
+) -> None:
+    ollang.change_order(ORDER, behaviour={**KEPT, "qc_seconds": 400})
+    ollang.add_fault("POST", status=500, processed=processed)
+    dag = evaluate_dag()
+    run = run_dag(dag)
+    assert run.states == {"evaluate": "failed"}
+    ollang.advance(150)
+    again = clear_run(dag, run)
+    assert (again.states, bought(ollang)) == ({"evaluate": "success"}, 1)
+    assert again.results["evaluate"]["joined"] is processed
+    assert posts(ollang) == (1 if processed else 2)
+
+
+def test_the_receipt_leads_to_the_scores_it_bought(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, behaviour={**KEPT, "qc_scores": [{"Accuracy": 60}], "qc_seconds": 200})
+    with DAG("judging", schedule=None, start_date=START) as dag:
+        evaluate = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER)
+        OllangQualityGateOperator(
+            task_id="gate", evaluation=evaluate.output, min_scores={"Accuracy": 61}, if_below="report"
+        )
+    report = run_dag(dag).results["gate"]
+    assert report["criteria"] == [{"name": "Accuracy", "score": 60.0, "minimum": 61.0, "passed": False}]
+    assert report["evaluation"]["id"] == shown(ollang)
+
+
+def test_only_deaths_of_ours_are_played(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
+    die_sending(monkeypatch, processed=False)
+    assert isinstance(run_dag(evaluate_dag(retries=0)).errors["evaluate"], Died)

@@ -1,0 +1,352 @@
+"""A rerun task that dies on the way: the record it left decides what its retry does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangRerunOutcomeUnknownError
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from tests.integration.wishes import (
+    NO_TRACE,
+    ORDER,
+    RESULT_ONLY,
+    STATUS_ONLY,
+    WAITING,
+    Died,
+    at_record,
+    bought,
+    break_down,
+    delete_record,
+    die,
+    die_sending,
+    in_pause,
+    made_by,
+    posts,
+    record,
+    replace_record,
+    rerun_dag,
+    state_on_record,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_ollang.sandbox import Sandbox
+    from tests.integration.conftest import RunDag
+
+SECOND_TRY = ({"rerun": "success"}, {"rerun": 2})
+
+
+@pytest.fixture(autouse=True)
+def _bills_every_request(ollang: Sandbox) -> None:
+    """Accept a rerun even while one goes on, so that nothing but the client prevents a second one."""
+    ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept"})
+
+
+def test_died_before_the_record(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = OllangHook.get_dated_order
+    deaths = iter([Died()])
+
+    def dying(self: OllangHook, *arguments: Any, **options: Any) -> Any:
+        found = look(self, *arguments, **options)
+        for death in deaths:
+            raise death
+        return found
+
+    monkeypatch.setattr(OllangHook, "get_dated_order", dying)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries) == SECOND_TRY
+    assert bought(ollang) == posts(ollang) == 1
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["not written", "written"])
+def test_died_writing_that_it_sends(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    at_record(monkeypatch, "set", die, state="sending", written=written)
+    run = run_dag(rerun_dag())
+    # Nothing was sent either way, but who finds the record cannot know that.
+    assert run.states == {"rerun": "failed" if written else "success"}
+    assert bought(ollang) == posts(ollang) == (0 if written else 1)
+
+
+TRACES = {"result": RESULT_ONLY, "status only": STATUS_ONLY, "no trace": NO_TRACE}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
+def test_died_sending_what_was_processed(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: str, on_unknown_outcome: str
+) -> None:
+    ollang.change_order(ORDER, behaviour=TRACES[trace])
+    die_sending(monkeypatch, processed=True)
+    run = run_dag(rerun_dag(on_unknown_outcome=on_unknown_outcome))
+    receipt = run.results["rerun"]
+    assert run.tries == {"rerun": 2}
+    if trace != "no trace":
+        assert run.states == {"rerun": "success"}
+        assert (bought(ollang), receipt["joined"]) == (1, True)
+        assert receipt["seen_running"] is (trace == "status only")
+        assert state_on_record() == "concluded"
+    elif on_unknown_outcome == "fail":
+        assert run.states == {"rerun": "failed"}
+        assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+        assert "an earlier try of this task ended about when it sent it" in str(run.errors["rerun"])
+        # Marked as success by hand, the task hands on what it knew.
+        assert (bought(ollang), receipt["joined"], receipt["message"]) == (1, False, None)
+        assert state_on_record() == "unknown"
+    else:
+        # The price that its user agreed to.
+        assert (run.states, bought(ollang)) == ({"rerun": "success"}, 2)
+        assert receipt["message"] == "Order rerun initiated successfully"
+    assert posts(ollang) == bought(ollang)
+
+
+@pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
+def test_died_before_sending(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, on_unknown_outcome: str
+) -> None:
+    die_sending(monkeypatch, processed=False)
+    started = ollang.now
+    run = run_dag(rerun_dag(on_unknown_outcome=on_unknown_outcome, confirm_timeout=0))
+    assert run.tries == {"rerun": 2}
+    assert (ollang.now - started).total_seconds() == 300
+    if on_unknown_outcome == "fail":
+        assert (run.states, bought(ollang)) == ({"rerun": "failed"}, 0)
+    else:
+        assert (run.states, bought(ollang)) == ({"rerun": "success"}, 1)
+    assert posts(ollang) == bought(ollang)
+
+
+@pytest.mark.parametrize("trace", [RESULT_ONLY, STATUS_ONLY], ids=["result", "status only"])
+def test_what_died_sending_is_waited_for_by_its_retry(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: dict[str, Any]
+) -> None:
+    ollang.change_order(ORDER, behaviour=trace)
+    die_sending(monkeypatch, processed=True)
+    run = run_dag(rerun_dag(**WAITING))
+    assert (run.states, run.tries) == SECOND_TRY
+    result = run.results["rerun"]["result"]
+    if trace is STATUS_ONLY:
+        assert (result["evidence"], result["outputs_changed"]) == (["running"], False)
+    else:
+        assert "(run 2)" in made_by(run.results["rerun"])
+        assert result["evidence"] == ["event", "documents"]
+    assert bought(ollang) == 1
+
+
+def test_died_with_the_answer_in_hand(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_record(monkeypatch, "set", die, state="accepted")
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries) == SECOND_TRY
+    assert (bought(ollang), posts(ollang), run.results["rerun"]["joined"]) == (1, 1, True)
+
+
+@pytest.mark.parametrize("wait", [{}, WAITING, {**WAITING, "deferrable": True}], ids=["no wait", "wait", "deferrable"])
+def test_died_once_it_was_accepted(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, wait: dict[str, Any]
+) -> None:
+    # Nothing shows the rerun when the retry looks, so only the record can tell it.
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
+    at_record(monkeypatch, "set", die, state="accepted", written=True)
+    run = run_dag(rerun_dag(**wait))
+    assert (run.states, run.tries) == SECOND_TRY
+    receipt = run.results["rerun"]
+    assert (receipt["joined"], receipt["message"]) == (True, "Order rerun initiated successfully")
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+    if wait:
+        assert "(run 2)" in made_by(receipt)
+
+
+@pytest.mark.parametrize("after", [0, 20, 120, 600], ids=["confirming", "still confirming", "waiting", "late"])
+def test_died_in_a_pause(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float) -> None:
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
+    in_pause(monkeypatch, die, after=after)
+    run = run_dag(rerun_dag(**WAITING))
+    assert (run.states, run.tries) == SECOND_TRY
+    assert "(run 2)" in made_by(run.results["rerun"])
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+def test_what_a_dead_try_saw_is_evidence_for_the_next(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At work only after the confirming looks, and back to its old face by the time the retry looks.
+    path = [[100, "ongoing"], [200, "completed"]]
+    ollang.change_order(ORDER, behaviour={**STATUS_ONLY, "status_path": path, "run_seconds": 250})
+
+    def fall_asleep_for_ever() -> None:
+        ollang.advance(300)
+        raise Died
+
+    in_pause(monkeypatch, fall_asleep_for_ever, after=155)
+    run = run_dag(rerun_dag(**WAITING))
+    assert (run.states, run.tries) == SECOND_TRY
+    assert run.results["rerun"]["result"]["evidence"] == ["running"]
+    assert bought(ollang) == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("moment", ["before", "concluded"])
+def test_died_at_the_very_end(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, deferrable: bool, moment: str
+) -> None:
+    looks: list[int] = []
+
+    def die_at_the_end() -> None:
+        looks.append(len(ollang.journal))
+        raise Died
+
+    at_record(monkeypatch, "set", die_at_the_end, state="concluded", written=moment == "concluded")
+    run = run_dag(rerun_dag(**WAITING, deferrable=deferrable))
+    assert (run.states, run.tries) == SECOND_TRY
+    receipt = run.results["rerun"]
+    assert "(run 2)" in made_by(receipt)
+    assert bought(ollang) == 1
+    assert state_on_record() == "concluded"
+    if moment == "concluded":
+        # It has its result, and asks nobody for it.
+        assert len(ollang.journal) == looks[0]
+        assert receipt["joined"] is False
+    else:
+        assert receipt["joined"] is True
+
+
+def test_died_when_it_had_concluded_without_waiting(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_record(monkeypatch, "set", die, state="concluded", written=True)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries) == SECOND_TRY
+    assert run.results["rerun"] == record()["receipt"]
+    assert [entry.method for entry in ollang.journal] == ["GET", "POST", "GET", "GET"]
+
+
+def test_the_record_is_there_while_the_request_is_on_its_way(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_sending(monkeypatch, processed=False, times=1)
+    run_dag(rerun_dag(retries=0))
+    found = record()
+    assert {name: found[name] for name in found if name != "receipt"} == {
+        "order_id": ORDER,
+        "host": ollang.url,
+        "max_tries": 0,
+        "state": "sending",
+        "resubmitted": False,
+    }
+    # A lower bound of the time of acceptance, which nobody knows.
+    assert (found["receipt"]["message"], found["receipt"]["requested_at"]) == (
+        None,
+        ollang.now.replace(microsecond=0).isoformat(),
+    )
+    assert found["receipt"]["baseline"]["outputs"][0]["id"] == "doc_456def"
+
+
+# --- The store --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [1, 3], ids=["once", "always"])
+@pytest.mark.parametrize(("method", "state"), [("get", None), ("set", "sending")], ids=["unreadable", "unwritable"])
+def test_nothing_is_sent_without_the_store(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, method: str, state: str | None, times: int
+) -> None:
+    at_record(monkeypatch, method, break_down, state=state, times=times)
+    run = run_dag(rerun_dag())
+    assert "nothing was sent (ConnectionError)" in str(run.errors["rerun"])
+    expected = ("success", 2, 1) if times == 1 else ("failed", 3, 0)
+    assert (run.states["rerun"], run.tries["rerun"], posts(ollang)) == expected
+
+
+@pytest.mark.parametrize("state", ["accepted", "concluded"])
+@pytest.mark.parametrize("wait", [{}, WAITING, {**WAITING, "deferrable": True}], ids=["no wait", "wait", "deferrable"])
+def test_what_is_bought_is_not_lost_with_the_store(
+    ollang: Sandbox,
+    run_dag: RunDag,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    state: str,
+    wait: dict[str, Any],
+) -> None:
+    at_record(monkeypatch, "set", break_down, state=state, times=99)
+    run = run_dag(rerun_dag(**wait))
+    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
+    assert bought(ollang) == 1
+    assert f"could not store that the rerun of order {ORDER} is {state} (ConnectionError)" in capfd.readouterr().out
+    if wait:
+        assert "(run 2)" in made_by(run.results["rerun"])
+
+
+def test_a_try_that_could_not_note_the_answer_is_taken_over_by_evidence(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_record(monkeypatch, "set", break_down, state="accepted", times=99)
+    in_pause(monkeypatch, die, after=20)
+    ollang.change_order(ORDER, behaviour=RESULT_ONLY)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries) == SECOND_TRY
+    assert (bought(ollang), run.results["rerun"]["joined"]) == (1, True)
+
+
+def test_a_record_that_cannot_be_taken_back_sends_nothing_later(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
+    at_record(monkeypatch, "delete", break_down)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries, posts(ollang)) == ({"rerun": "failed"}, {"rerun": 2}, 1)
+    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert "could not be taken back (ConnectionError)" in capfd.readouterr().out
+
+
+GARBAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a text": lambda _: "accepted",
+    "a list": lambda found: [found],
+    "a state nobody knows": lambda found: {**found, "state": "pondering"},
+    "no state": lambda found: {name: found[name] for name in found if name != "state"},
+    "no receipt": lambda found: {**found, "receipt": None},
+    "half a receipt": lambda found: {**found, "receipt": {"order_id": ORDER}},
+    "a broken baseline": lambda found: {**found, "receipt": {**found["receipt"], "baseline": {"events": 1}}},
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_a_record_that_cannot_be_read_sends_nothing(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, garbage: Callable[[dict[str, Any]], Any]
+) -> None:
+    def spoil() -> None:
+        replace_record(garbage(record()))
+        raise Died
+
+    in_pause(monkeypatch, spoil)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 2})
+    assert isinstance(run.errors["rerun"], OllangConfigurationError)
+    assert bought(ollang) == posts(ollang) == 1
+
+
+def test_fields_of_a_later_version_are_no_trouble(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_fields() -> None:
+        found = record()
+        replace_record({**found, "weather": "fine", "receipt": {**found["receipt"], "mood": "good"}})
+        raise Died
+
+    in_pause(monkeypatch, add_fields)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries, bought(ollang)) == (*SECOND_TRY, 1)
+
+
+def test_a_record_deleted_by_hand_is_a_wish_begun_anew(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget() -> None:
+        delete_record()
+        raise Died
+
+    in_pause(monkeypatch, forget)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries, bought(ollang)) == (*SECOND_TRY, 2)

@@ -1,0 +1,186 @@
+"""What the tests of ``OllangRerunOperator`` share: its DAG, what dies in it and when, and what is on record."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow import settings
+from airflow.models.dagrun import DagRun
+from airflow.sdk import DAG
+from airflow.sdk.definitions import dag as sdk_dag
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
+from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from tests.installed_airflow import TaskStateStoreAccessor, TaskStateStoreModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+    from airflow_provider_ollang.sandbox import Sandbox
+
+ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
+#: An order that shows nothing at all of its rerun.
+NO_TRACE: dict[str, Any] = {"status_hidden_for": None, "outputs": "unchanged", "delivery_events": "absent"}
+#: One that shows its rerun by its status only, by its new result only.
+STATUS_ONLY: dict[str, Any] = {"outputs": "unchanged", "delivery_events": "absent"}
+RESULT_ONLY: dict[str, Any] = {"status_hidden_for": None}
+WAITING: dict[str, Any] = {"wait_for_completion": True, "timeout": 4 * 3600}
+
+
+class Died(BaseException):
+    """The end of a process, as far as one process can play it: nothing of ours catches it."""
+
+
+def rerun_dag(**arguments: Any) -> DAG:
+    """Return a DAG that reruns the order, with two retries unless told otherwise."""
+    with DAG("wishing", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
+        OllangRerunOperator(task_id="rerun", **{"order_id": ORDER, "retries": 2, "retry_delay": 0, **arguments})
+    return dag
+
+
+def posts(ollang: Sandbox) -> int:
+    return len(ollang.requests("POST"))
+
+
+def bought(ollang: Sandbox, order_id: str = ORDER) -> int:
+    return int(ollang.order(order_id)["reruns_accepted"])
+
+
+def made_by(receipt: Any) -> str:
+    """Return the name of the first output, which has the number of the run that made it; the first rerun is run 2."""
+    return str(receipt["result"]["outputs"][0]["name"])
+
+
+# --- What dies, and when ----------------------------------------------------------------------------------------
+
+
+def die_sending(monkeypatch: pytest.MonkeyPatch, *, processed: bool, times: int = 1) -> None:
+    """End the process at a paid request: before it leaves, or once it has been answered."""
+    send, left = RequestsTransport.send, [None] * times
+
+    def dying(self: RequestsTransport, call: Any, **options: Any) -> Any:
+        if not call.paid or not left:
+            return send(self, call, **options)
+        left.pop()
+        if processed:
+            send(self, call, **options)
+        raise Died
+
+    monkeypatch.setattr(RequestsTransport, "send", dying)
+
+
+def at_record(
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    act: Callable[[], None],
+    *,
+    state: str | None = None,
+    written: bool = False,
+    times: int = 1,
+) -> None:
+    """
+    Do something, such as raise, when the store is used.
+
+    :param method: ``get``, ``set`` or ``delete``.
+    :param act: what is done.
+    :param state: only when this state is written.
+    :param written: do it when the store has done its part, rather than in its place.
+    :param times: how often.
+    """
+    original, left = getattr(TaskStateStoreAccessor, method), [None] * times
+
+    def acting(self: Any, key: str, *arguments: Any, **options: Any) -> Any:
+        meant = state is None or arguments[0]["state"] == state
+        if not meant or not left:
+            return original(self, key, *arguments, **options)
+        left.pop()
+        if written:
+            original(self, key, *arguments, **options)
+        return act()
+
+    monkeypatch.setattr(TaskStateStoreAccessor, method, acting)
+
+
+def in_pause(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], *, after: float = 0.0) -> None:
+    """Do something once, in the first pause that begins so many seconds after the first one."""
+    sleep, begun = _clock.sleep, _clock.now()
+    done: list[None] = []
+
+    def acting(seconds: float) -> None:
+        if not done and _clock.now() - begun >= after:
+            done.append(None)
+            act()
+        sleep(seconds)
+
+    monkeypatch.setattr(_clock, "sleep", acting)
+
+
+class TriggererGone(BaseException):
+    """Ends ``dag.test()`` where a task has just been deferred."""
+
+
+@contextmanager
+def no_triggerer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave a task that is deferred at that."""
+
+    def vanish(*_: Any) -> None:
+        raise TriggererGone
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sdk_dag, "_run_inline_trigger", vanish)
+        yield
+
+
+def die() -> None:
+    raise Died
+
+
+def break_down() -> None:
+    raise ConnectionError("the API server hiccups")
+
+
+# --- What is on record ------------------------------------------------------------------------------------------
+
+
+def record(map_index: int = -1) -> Any:
+    """
+    Return what the store holds for the newest run, by a session of its own: the task may be running.
+
+    Nothing where there is no store.
+    """
+    if TaskStateStoreModel is None:
+        return None
+    with Session(settings.engine) as session:
+        value = session.scalar(select(TaskStateStoreModel.value).where(*_mine(map_index)))
+    return None if value is None else json.loads(value)
+
+
+def state_on_record(map_index: int = -1) -> str | None:
+    found = record(map_index)
+    return None if found is None else cast("str", found["state"])
+
+
+def replace_record(value: Any) -> None:
+    with Session(settings.engine) as session:
+        session.execute(update(TaskStateStoreModel).where(*_mine(-1)).values(value=json.dumps(value)))
+        session.commit()
+
+
+def delete_record() -> None:
+    with Session(settings.engine) as session:
+        session.execute(delete(TaskStateStoreModel).where(*_mine(-1)))
+        session.commit()
+
+
+def _mine(map_index: int) -> tuple[Any, ...]:
+    newest = select(func.max(DagRun.id)).scalar_subquery()
+    row = TaskStateStoreModel
+    return row.dag_run_id == newest, row.key == OllangRerunOperator.record_key, row.map_index == map_index

@@ -1,0 +1,54 @@
+"""Every piece of Python in README and docs runs; every link in them leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+INCLUDED = re.compile(r"```\{literalinclude\} (\S+)\n(.*?)```", re.DOTALL)
+OPTION = re.compile(r"^:(start-after|end-before): (.*)$", re.MULTILINE)
+SNIPPETS = [
+    pytest.param(code, id=f"{page.name}-{number}")
+    for page in PAGES
+    if page.name != "sandbox.md"  # needs a sandbox; tests/unit/sandbox/test_docs.py runs it with one
+    for number, code in enumerate(BLOCK.findall(page.read_text()), 1)
+]
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_a_snippet_runs(code: str) -> None:
+    with DAG("snippet", schedule=None):
+        rerun = OllangRerunOperator(task_id="the_rerun", order_id="1")
+        known: dict[str, Any] = {
+            "OllangRerunOperator": OllangRerunOperator,
+            "rerun": rerun,
+            "wait": OllangOrderStatusSensor(task_id="the_wait", rerun=rerun.output),
+        }
+        exec(compile(code, "<snippet>", "exec"), known)  # noqa: S102 - our own documentation
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    targets = [link.split("#")[0] for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_included_from_the_examples_is_there_once(page: Path) -> None:
+    for path, options in INCLUDED.findall(page.read_text()):
+        text = (page.parent / path).read_text()
+        for _, marker in OPTION.findall(options):
+            wanted = marker.strip().strip('"').replace('\\"', '"')
+            # Where a marker occurs twice the first one counts, so it has to be the one that is meant.
+            assert wanted in text, marker
