@@ -117,14 +117,12 @@ class EvaluationGoal:
 
     :param on_missing: what to do as long as the order has none that counts: ``"wait"``, or end the wait without one.
     :param before: the ``key`` of an evaluation that does not count any more; only newer ones do.
-    :param has_before: whether there is such a rule at all: ``before=None`` with it means that there was none.
     :param evaluation_id: the id of the one that was asked for; it counts though its dates do not tell that it is newer.
     :param since: ISO 8601; the evaluation must not be older: it would be one of an earlier result.
     """
 
     on_missing: OnMissing = "fail"
     before: dict[str, str | None] | None = None
-    has_before: bool = False
     evaluation_id: str | None = None
     since: str | None = None
 
@@ -135,7 +133,7 @@ class EvaluationGoal:
             return None
         # An order that keeps one evaluation under one id says nothing by it.
         told_by_id = found.id is not None and found.id == self.evaluation_id != (self.before or {}).get("id")
-        if self.has_before and not told_by_id and not found.is_newer_than(self.before):
+        if not told_by_id and not found.is_newer_than(self.before):
             return None
         since, created = parse_time(self.since), parse_time(found.created_at)
         return None if since and created and created < since else found

@@ -133,7 +133,7 @@ class EvaluationReceipt(PaidReceipt):
     @property
     def goal(self) -> EvaluationGoal:
         """Which evaluation is the one that was asked for."""
-        return EvaluationGoal(on_missing="wait", before=self.before, has_before=True, evaluation_id=self.evaluation_id)
+        return EvaluationGoal(on_missing="wait", before=self.before, evaluation_id=self.evaluation_id)
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,10 +58,10 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
         self,
         *,
         order_id: Any,
-        if_running: Literal["fail", "join"] = "fail",
-        on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
-        settle_timeout: float | timedelta = SETTLE_TIMEOUT,
-        ollang_conn_id: str = OllangHook.default_conn_name,
+        if_running: Literal["fail", "join"],
+        on_unknown_outcome: Literal["fail", "resubmit"],
+        settle_timeout: float | timedelta,
+        ollang_conn_id: str,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -12,7 +12,6 @@ from airflow_provider_ollang._compat import conf
 from airflow_provider_ollang.arguments import count_of, seconds_of
 from airflow_provider_ollang.exceptions import OllangTransientError
 from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
-from airflow_provider_ollang.waiting import MAX_POLL_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.waiting import Step, Wait
 
 POLL_INTERVAL = 60.0
+DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 #: A task that was ended from outside should notice while it sleeps.
 _LONGEST_SLEEP = 1.0
 
@@ -31,10 +31,12 @@ class StoppableOperator(BaseOperator):
     """Stops soon after somebody ended its task: Airflow lets it run on for seconds."""
 
     _killed = False
+    _last_status: str | None = None
 
     def on_kill(self) -> None:
         """Keep a task that somebody ended from sending anything more."""
         self._killed = True
+        self.log.info("Ended from outside. The order's last known status: %s.", self._last_status or "not looked at")
 
     def _sleep(self, seconds: float, order_id: str) -> None:
         left = seconds
@@ -65,9 +67,9 @@ class WaitingOperator(StoppableOperator):
         self,
         *,
         timeout: float | timedelta,
-        poll_interval: float | timedelta = POLL_INTERVAL,
-        max_poll_failures: int = MAX_POLL_FAILURES,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta,
+        max_poll_failures: int,
+        deferrable: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -22,9 +22,9 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.once import CONFIRM_PAUSES
-from airflow_provider_ollang.operators._once import OncePerWishOperator
+from airflow_provider_ollang.operators._once import SETTLE_TIMEOUT, OncePerWishOperator
 from airflow_provider_ollang.operators._record_book import RecordBook, has_store
-from airflow_provider_ollang.operators._waiting import WaitingOperator
+from airflow_provider_ollang.operators._waiting import DEFERRABLE, POLL_INTERVAL, WaitingOperator
 from airflow_provider_ollang.orders import (
     DONE_STATUSES,
     FAILURE_STATUSES,
@@ -36,6 +36,7 @@ from airflow_provider_ollang.quality import passed_of
 from airflow_provider_ollang.reading import parse_time
 from airflow_provider_ollang.receipts import Receipt
 from airflow_provider_ollang.waiting import (
+    MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
     STALE_TIMEOUT,
     Step,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.orders import Order
 
 CONFIRM_TIMEOUT = sum(CONFIRM_PAUSES)
+_LONGEST_RETENTION = 10 * 365 * 86400.0
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
 
@@ -156,15 +158,33 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         *,
         order_id: Any,
         wait_for_completion: bool = False,
+        if_running: Literal["fail", "join"] = "fail",
+        on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
         on_no_evidence: Literal["fail", "accept"] = "fail",
         skip_if_passed: Any = NOT_GIVEN,
         confirm_timeout: float | timedelta = CONFIRM_TIMEOUT,
+        settle_timeout: float | timedelta = SETTLE_TIMEOUT,
+        poll_interval: float | timedelta = POLL_INTERVAL,
         timeout: float | timedelta = _DEFAULT_TIMEOUT,
+        max_poll_failures: int = MAX_POLL_FAILURES,
         outputs_timeout: float | timedelta = OUTPUTS_TIMEOUT,
         stale_timeout: float | timedelta = STALE_TIMEOUT,
+        deferrable: bool = DEFERRABLE,
+        ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(order_id=order_id, timeout=timeout, **kwargs)
+        super().__init__(
+            order_id=order_id,
+            if_running=if_running,
+            on_unknown_outcome=on_unknown_outcome,
+            settle_timeout=settle_timeout,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            max_poll_failures=max_poll_failures,
+            deferrable=deferrable,
+            ollang_conn_id=ollang_conn_id,
+            **kwargs,
+        )
         self.wait_for_completion = wait_for_completion
         self.has_report = skip_if_passed is not NOT_GIVEN
         self.skip_if_passed = skip_if_passed if self.has_report else None
@@ -196,11 +216,12 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         return self._conclude(context, book, receipt, Step(result=event["result"], error=error))
 
     def _retention(self) -> timedelta:
-        return super()._retention() + timedelta(seconds=self.timeout)
+        # A wait may be meant to be endless; a date has to hold the end of the record.
+        return super()._retention() + timedelta(seconds=min(self.timeout, _LONGEST_RETENTION))
 
     def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> Receipt:
         order, looked_at = hook.get_dated_order(order_id)
-        status = order["status"]
+        status = self._last_status = order["status"]
         baseline = Baseline.from_order(order)
         readiness = rerun_readiness(status)
         joined = readiness == "running" and (join or self.if_running == "join")
@@ -243,6 +264,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
 
     def _processed(self, receipt: Receipt, order: Order) -> Receipt | None:
         seen = _seen(receipt, order)
+        self._last_status = seen.last_status
         evidence = ["running"] if shows_running(order["status"]) else seen.rerun.evidence(order)
         if not evidence:
             return None
@@ -290,6 +312,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             if order is None:
                 continue
             receipt = _seen(receipt, order)
+            self._last_status = receipt.last_status
             if receipt.seen_running:
                 self.log.info("Order %s is %s: the rerun is under way.", receipt.order_id, receipt.last_status)
                 return self._note("accepted", book, receipt)
@@ -320,6 +343,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             nonlocal known
             seen_running_first = memory.seen_running and not known.seen_running
             known = _remembering(known, memory)
+            self._last_status = known.last_status
             if not step.is_end and (seen_running_first or self.deferrable):
                 # Whoever takes over has only these to know it from.
                 self._note("accepted", book, known)

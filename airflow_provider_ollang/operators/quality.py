@@ -17,13 +17,13 @@ from airflow_provider_ollang.exceptions import (
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._once import OncePerWishOperator
-from airflow_provider_ollang.operators._waiting import WaitingOperator
+from airflow_provider_ollang.operators._once import SETTLE_TIMEOUT, OncePerWishOperator
+from airflow_provider_ollang.operators._waiting import DEFERRABLE, POLL_INTERVAL, WaitingOperator
 from airflow_provider_ollang.orders import DONE_STATUSES, FAILURE_STATUSES
 from airflow_provider_ollang.quality import Bar
 from airflow_provider_ollang.reading import parse_time
 from airflow_provider_ollang.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
-from airflow_provider_ollang.waiting import Wait, WaitMemory, WaitRules
+from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,9 +78,20 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         order_id: Any,
         criteria: Iterable[str] | str | None = None,
         custom_prompt: str | None = None,
+        if_running: Literal["fail", "join"] = "fail",
+        on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
+        settle_timeout: float | timedelta = SETTLE_TIMEOUT,
+        ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(order_id=order_id, **kwargs)
+        super().__init__(
+            order_id=order_id,
+            if_running=if_running,
+            on_unknown_outcome=on_unknown_outcome,
+            settle_timeout=settle_timeout,
+            ollang_conn_id=ollang_conn_id,
+            **kwargs,
+        )
         self.criteria = criteria
         self.custom_prompt = custom_prompt
 
@@ -205,17 +216,26 @@ class OllangQualityGateOperator(WaitingOperator):
         self,
         *,
         order_id: Any = None,
-        min_scores: Mapping[str, float] | None = None,
+        min_scores: Any = None,
         min_average: float | None = None,
         rerun: Any = NOT_GIVEN,
         evaluation: Any = NOT_GIVEN,
         on_missing: OnMissing = "fail",
         if_below: Literal["fail", "report"] = "fail",
+        poll_interval: float | timedelta = POLL_INTERVAL,
         timeout: float | timedelta = GATE_TIMEOUT,
+        max_poll_failures: int = MAX_POLL_FAILURES,
+        deferrable: bool = DEFERRABLE,
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(timeout=timeout, **kwargs)
+        super().__init__(
+            poll_interval=poll_interval,
+            timeout=timeout,
+            max_poll_failures=max_poll_failures,
+            deferrable=deferrable,
+            **kwargs,
+        )
         self.order_id = order_id
         self.min_scores = min_scores
         self.min_average = min_average
@@ -301,7 +321,7 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
     if evaluation is not None:
         goal = evaluation.goal
     elif rerun is not None:
-        goal = dataclasses.replace(goal, before=rerun.baseline.evaluation, has_before=True)
+        goal = dataclasses.replace(goal, before=rerun.baseline.evaluation)
     return goal if rerun is None else dataclasses.replace(goal, since=rerun.requested_at)
 
 

@@ -21,6 +21,7 @@ SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": N
 UNSEEN: dict[str, Any] = {**SHOWN, "end_status": None}
 AT_WORK: dict[str, Any] = {"rerun_while_running": "accept", "end_status": None}
 STALE, UNKNOWN, FAILED = "OllangStaleResultError", "OllangRerunOutcomeUnknownError", "OllangOrderFailedError"
+NOT_ELIGIBLE = "OllangOrderNotEligibleError"
 #: All tries die with the record at "accepted".
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 
@@ -93,7 +94,7 @@ CASES = {
     ),
     "stale": Case(UNSEEN, End(STALE, 1, 1), "unknown", End(STALE, 2, 2)),
     "stale, come after all": Case(UNSEEN, End(STALE, 1, 1), "unknown", End("success", 1, 2), between=_complete),
-    "the order failed": Case({**SHOWN, "end_status": "failed"}, End(FAILED, 1, 1), "accepted", End(FAILED, 1, 2)),
+    "the order failed": Case({**SHOWN, "end_status": "failed"}, End(FAILED, 1, 1), "failed", End(NOT_ELIGIBLE, 1, 2)),
     "timeout": Case(
         AT_WORK, End("OllangTimeoutError", 1, 1), "accepted", End("success", 1, 2), {"timeout": 5}, between=_complete
     ),

@@ -79,6 +79,8 @@ def shown(ollang: Sandbox, number: int = -1) -> str:
 
 def state_on_record(run: Run) -> str | None:
     row = TaskStateStoreModel
+    if row is None:
+        return None
     mine = select(DagRun.id).where(DagRun.run_id == run.run_id, DagRun.dag_id == "judging").scalar_subquery()
     with Session(settings.engine) as session:
         value = session.scalar(select(row.value).where(row.dag_run_id == mine, row.key == "ollang_evaluation"))

@@ -171,7 +171,7 @@ def test_thresholds_come_from_other_tasks_and_params(ollang: Sandbox, run_dag: R
             return {"Accuracy": 93}
 
         common = {"order_id": ORDER, "if_below": "report", **mode}
-        OllangQualityGateOperator(task_id="xcom", min_scores=thresholds(), **common)  # type: ignore[arg-type]
+        OllangQualityGateOperator(task_id="xcom", min_scores=thresholds(), **common)
         by_param: Any = {"Accuracy": "{{ params.bar }}"}
         OllangQualityGateOperator(task_id="param", min_scores=by_param, **common)
         OllangQualityGateOperator.partial(task_id="mapped", **common).expand(min_scores=[{"Tone": 90}, {"Tone": 91}])

@@ -236,4 +236,4 @@ def test_a_rerun_is_waited_for_only_where_it_was_accepted(ollang: Sandbox, run_d
         OllangOrderStatusSensor(task_id="wait", rerun=of_another_service(rerun.output))  # type: ignore[arg-type]
     run = run_dag(dag)
     assert run.states["wait"] == "failed"
-    assert "accepted by https://elsewhere.example" in str(run.errors["wait"])
+    assert "receipt is of https://elsewhere.example" in str(run.errors["wait"])

@@ -253,30 +253,30 @@ class TestGoal:
         assert goal_of().find(order()) is None
 
     def test_after_a_receipt_only_a_newer_one_counts(self) -> None:
-        goal = goal_of(before=key(), has_before=True)
+        goal = goal_of(before=key())
         assert not finds(goal)
         assert finds(goal, id="eval_2", createdAt=AFTER)
         assert finds(goal, createdAt=AFTER)
 
     def test_after_a_receipt_of_an_order_without_one_any_counts(self) -> None:
-        assert finds(goal_of(before=None, has_before=True))
+        assert finds(goal_of(before=None))
 
     def test_the_one_that_was_asked_for_counts_whatever_its_time(self) -> None:
-        goal = goal_of(before=key(created_at=AFTER), has_before=True, evaluation_id="eval_2")
+        goal = goal_of(before=key(created_at=AFTER), evaluation_id="eval_2")
         assert finds(goal, id="eval_2", createdAt=BEFORE)
         assert finds(goal, id="eval_2", createdAt=None)
         assert not finds(goal, id="eval_3", createdAt=BEFORE)
 
     def test_under_another_id_it_counts_if_it_is_newer(self) -> None:
-        goal = goal_of(before=key(), has_before=True, evaluation_id="eval_2")
+        goal = goal_of(before=key(), evaluation_id="eval_2")
         assert finds(goal, id="shown_2", createdAt=AFTER)
         assert not finds(goal, id="shown_1", createdAt=BEFORE)
 
     def test_one_that_is_loading_counts(self) -> None:
-        assert finds(goal_of(before=key(), has_before=True), id="eval_2", createdAt=AFTER, isLoading=True)
+        assert finds(goal_of(before=key()), id="eval_2", createdAt=AFTER, isLoading=True)
 
     def test_the_id_it_had_before_proves_nothing(self) -> None:
-        goal = goal_of(before=key(), has_before=True, evaluation_id="eval_1")
+        goal = goal_of(before=key(), evaluation_id="eval_1")
         assert not finds(goal, id="eval_1", createdAt=BEFORE)
         assert finds(goal, id="eval_1", createdAt=AFTER)
 
@@ -287,17 +287,17 @@ class TestGoal:
         assert finds(goal_of(since=REQUESTED), createdAt=created_at) is counts
 
     def test_one_of_before_the_rerun_does_not_count_though_it_is_newer_than_the_baselines(self) -> None:
-        goal = goal_of(before=key(created_at=LONG_BEFORE), has_before=True, since=REQUESTED)
+        goal = goal_of(before=key(created_at=LONG_BEFORE), since=REQUESTED)
         assert not finds(goal, id="eval_2", createdAt=BEFORE)
         assert finds(goal, id="eval_2", createdAt=AFTER)
 
     def test_the_one_that_was_asked_for_before_the_rerun_does_not_count(self) -> None:
-        goal = goal_of(before=None, has_before=True, evaluation_id="eval_1", since=REQUESTED)
+        goal = goal_of(before=None, evaluation_id="eval_1", since=REQUESTED)
         assert not finds(goal, createdAt=BEFORE)
         assert finds(goal, createdAt=AFTER)
 
     def test_it_survives_a_version_with_more_fields(self) -> None:
-        goal = EvaluationGoal(on_missing="wait", before=key(), has_before=True, evaluation_id="e", since=REQUESTED)
+        goal = EvaluationGoal(on_missing="wait", before=key(), evaluation_id="e", since=REQUESTED)
         assert EvaluationGoal.from_json({**goal.to_json(), "mood": "good"}) == goal
         assert EvaluationGoal.from_json({}) == EvaluationGoal()
 
@@ -309,7 +309,7 @@ class TestGoal:
     )
     def test_what_was_there_before_never_counts(self, name: str | None, created_at: str | None, since: Any) -> None:
         before = of(id=name, createdAt=created_at)
-        goal = goal_of(before=before.key, has_before=True, evaluation_id="eval_new", since=since)
+        goal = goal_of(before=before.key, evaluation_id="eval_new", since=since)
         assert not finds(goal, id=name, createdAt=created_at)
 
 
@@ -350,8 +350,7 @@ class TestReceipt:
 
     def test_its_goal_is_the_evaluation_that_was_asked_for(self) -> None:
         goal = EvaluationReceipt.from_value(receipt()).goal
-        assert goal == EvaluationGoal(on_missing="wait", before=key(), has_before=True, evaluation_id="eval_2")
-        assert EvaluationReceipt.from_value(receipt(before=None)).goal.has_before is True
+        assert goal == EvaluationGoal(on_missing="wait", before=key(), evaluation_id="eval_2")
 
     @pytest.mark.parametrize(
         ("value", "words"),

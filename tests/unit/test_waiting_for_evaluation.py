@@ -72,7 +72,7 @@ def ended_with(ended: Ended) -> str | None:
     return None if found is None else str(found["id"])
 
 
-REQUEST: JsonObject = {"on_missing": "wait", "before": OLD, "has_before": True, "evaluation_id": "eval_2"}
+REQUEST: JsonObject = {"on_missing": "wait", "before": OLD, "evaluation_id": "eval_2"}
 
 
 class TestWhichOne:
@@ -127,12 +127,12 @@ class TestWhichOne:
 
     @pytest.mark.parametrize("on_missing", ["fail", "pass"])
     def test_after_a_rerun_an_old_one_is_none(self, on_missing: Any) -> None:
-        goal: JsonObject = {"on_missing": on_missing, "before": OLD, "has_before": True, "since": REQUESTED}
+        goal: JsonObject = {"on_missing": on_missing, "before": OLD, "since": REQUESTED}
         assert ended_with(wait_through(in_turn(evaluated()), wanting(**goal))) is None
         assert ended_with(wait_through(in_turn(new()), wanting(**goal))) == "eval_2"
 
     def test_after_a_rerun_one_that_loads_from_before_is_none(self) -> None:
-        goal: JsonObject = {"before": OLD, "has_before": True, "since": REQUESTED}
+        goal: JsonObject = {"before": OLD, "since": REQUESTED}
         early = evaluated(id="eval_2", createdAt="2024-03-01T11:59:59Z", isLoading=True)
         assert ended_with(wait_through(in_turn(early), wanting(**goal))) is None
 
