@@ -22,6 +22,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import Run, RunDag
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
@@ -188,6 +189,7 @@ def test_a_rate_limited_rerun_is_sent_again_and_happens_once(ollang: Sandbox, ru
     assert (ollang.now - started).total_seconds() == 80
 
 
+@needs_task_state_store
 def test_a_rate_limit_beyond_patience_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
     run = rerun_once(run_dag)

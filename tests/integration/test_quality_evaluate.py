@@ -24,7 +24,7 @@ from airflow_provider_ollang.exceptions import (
     OllangRerunRefusedError,
 )
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
-from tests.installed_airflow import TaskStateStoreModel
+from tests.installed_airflow import TaskStateStoreModel, needs_task_state_store
 from tests.integration.wishes import Died, at_record, break_down, die, die_sending, in_pause, posts
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def state_on_record(run: Run) -> str | None:
 # --- What it sends, and hands on ------------------------------------------------------------------------------------
 
 
+@needs_task_state_store
 def test_it_looks_and_asks_once(ollang: Sandbox, run_dag: RunDag) -> None:
     run = run_dag(evaluate_dag())
     receipt = run.results["evaluate"]
@@ -130,6 +131,7 @@ def test_criteria_and_prompt_are_sent_as_given(ollang: Sandbox, run_dag: RunDag,
     }
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("criteria", [["Style"], "Accuracy, Style", [], "", [None], 5], ids=repr)
 def test_an_unknown_criterion_is_refused_and_nothing_sent(ollang: Sandbox, run_dag: RunDag, criteria: Any) -> None:
     run = run_dag(evaluate_dag(criteria=criteria))
@@ -196,6 +198,7 @@ UNKNOWN_OUTCOMES = {
 }
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("fault", UNKNOWN_OUTCOMES.values(), ids=UNKNOWN_OUTCOMES)
 @pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
 def test_what_was_not_processed_and_not_answered(
@@ -221,6 +224,7 @@ def test_what_was_not_processed_and_not_answered(
 LOST = {"lost": {"drop": "after"}, "half": {"drop": "body"}, "500": {"status": 500, "processed": True}}
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("trace", TRACES)
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
 @pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
@@ -263,6 +267,7 @@ REFUSALS = {
 }
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("fault", "error"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_fails_at_once(
     ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], error: type[Exception]
@@ -289,6 +294,7 @@ def test_a_rate_limit_is_waited_out(ollang: Sandbox, run_dag: RunDag) -> None:
     assert (ollang.now - started).total_seconds() == 80
 
 
+@needs_task_state_store
 def test_a_rate_limit_beyond_patience_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
     run = run_dag(evaluate_dag())
@@ -299,6 +305,7 @@ def test_a_rate_limit_beyond_patience_is_left_to_the_retries(ollang: Sandbox, ru
 # --- Deaths: one request per wish -----------------------------------------------------------------------------------
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("trace", TRACES)
 def test_died_sending_what_was_processed(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: str
@@ -324,6 +331,7 @@ def test_died_sending_without_a_trace(
     assert bought(ollang) == posts(ollang) == int(processed)
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("state", "written"), [("accepted", False), ("accepted", True), ("concluded", False)])
 def test_died_once_it_was_accepted(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, state: str, written: bool
@@ -337,6 +345,7 @@ def test_died_once_it_was_accepted(
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
+@needs_task_state_store
 def test_died_at_the_very_end(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
     at_record(monkeypatch, "set", die, state="concluded", written=True)
     run = run_dag(evaluate_dag())
@@ -345,6 +354,7 @@ def test_died_at_the_very_end(ollang: Sandbox, run_dag: RunDag, monkeypatch: pyt
     assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("method", "state"), [("get", None), ("set", "sending")], ids=["unreadable", "unwritable"])
 def test_nothing_is_sent_without_the_store(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, method: str, state: str | None
@@ -355,6 +365,7 @@ def test_nothing_is_sent_without_the_store(
     assert "nothing was sent (ConnectionError)" in str(run.errors["evaluate"])
 
 
+@needs_task_state_store
 def test_died_while_it_looked_for_what_was_lost(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +379,7 @@ def test_died_while_it_looked_for_what_was_lost(
 # --- Clears: another wish, or not -----------------------------------------------------------------------------------
 
 
+@needs_task_state_store
 def test_clearing_it_while_the_evaluation_is_being_made_joins_it(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
@@ -380,6 +392,7 @@ def test_clearing_it_while_the_evaluation_is_being_made_joins_it(
     assert again.results["evaluate"] == {**run.results["evaluate"], "joined": True}
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("after", "sent"), [(299, 1), (301, 2)])
 def test_clearing_it_before_the_order_shows_it(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, after: float, sent: int
@@ -413,6 +426,7 @@ def test_another_run_is_another_wish(ollang: Sandbox, run_dag: RunDag) -> None:
     assert bought(ollang) == posts(ollang) == 2
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("processed", [False, True])
 def test_clearing_it_after_an_unknown_outcome_looks_first(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, processed: bool

@@ -15,6 +15,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTimeoutError,
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from tests.installed_airflow import needs_task_state_store
 from tests.integration.wishes import (
     NO_TRACE,
     ORDER,
@@ -45,6 +46,7 @@ def _bills_every_request(ollang: Sandbox) -> None:
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept"})
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_finished_and_waited_for_it_is_a_new_wish(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, wait: dict[str, Any]
@@ -83,6 +85,7 @@ def test_a_new_run_is_a_new_wish(ollang: Sandbox, run_dag: RunDag) -> None:
     assert bought(ollang) == 2
 
 
+@needs_task_state_store
 def test_a_new_wish_is_sent_once_too(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +110,7 @@ def test_not_waited_for_and_finished_it_is_a_new_wish(ollang: Sandbox, run_dag: 
     assert bought(ollang) == 2
 
 
+@needs_task_state_store
 def test_not_waited_for_and_still_running_it_is_joined(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 9000, "status_path": [[1, "ongoing"]]})
     dag = rerun_dag()
@@ -118,6 +122,7 @@ def test_not_waited_for_and_still_running_it_is_joined(ollang: Sandbox, run_dag:
     assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "concluded")
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("later", "joined"), [(600, True), (7000, True), (7300, False)])
 def test_not_waited_for_and_done_without_evidence_it_is_joined_for_a_while(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, later: float, joined: bool
@@ -142,6 +147,7 @@ def test_not_waited_for_and_failed_by_ollang_it_is_not_joined(
     assert bought(ollang) == 1
 
 
+@needs_task_state_store
 def test_a_look_that_fails_sends_nothing(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 1000})
     dag = rerun_dag()
@@ -166,6 +172,7 @@ def test_an_unknown_outcome_is_cleared_to_send_it_again(ollang: Sandbox, run_dag
     assert (bought(ollang), posts(ollang)) == (1, 2)
 
 
+@needs_task_state_store
 def test_an_unknown_outcome_that_shows_after_all_is_joined(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
@@ -181,6 +188,7 @@ def test_an_unknown_outcome_that_shows_after_all_is_joined(
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
+@needs_task_state_store
 def test_a_cleared_unknown_outcome_is_sent_only_after_a_good_look(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
@@ -195,6 +203,7 @@ def test_a_cleared_unknown_outcome_is_sent_only_after_a_good_look(
     assert (bought(ollang), again.results["rerun"]["joined"]) == (1, True)
 
 
+@needs_task_state_store
 def test_an_unknown_outcome_of_a_cleared_wish_is_settled_by_its_own_baseline(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
@@ -207,6 +216,7 @@ def test_an_unknown_outcome_of_a_cleared_wish_is_settled_by_its_own_baseline(
     assert (bought(ollang), posts(ollang), state_on_record()) == (0, 2, "unknown")
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_stale_result_is_cleared_to_send_it_again(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, wait: dict[str, Any]
@@ -222,6 +232,7 @@ def test_a_stale_result_is_cleared_to_send_it_again(
     assert bought(ollang) == 2
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_wait_that_timed_out_is_cleared_to_go_on(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, wait: dict[str, Any]
@@ -255,6 +266,7 @@ def test_a_failed_order_that_was_put_right_is_rerun_anew(
     assert bought(ollang) == 2
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_what_a_timed_out_wait_saw_is_evidence_when_it_goes_on(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, wait: dict[str, Any]
@@ -275,6 +287,7 @@ def test_what_a_timed_out_wait_saw_is_evidence_when_it_goes_on(
 # --- Cleared while it was at it -----------------------------------------------------------------------------------
 
 
+@needs_task_state_store
 def test_a_deferred_wait_that_is_cleared_joins(
     ollang: Sandbox,
     run_dag: RunDag,
@@ -293,6 +306,7 @@ def test_a_deferred_wait_that_is_cleared_joins(
     assert (bought(ollang), record()["max_tries"]) == (1, 3)
 
 
+@needs_task_state_store
 def test_a_task_that_died_for_good_is_cleared_and_joins(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +324,7 @@ def test_a_task_that_died_for_good_is_cleared_and_joins(
     assert bought(ollang) == 1
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
 def test_a_task_that_died_sending_is_cleared_and_settles(
     ollang: Sandbox,
@@ -330,6 +345,7 @@ def test_a_task_that_died_sending_is_cleared_and_settles(
 # --- Mapped -------------------------------------------------------------------------------------------------------
 
 
+@needs_task_state_store
 def test_a_mapped_list_that_shifted_is_about_other_orders(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from tests.installed_airflow import needs_task_state_store
 from tests.integration.wishes import (
     NO_TRACE,
     ORDER,
@@ -49,6 +50,7 @@ def _accepts_a_second_rerun(ollang: Sandbox) -> None:
 # --- execution_timeout --------------------------------------------------------------------------------------------
 
 
+@needs_task_state_store
 def test_execution_timeout_while_watching_it_begin(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +80,7 @@ def time_out() -> None:
     raise AirflowTaskTimeout("the task has used up its time")
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
 def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float
@@ -91,6 +94,7 @@ def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
+@needs_task_state_store
 def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +127,7 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: running[-1].on_kill()  # noqa: PLW0108 - it runs only later
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("moment", ["before the look", "before the record", "before the request"])
 def test_a_task_ended_from_outside_sends_nothing(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], moment: str
@@ -158,6 +163,7 @@ def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more(
     assert (run.states, posts(ollang), record()) == ({"rerun": "failed"}, 1, None)
 
 
+@needs_task_state_store
 def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
@@ -174,6 +180,7 @@ def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
     assert (posts(ollang), len(ollang.journal), state_on_record()) == (1, looks[0], "sending")
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
 def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], after: float
@@ -204,6 +211,7 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
     assert bought(ollang) == 1
 
 
+@needs_task_state_store
 def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receipt(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangRerunOutcomeUnknownError
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from tests.installed_airflow import needs_task_state_store
 from tests.integration.wishes import (
     NO_TRACE,
     ORDER,
@@ -45,6 +46,7 @@ def _bills_every_request(ollang: Sandbox) -> None:
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept"})
 
 
+@needs_task_state_store
 def test_died_before_the_record(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
     look = OllangHook.get_dated_order
     deaths = iter([Died()])
@@ -61,6 +63,7 @@ def test_died_before_the_record(ollang: Sandbox, run_dag: RunDag, monkeypatch: p
     assert bought(ollang) == posts(ollang) == 1
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("written", [False, True], ids=["not written", "written"])
 def test_died_writing_that_it_sends(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, written: bool
@@ -75,6 +78,7 @@ def test_died_writing_that_it_sends(
 TRACES = {"result": RESULT_ONLY, "status only": STATUS_ONLY, "no trace": NO_TRACE}
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("trace", TRACES)
 @pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
 def test_died_sending_what_was_processed(
@@ -104,6 +108,7 @@ def test_died_sending_what_was_processed(
     assert posts(ollang) == bought(ollang)
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
 def test_died_before_sending(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, on_unknown_outcome: str
@@ -120,6 +125,7 @@ def test_died_before_sending(
     assert posts(ollang) == bought(ollang)
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("trace", [RESULT_ONLY, STATUS_ONLY], ids=["result", "status only"])
 def test_what_died_sending_is_waited_for_by_its_retry(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: dict[str, Any]
@@ -137,6 +143,7 @@ def test_what_died_sending_is_waited_for_by_its_retry(
     assert bought(ollang) == 1
 
 
+@needs_task_state_store
 def test_died_with_the_answer_in_hand(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
     at_record(monkeypatch, "set", die, state="accepted")
     run = run_dag(rerun_dag())
@@ -144,6 +151,7 @@ def test_died_with_the_answer_in_hand(ollang: Sandbox, run_dag: RunDag, monkeypa
     assert (bought(ollang), posts(ollang), run.results["rerun"]["joined"]) == (1, 1, True)
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("wait", [{}, WAITING, {**WAITING, "deferrable": True}], ids=["no wait", "wait", "deferrable"])
 def test_died_once_it_was_accepted(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, wait: dict[str, Any]
@@ -160,6 +168,7 @@ def test_died_once_it_was_accepted(
         assert "(run 2)" in made_by(receipt)
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("after", [0, 20, 120, 600], ids=["confirming", "still confirming", "waiting", "late"])
 def test_died_in_a_pause(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float) -> None:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
@@ -170,6 +179,7 @@ def test_died_in_a_pause(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.M
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
+@needs_task_state_store
 def test_what_a_dead_try_saw_is_evidence_for_the_next(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +198,7 @@ def test_what_a_dead_try_saw_is_evidence_for_the_next(
     assert bought(ollang) == 1
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 @pytest.mark.parametrize("moment", ["before", "concluded"])
 def test_died_at_the_very_end(
@@ -214,6 +225,7 @@ def test_died_at_the_very_end(
         assert receipt["joined"] is True
 
 
+@needs_task_state_store
 def test_died_when_it_had_concluded_without_waiting(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +236,7 @@ def test_died_when_it_had_concluded_without_waiting(
     assert [entry.method for entry in ollang.journal] == ["GET", "POST", "GET", "GET"]
 
 
+@needs_task_state_store
 def test_the_record_is_there_while_the_request_is_on_its_way(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +261,7 @@ def test_the_record_is_there_while_the_request_is_on_its_way(
 # --- The store --------------------------------------------------------------------------------------------------
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("times", [1, 3], ids=["once", "always"])
 @pytest.mark.parametrize(("method", "state"), [("get", None), ("set", "sending")], ids=["unreadable", "unwritable"])
 def test_nothing_is_sent_without_the_store(
@@ -260,6 +274,7 @@ def test_nothing_is_sent_without_the_store(
     assert (run.states["rerun"], run.tries["rerun"], posts(ollang)) == expected
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("state", ["accepted", "concluded"])
 @pytest.mark.parametrize("wait", [{}, WAITING, {**WAITING, "deferrable": True}], ids=["no wait", "wait", "deferrable"])
 def test_what_is_bought_is_not_lost_with_the_store(
@@ -279,6 +294,7 @@ def test_what_is_bought_is_not_lost_with_the_store(
         assert "(run 2)" in made_by(run.results["rerun"])
 
 
+@needs_task_state_store
 def test_a_try_that_could_not_note_the_answer_is_taken_over_by_evidence(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +306,7 @@ def test_a_try_that_could_not_note_the_answer_is_taken_over_by_evidence(
     assert (bought(ollang), run.results["rerun"]["joined"]) == (1, True)
 
 
+@needs_task_state_store
 def test_a_record_that_cannot_be_taken_back_sends_nothing_later(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -312,6 +329,7 @@ GARBAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 def test_a_record_that_cannot_be_read_sends_nothing(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, garbage: Callable[[dict[str, Any]], Any]
@@ -327,6 +345,7 @@ def test_a_record_that_cannot_be_read_sends_nothing(
     assert bought(ollang) == posts(ollang) == 1
 
 
+@needs_task_state_store
 def test_fields_of_a_later_version_are_no_trouble(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +359,7 @@ def test_fields_of_a_later_version_are_no_trouble(
     assert (run.states, run.tries, bought(ollang)) == (*SECOND_TRY, 1)
 
 
+@needs_task_state_store
 def test_a_record_deleted_by_hand_is_a_wish_begun_anew(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:

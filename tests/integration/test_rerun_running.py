@@ -10,6 +10,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from tests.installed_airflow import needs_task_state_store
 from tests.integration.wishes import (
     ORDER,
     RESULT_ONLY,
@@ -75,6 +76,7 @@ def somebody_quicker(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OllangRerunOperator, "_request", late)
 
 
+@needs_task_state_store
 @pytest.mark.usefixtures("somebody_quicker")
 @pytest.mark.parametrize("hidden", [0, 10], ids=["shown", "shown later"])
 @pytest.mark.parametrize("if_running", ["fail", "join"])

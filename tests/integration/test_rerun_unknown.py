@@ -15,7 +15,7 @@ from airflow_provider_ollang.exceptions import (
     OllangRerunRefusedError,
     OllangUnavailableError,
 )
-from tests.installed_airflow import OllangRetryPolicy, needs_retry_policies
+from tests.installed_airflow import OllangRetryPolicy, needs_retry_policies, needs_task_state_store
 from tests.integration.wishes import (
     NO_TRACE,
     ORDER,
@@ -52,6 +52,7 @@ UNCLEAR: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("fault", "reason"), UNCLEAR.values(), ids=UNCLEAR)
 def test_what_was_processed_without_a_clear_answer_is_found_and_joined(
     ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], reason: str
@@ -70,6 +71,7 @@ NOT_PROCESSED = {name: one for name, one in UNCLEAR.items() if one[0].get("drop"
 NOT_PROCESSED["closed unread"] = ({"drop": "before"}, "the connection broke")
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("fault", "reason"), NOT_PROCESSED.values(), ids=NOT_PROCESSED)
 def test_what_left_no_trace_is_never_sent_again(
     ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], reason: str
@@ -113,6 +115,7 @@ def test_looks_that_fail_do_not_end_the_settling(ollang: Sandbox, run_dag: RunDa
     assert (run.states, bought(ollang), posts(ollang)) == ({"rerun": "success"}, 1, 1)
 
 
+@needs_task_state_store
 def test_a_task_whose_outcome_is_unknown_hands_on_its_baseline(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", status=500)
     receipt = run_dag(rerun_dag()).results["rerun"]
@@ -153,6 +156,7 @@ def test_nothing_is_resubmitted_once_there_is_evidence(
     assert (run.states, bought(ollang), posts(ollang)) == ({"rerun": "success"}, 1, 1)
 
 
+@needs_task_state_store
 def test_nothing_is_resubmitted_by_who_could_not_look(
     ollang: Sandbox, run_dag: RunDag, resubmitting: dict[str, Any]
 ) -> None:
@@ -164,6 +168,7 @@ def test_nothing_is_resubmitted_by_who_could_not_look(
     assert (run.tries["rerun"], posts(ollang), state_on_record()) == (3, 1, "sending")
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("refusal", ["400", "409"])
 def test_a_resubmission_refused_because_it_runs_proves_the_first(
     ollang: Sandbox, run_dag: RunDag, resubmitting: dict[str, Any], refusal: str
@@ -181,6 +186,7 @@ def test_a_resubmission_refused_because_it_runs_proves_the_first(
     assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (1, 1, 2)
 
 
+@needs_task_state_store
 def test_a_refused_resubmission_restores_what_was_known(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, resubmitting: dict[str, Any]
 ) -> None:
@@ -196,6 +202,7 @@ def test_a_refused_resubmission_restores_what_was_known(
     assert (bought(ollang), posts(ollang)) == (1, 3)
 
 
+@needs_task_state_store
 def test_a_resubmission_without_an_answer_is_the_last(
     ollang: Sandbox, run_dag: RunDag, resubmitting: dict[str, Any]
 ) -> None:
@@ -207,6 +214,7 @@ def test_a_resubmission_without_an_answer_is_the_last(
     assert (posts(ollang), found["state"], found["resubmitted"]) == (2, "unknown", True)
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("processed", [False, True], ids=["lost", "processed without a trace"])
 def test_a_try_that_died_resubmitting_is_not_followed_by_a_third_request(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, resubmitting: dict[str, Any], processed: bool
@@ -264,6 +272,7 @@ def test_the_record_is_taken_back_while_the_rate_limit_is_sat_out(
     assert (run.states, run.tries, bought(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
 
 
+@needs_task_state_store
 def test_a_try_that_dies_sitting_out_the_rate_limit_leaves_no_doubt(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
-from tests.installed_airflow import OllangRetryPolicy, needs_retry_policies
+from tests.installed_airflow import OllangRetryPolicy, needs_retry_policies, needs_task_state_store
 from tests.integration.wishes import (
     NO_TRACE,
     ORDER,
@@ -100,6 +100,7 @@ STORIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@needs_task_state_store
 @pytest.mark.parametrize(("behaviour", "expected"), STORIES.values(), ids=STORIES)
 def test_the_receipt_has_the_new_result(
     ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any], expected: dict[str, Any]
@@ -115,12 +116,14 @@ def test_the_receipt_has_the_new_result(
     assert record()["receipt"] == receipt
 
 
+@needs_task_state_store
 def test_the_order_is_not_believed_while_it_is_only_done(ollang: Sandbox, run_dag: RunDag) -> None:
     run = play(ollang, run_dag, NO_TRACE)
     assert isinstance(run.errors["rerun"], OllangStaleResultError)
     assert (run.tries["rerun"], state_on_record()) == (1, "unknown")
 
 
+@needs_task_state_store
 def test_no_evidence_can_be_accepted(ollang: Sandbox, run_dag: RunDag) -> None:
     run = play(ollang, run_dag, NO_TRACE, on_no_evidence="accept", stale_timeout=timedelta(minutes=10))
     receipt = run.results["rerun"]
@@ -128,6 +131,7 @@ def test_no_evidence_can_be_accepted(ollang: Sandbox, run_dag: RunDag) -> None:
     assert (receipt["seen_running"], state_on_record()) == (False, "concluded")
 
 
+@needs_task_state_store
 def test_a_failed_order_fails_the_task_at_once(ollang: Sandbox, run_dag: RunDag) -> None:
     run = play(ollang, run_dag, {"end_status": "failed", "run_seconds": 600})
     assert isinstance(run.errors["rerun"], OllangOrderFailedError)
@@ -136,6 +140,7 @@ def test_a_failed_order_fails_the_task_at_once(ollang: Sandbox, run_dag: RunDag)
     assert run.results["rerun"]["seen_running"] is True
 
 
+@needs_task_state_store
 def test_the_timeout_ends_it_without_a_retry(ollang: Sandbox, run_dag: RunDag) -> None:
     run = play(ollang, run_dag, {"end_status": None}, timeout=timedelta(minutes=20), confirm_timeout=0)
     assert isinstance(run.errors["rerun"], OllangTimeoutError)
@@ -143,6 +148,7 @@ def test_the_timeout_ends_it_without_a_retry(ollang: Sandbox, run_dag: RunDag) -
     assert (run.tries["rerun"], state_on_record()) == (1, "accepted")
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_too_many_failed_looks_are_retried_and_the_retry_joins(
     ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]
@@ -198,6 +204,7 @@ def test_a_deferral_that_fails_is_told_in_our_words(
         operator.resume_execution("execute_complete", {}, {})
 
 
+@needs_task_state_store
 def test_the_receipt_survives_a_store_that_failed_before_the_deferral(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +214,7 @@ def test_the_receipt_survives_a_store_that_failed_before_the_deferral(
     assert "(run 2)" in made_by(receipt)
 
 
+@needs_task_state_store
 def test_a_record_that_vanished_during_the_deferral_is_made_good_by_the_xcom(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +231,7 @@ def test_a_record_that_vanished_during_the_deferral_is_made_good_by_the_xcom(
     assert state_on_record() == "concluded"
 
 
+@needs_task_state_store
 def test_a_store_that_fails_at_the_end_of_a_deferral_costs_a_try_but_no_rerun(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +289,7 @@ def test_the_receipt_of_an_unknown_outcome_is_pushed_once_it_is_unknown(
     assert (sent, receipt["message"], receipt["result"]) == (1, None, None)
 
 
+@needs_task_state_store
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("fault", [None, {"status": 500}], ids=["accepted", "unknown"])
 def test_nothing_is_pushed_where_that_is_switched_off(

@@ -18,6 +18,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors.ollang import LONG_TIMEOUT, OllangOrderStatusSensor
+from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import Run, RunDag
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
@@ -208,6 +209,7 @@ def test_a_rerun_that_fails_fails_the_wait(ollang: Sandbox, run_dag: RunDag, end
     assert run.tries["wait"] == 1
 
 
+@needs_task_state_store
 def test_reschedule_mode_remembers_across_its_starts(
     fast_ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
