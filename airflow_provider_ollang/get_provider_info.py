@@ -109,7 +109,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-ollang",
         "name": "Ollang",
-        "description": "Check, rerun and wait for `Ollang <https://ollang.com>`__ localization orders.",
+        "description": "Check, rerun, wait for, judge and deliver localization orders of `Ollang <https://ollang.com>`__",
         "versions": [__version__],
         "integrations": [
             {

@@ -6,6 +6,7 @@ made once and kept as long as what it is made from stays the same.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shlex
@@ -89,6 +90,10 @@ class Counts:
     seconds: float = 0.0
 
 
+class InstallationFailedError(Exception):
+    """An environment could not be made; the message has the command and what it said."""
+
+
 CELLS = [Cell(airflow, python) for airflow in AIRFLOWS for python in PYTHONS]
 
 
@@ -128,9 +133,16 @@ def installation(cell: Cell, root: Path = ROOT) -> list[list[str]]:
 def ensure(cell: Cell, executable: str, place: Path = PLACE) -> str:
     """Make the environment of a combination unless it is there; return its Python.
 
-    :raises subprocess.CalledProcessError: it cannot be installed.
+    :raises InstallationFailedError: it cannot be made.
     """
-    venv = place / cell.name
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / f"{cell.name}.lock").open("w") as lock:
+        # A second `make` in the same checkout waits until it is whole.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _ensure(cell, executable, place / cell.name)
+
+
+def _ensure(cell: Cell, executable: str, venv: Path) -> str:
     python, stamp = str(venv / "bin" / "python"), venv / ".made-from"
     steps = installation(cell)
     pins = (ROOT / "dev" / "requirements.txt").read_bytes() if not AIRFLOWS[cell.airflow] else b""
@@ -147,7 +159,9 @@ def ensure(cell: Cell, executable: str, place: Path = PLACE) -> str:
 
 
 def _quietly(command: Sequence[str]) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise InstallationFailedError(f"{shlex.join(command)}\n{done.stdout.strip()}")
 
 
 # --- Runs -----------------------------------------------------------------------------------------------------------
@@ -180,8 +194,8 @@ class Matrix:
             return {"python": Counts(failed=[f"there is no python{cell.python} on this machine"])}
         try:
             python = ensure(cell, executable, self._place)
-        except subprocess.CalledProcessError as error:
-            return {"install": Counts(failed=[f"{shlex.join(error.cmd)}\n{error.stderr}"])}
+        except InstallationFailedError as error:
+            return {"install": Counts(failed=[str(error)])}
         found = {}
         for name in cell.suites:
             if not self._stopped:
@@ -246,9 +260,13 @@ def row(cell: Cell, suite: str, found: Counts) -> str:
 def run_oldest(arguments: Sequence[str]) -> int:
     """Run the part of `make test` on the oldest Airflow, with the Python that runs this.
 
-    :return: pytest's exit code.
+    :return: pytest's exit code, or 1 if that Airflow cannot be installed.
     """
-    python = ensure(Cell(OLDEST, _OWN_PYTHON), os.path.realpath(sys.executable))
+    try:
+        python = ensure(Cell(OLDEST, _OWN_PYTHON), os.path.realpath(sys.executable))
+    except InstallationFailedError as error:
+        print(error, file=sys.stderr)
+        return 1
     return subprocess.run(pytest_line(python, (*UNIT, *SHORT), *arguments), cwd=ROOT, check=False).returncode
 
 
@@ -264,7 +282,6 @@ def main() -> int:
     if not cells:
         print(f"There is no {only!r}; there are {', '.join(cell.name for cell in CELLS)}.", file=sys.stderr)
         return 2
-    PLACE.mkdir(parents=True, exist_ok=True)
     matrix = Matrix(extra=shlex.split(os.environ.get("ARGS", "")))
     try:
         with interruptible(), ThreadPoolExecutor(AT_A_TIME) as pool:

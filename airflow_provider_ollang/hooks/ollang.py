@@ -288,7 +288,9 @@ class OllangHook(BaseHook):
             timeout = min(TEST_TIMEOUT, settings.timeout)
             api.read_page(settings, call, self._get_transport().send(call, timeout=timeout))
         except OllangError as error:
-            return False, str(error)
+            # Airflow's Test button asks under an id that it made up.
+            words = str(error).replace(f"connection {self.ollang_conn_id!r}", "this connection")
+            return False, words.replace(f"Connection {self.ollang_conn_id!r}:", "This connection:")
         finally:
             self.close()
         return True, f"{settings.base_url} answered and accepts the API key."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.sdk import DAG, Context
-from airflow.serialization.definitions.dag import SerializedDAG
+from airflow.sdk.execution_time import supervisor, task_runner
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
@@ -26,6 +27,7 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowRescheduleException
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors import ollang as sensors
+from tests.installed_airflow import SerializedDAG
 from tests.integration.wishes import TriggererGone
 
 
@@ -48,6 +50,9 @@ ClearRun = Callable[[DAG, Run], Run]
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     initdb()
+    if not hasattr(supervisor.in_process_api_server, "cache_info"):
+        # Before Airflow 3.3 each task of a dag.test() waits for an API server of its own to be built: for seconds.
+        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
     with create_session():
         DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
 
@@ -111,7 +116,7 @@ def clear_run(run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> ClearRun:
 def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = None, conf: Any = None) -> Run:
     errors: dict[str, BaseException] = {}
     run_ids: list[str] = []
-    create = dagrun.get_or_create_dagrun
+    create, end = dagrun.get_or_create_dagrun, task_runner.finalize
 
     def note(context: Context) -> None:
         errors[_name(context["ti"])] = cast("BaseException", context["exception"])
@@ -128,6 +133,11 @@ def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = Non
         run_ids.append(found.run_id)
         return found
 
+    def finalize(ti: Any, state: Any, context: Context, log: Any, error: Any = None) -> None:
+        # A worker always tells the callbacks what failed; dag.test() does since Airflow 3.3.
+        context["exception"] = error
+        end(ti, state, context, log, error)
+
     for task in dag.tasks:
         task.on_failure_callback = task.on_retry_callback = [note]
     lazy = LazyDeserializedDAG.from_dag(dag)
@@ -135,6 +145,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = Non
         SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
         SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
     with monkeypatch.context() as patch:
+        patch.setattr(task_runner, "finalize", finalize)
         patch.setattr(dagrun, "get_or_create_dagrun", go_on if run_id else create_or_go_on)
         try:
             dag.test(run_conf=conf)

@@ -131,7 +131,6 @@ def test_criteria_and_prompt_are_sent_as_given(ollang: Sandbox, run_dag: RunDag,
     }
 
 
-@needs_task_state_store
 @pytest.mark.parametrize("criteria", [["Style"], "Accuracy, Style", [], "", [None], 5], ids=repr)
 def test_an_unknown_criterion_is_refused_and_nothing_sent(ollang: Sandbox, run_dag: RunDag, criteria: Any) -> None:
     run = run_dag(evaluate_dag(criteria=criteria))
@@ -267,7 +266,6 @@ REFUSALS = {
 }
 
 
-@needs_task_state_store
 @pytest.mark.parametrize(("fault", "error"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_fails_at_once(
     ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], error: type[Exception]

@@ -78,7 +78,7 @@ def test_connection_with_a_wrong_key(ollang: Sandbox, connect: Connect, clock: C
     ollang.api_key = "another"
     works, message = connect(ollang.url).test_connection()
     assert not works
-    assert "does not accept the API key of connection 'ollang_1'" in message
+    assert "does not accept the API key of this connection" in message
     assert "Invalid or missing API key" in message
     assert (len(ollang.journal), clock.sleeps) == (1, [])
 

@@ -17,6 +17,7 @@ from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToObjectStorageOperator
+from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import ClearRun, RunDag
 from tests.integration.transfers.conftest import START, Deliver, Place, delivery, expected, found, make_place
 
@@ -263,6 +264,7 @@ def fetched(ollang: Sandbox) -> list[str]:
     return [entry.path.partition("?")[0].split("/")[3] for entry in ollang.journal if entry.host == "files"]
 
 
+@needs_task_state_store
 def test_a_retry_brings_only_what_is_not_there(ollang: Sandbox, deliver: Deliver, any_place: Place) -> None:
     files = [{"id": name, "name": f"{name}.mp4", "size": 9_000_000} for name in ("a", "b", "c")]
     order_id = ollang.add_order(type="document", files=files)
