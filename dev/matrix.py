@@ -54,7 +54,7 @@ CORE = (
     "tests/integration/test_rerun_record.py",
 )
 #: What `make test` runs of them on the oldest Airflow.
-SHORT = CORE[:1]
+SHORT = ("tests/integration/test_operators.py", "tests/integration/test_rerun_below_3_3.py")
 E2E = ("tests/e2e/test_pipelines.py", "-k", "test_one_order_is_checked")
 
 

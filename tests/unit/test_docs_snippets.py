@@ -11,6 +11,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from tests.installed_airflow import needs_retry_policies
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,7 +20,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 INCLUDED = re.compile(r"```\{literalinclude\} (\S+)\n(.*?)```", re.DOTALL)
 OPTION = re.compile(r"^:(start-after|end-before): (.*)$", re.MULTILINE)
 SNIPPETS = [
-    pytest.param(code, id=f"{page.name}-{number}")
+    pytest.param(
+        code, id=f"{page.name}-{number}", marks=[needs_retry_policies] if "import OllangRetryPolicy" in code else []
+    )
     for page in PAGES
     if page.name != "sandbox.md"  # needs a sandbox; tests/unit/sandbox/test_docs.py runs it with one
     for number, code in enumerate(BLOCK.findall(page.read_text()), 1)
