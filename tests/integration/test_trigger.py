@@ -42,7 +42,7 @@ from tests.installed_airflow import deserialize, serialize, smart_decode_trigger
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 KEY = "canary-7f3a-api-key"
-FIXTURE = Path(__file__).parent / "fixtures" / "trigger_v1.json"
+FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("trigger_v*.json"))
 YEAR_2100 = 4102444800.0
 #: A test that hangs must not hang for ever.
 LONGEST = 20
@@ -165,11 +165,12 @@ def stored_trigger() -> OllangOrderStatusTrigger:
 def test_todays_trigger_is_the_stored_one() -> None:
     """What a newer version stores may change on purpose only: triggerers of both may run for a while."""
     path, arguments = stored_trigger().serialize()
-    assert {"classpath": path, "kwargs": arguments} == json.loads(FIXTURE.read_text())
+    assert {"classpath": path, "kwargs": arguments} == json.loads(FIXTURES[-1].read_text())
 
 
-def test_stored_trigger_runs(ollang: Sandbox, at_once: None) -> None:
-    stored = json.loads(FIXTURE.read_text())
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.stem)
+def test_stored_trigger_runs(ollang: Sandbox, at_once: None, fixture: Path) -> None:
+    stored = json.loads(fixture.read_text())
     ollang.change_order(ORDER, orderDocs=[{"id": "doc_2", "type": "vtt", "name": "New"}])
     event = event_of(resolve_name(stored["classpath"])(**stored["kwargs"]))
     assert event["error"] is None
