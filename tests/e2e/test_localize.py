@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 DAG_ID = "ollang_localize_catalogue"
 LIMIT = 240
+STAY_AWAY = 4.0
 GOOD, BAD = {"Accuracy": 95.0, "Fluency": 90.0}, {"Accuracy": 60.0, "Fluency": 90.0}
 #: Each order's evaluations in their order, the reruns it needs, and what the person says who is asked.
 ORDERS: dict[str, tuple[list[dict[str, float]], int, str | None]] = {
@@ -39,14 +41,18 @@ def localized(
     run_id = airflow.trigger(DAG_ID, conf)
     asked = {index: answer for index, (_, _, answer) in enumerate(ORDERS.values()) if answer}
 
+    waiting_since: dict[int, float] = {}
+
     def answer_all() -> bool:
         for one in airflow.task_instances(DAG_ID, run_id):
-            # Airflow loses an answer that comes before it has noted that it waits for one.
-            waits = one["task_id"] == "localize.ask_a_person" and one["state"] == "awaiting_input"
-            if waits and one["map_index"] in asked:
-                path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{one['task_id']}/{one['map_index']}/hitlDetails"
-                answer = {"chosen_options": [asked.pop(one["map_index"])], "params_input": {}}
-                airflow.api("PATCH", path, json=answer)
+            index = one["map_index"]
+            if one["task_id"] != "localize.ask_a_person" or one["state"] != "awaiting_input" or index not in asked:
+                continue
+            # Airflow loses an answer that comes before it has noted that it waits for one, and fails a task that is
+            # back before its last worker has ended.
+            if time.monotonic() - waiting_since.setdefault(index, time.monotonic()) >= STAY_AWAY:
+                path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{one['task_id']}/{index}/hitlDetails"
+                airflow.api("PATCH", path, json={"chosen_options": [asked.pop(index)], "params_input": {}})
         return not asked
 
     wait_until(answer_all, LIMIT, "the questions to a person", every=1)

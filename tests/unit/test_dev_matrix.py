@@ -83,8 +83,8 @@ def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_python_that_is_not_there_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = matrix.Matrix(tmp_path).run(Cell("3.1.8", "3.12"))
-    assert found["python"].failed == ["there is no python3.12 on this machine"]
+    found = matrix.Matrix(tmp_path).run(Cell("3.1.8", "3.99"))
+    assert found["python"].failed == ["there is no python3.99 on this machine"]
 
 
 def test_an_installation_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
