@@ -120,13 +120,11 @@ def deliver(run_dag: RunDag) -> Deliver:
 
 def expected(ollang: Sandbox, order_id: str, manifest: dict[str, Any]) -> dict[str, str]:
     """Return what must be where, as SHA-256 by path, from the sandbox's own knowledge."""
-    return {
-        # The universal-pathlib of Airflow 3.1 writes three slashes there.
-        one["path"].replace("memory:///", "memory://"): ollang.expected_sha256(order_id, one["document_id"] or "vttUrl")
-        for one in manifest["files"]
-    }
+    return {one["path"]: ollang.expected_sha256(order_id, one["document_id"] or "vttUrl") for one in manifest["files"]}
 
 
 def found(place: Place) -> dict[str, str]:
     """Return what is where, likewise."""
-    return {f"{place.url}/{path}": hashlib.sha256(content).hexdigest() for path, content in place.files().items()}
+    # The universal-pathlib of Airflow 3.1 writes memory:// with three slashes.
+    url = str(ObjectStoragePath(place.url))
+    return {f"{url}/{path}": hashlib.sha256(content).hexdigest() for path, content in place.files().items()}
