@@ -84,7 +84,8 @@ def ollang_localize_catalogue() -> None:
             """Go on to the approval only where the second result is below the bar too."""
             if report["passed"]:
                 raise AirflowSkipException("good enough")
-            return f"{report['order_id']}: {report['criteria']}"
+            scores = [f"- {one['name']}: {one['score']}, at least {one['minimum']}" for one in report["criteria"]]
+            return "\n".join([f"Order {report['order_id']} after two runs:\n", *scores])
 
         ask_a_person = ApprovalOperator(
             task_id="ask_a_person",

@@ -88,10 +88,12 @@ def ollang_localize_order() -> None:
     ask_a_person = ApprovalOperator(
         task_id="ask_a_person",
         subject="Deliver order {{ params.order_id }} below the bar?",
-        body="""Its scores after two runs:
-{% for one in ti.xcom_pull('good_enough_now')['criteria'] %}
-- {{ one.name }}: {{ one.score }}, at least {{ one.minimum }}
-{%- endfor %}""",
+        body=(
+            "Its scores after two runs:\n\n"
+            "{% for one in ti.xcom_pull('good_enough_now')['criteria'] %}"
+            "- {{ one.name }}: {{ one.score }}, at least {{ one.minimum }}\n"
+            "{% endfor %}"
+        ),
     )
     deliver = OllangToObjectStorageOperator(
         task_id="deliver_files",
