@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+#: What a server goes on for that the client must not wait for.
+LONG = 60.0
+#: Far more than a loaded machine adds to a limit of a second or two, and far less than that.
+IN_TIME = 30.0
+
+
 class Peer:
     """A client's connection, from the server's side."""
 

@@ -24,7 +24,20 @@ from airflow_provider_ollang.sandbox import Sandbox
 from tests.installed_airflow import limits_headers
 
 from .conftest import FOREIGN, KEY, ORDER, PROXY_PASSWORD, UNKNOWN, Clock, Connect
-from .servers import ForwardProxy, Peer, RawServer, Script, Stopwatch, closed_port, header, http, says, stalls
+from .servers import (
+    IN_TIME,
+    LONG,
+    ForwardProxy,
+    Peer,
+    RawServer,
+    Script,
+    Stopwatch,
+    closed_port,
+    header,
+    http,
+    says,
+    stalls,
+)
 from .test_wire import LOCATIONS, ODD
 
 BODY = f'{{"id": "{ORDER}", "status": "completed", "success": true}}'.encode()
@@ -245,17 +258,17 @@ def test_redirect_is_not_followed(ollang: Sandbox, hook: OllangHook) -> None:
 
 def drips_head(peer: Peer, request: bytes) -> None:
     peer.send(b"HTTP/1.1 200 OK\r\n")
-    peer.drip(b"X-Padding: " + b"x" * 60, 0.1)
+    peer.drip(b"X-Padding: " + b"x" * 600, 0.1)
 
 
 def drips_body(peer: Peer, request: bytes) -> None:
     peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    peer.drip(b"x" * 60, 0.1)
+    peer.drip(b"x" * 600, 0.1)
 
 
 def drips_chunks(peer: Peer, request: bytes) -> None:
     peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    for _ in range(60):
+    for _ in range(600):
         peer.send(b"1\r\nx\r\n")
         if peer.hung_up(0.1):
             return
@@ -264,10 +277,10 @@ def drips_chunks(peer: Peer, request: bytes) -> None:
 def late_head_and_half_a_body(peer: Peer, request: bytes) -> None:
     if not peer.hung_up(0.8):
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + BODY)
-        peer.hung_up(5)
+        peer.hung_up(LONG)
 
 
-@pytest.mark.parametrize("script", [drips_head, drips_body, drips_chunks, late_head_and_half_a_body, stalls(5)])
+@pytest.mark.parametrize("script", [drips_head, drips_body, drips_chunks, late_head_and_half_a_body, stalls(LONG)])
 def test_everything_ends_in_its_time(connect: Connect, script: Script) -> None:
     with RawServer(script) as server:
         hook = connect(server.url, timeout=1)
@@ -277,7 +290,7 @@ def test_everything_ends_in_its_time(connect: Connect, script: Script) -> None:
     assert other == one
     assert other.error is OllangUnavailableError
     assert "no whole answer within 1 s" in other.text
-    assert 0.9 < watch.seconds < 2.5
+    assert 0.9 < watch.seconds < IN_TIME
 
 
 def test_connection_that_never_comes_about(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +299,7 @@ def test_connection_that_never_comes_about(connect: Connect, monkeypatch: pytest
 
     def stall(peer: Peer) -> bool:
         peer.sock.recv(65536)
-        return not peer.hung_up(4)
+        return not peer.hung_up(LONG)
 
     with RawServer(says(b""), greet=stall) as server:
         hook = connect(server.url.replace("http:", "https:"), timeout=600)
@@ -295,7 +308,7 @@ def test_connection_that_never_comes_about(connect: Connect, monkeypatch: pytest
             other = async_end(hook)
     assert other == one
     assert f"no connection to {hook.settings.base_url} within 0.5 s" in other.text
-    assert watch.seconds < 2
+    assert watch.seconds < IN_TIME
 
 
 @pytest.mark.parametrize("size", [20 * MEGABYTE - 100, 25 * MEGABYTE], ids=["below the cap", "above the cap"])

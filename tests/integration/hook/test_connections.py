@@ -24,7 +24,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from tests.installed_airflow import hands_out_broken_connections
 
 from .conftest import KEY, LINK_SIGNATURE, ORDER, PROXY_PASSWORD, Clock, Connect, status_of
-from .servers import ForwardProxy, Peer, RawServer, Stopwatch, closed_port, header, http, says, stalls
+from .servers import IN_TIME, LONG, ForwardProxy, Peer, RawServer, Stopwatch, closed_port, header, http, says, stalls
 
 BODY = f'{{"id": "{ORDER}", "status": "completed", "success": true}}'.encode()
 
@@ -129,13 +129,13 @@ def test_connection_that_is_not_usable(
 
 def test_slow_connection(ollang: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hook_module, "TEST_TIMEOUT", 0.5)
-    ollang.add_fault(delay=3.0)
+    ollang.add_fault(delay=LONG)
     hook = connect(ollang.url, timeout=600)
     with Stopwatch() as watch:
         works, message = hook.test_connection()
     assert not works
     assert "0.5 s" in message
-    assert watch.seconds < 2
+    assert watch.seconds < IN_TIME
 
 
 def test_test_takes_no_longer_because_of_a_slow_handshake(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_test_takes_no_longer_because_of_a_slow_handshake(connect: Connect, monk
 
     def stall(peer: Peer) -> bool:
         peer.sock.recv(65536)
-        peer.hung_up(2.5)
+        peer.hung_up(LONG)
         peer.sock.close()
         return True
 
@@ -154,17 +154,17 @@ def test_test_takes_no_longer_because_of_a_slow_handshake(connect: Connect, monk
     assert not works
     assert "no connection to https://127.0.0.1" in message
     assert "0.5 s" in message
-    assert watch.seconds < 2
+    assert watch.seconds < IN_TIME
 
 
 def test_test_takes_no_longer_than_the_timeout_of_the_connection(connect: Connect) -> None:
-    with RawServer(stalls(4)) as server:
+    with RawServer(stalls(LONG)) as server:
         hook = connect(server.url, timeout=1)
         with Stopwatch() as watch:
             works, message = hook.test_connection()
     assert not works
     assert "1 s" in message
-    assert watch.seconds < 2.5
+    assert watch.seconds < IN_TIME
 
 
 def test_test_leaves_no_connection_open(connect: Connect) -> None:

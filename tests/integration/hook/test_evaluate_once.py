@@ -106,6 +106,7 @@ def switches(**on: bool) -> dict[str, bool]:
         ({"criteria": ["Accuracy"]}, switches(accuracy=True)),
         ({"criteria": ("cultural_fit", "TONE")}, switches(culturalFit=True, tone=True)),
         ({"criteria": ["culturalFit", "Cultural-Fit"]}, switches(culturalFit=True)),
+        ({"criteria": "accuracy, Tone"}, switches(accuracy=True, tone=True)),
         ({"criteria": {"Fluency": 90}, "custom_prompt": "x"}, {**switches(fluency=True), "customPrompt": "x"}),
         ({"criteria": ["Accuracy", "Fluency", "Tone", "Cultural Fit"]}, dict.fromkeys(switches(), True)),
     ],
@@ -127,16 +128,29 @@ def test_criteria_and_prompt_arrive(ollang: Sandbox, hook: OllangHook) -> None:
     [
         (["Style"], "names 'Style'; there are Accuracy, Fluency, Tone, Cultural Fit"),
         (["Accuracy", "Cultural"], "names 'Cultural'"),
-        ([""], "names ''"),
-        ([], "is empty"),
+        ([""], "must be one or more names"),
+        ([], "must be one or more names"),
+        ([None], "must be one or more names"),
+        (["Accuracy", ["Tone"]], "must be one or more names"),
+        (5, "must be one or more names"),
     ],
 )
 def test_criterion_that_there_is_not_is_refused_before_anything_is_sent(
-    ollang: Sandbox, hook: OllangHook, criteria: list[str], words: str
+    ollang: Sandbox, hook: OllangHook, criteria: Any, words: str
 ) -> None:
     error = failing(hook, criteria=criteria)
     assert type(error) is OllangConfigurationError
     assert words in str(error)
+    assert ollang.journal == []
+
+
+@pytest.mark.parametrize("prompt", [object(), 0, {"text": "Mind the puns"}])
+def test_prompt_that_is_no_text_is_refused_before_anything_is_sent(
+    ollang: Sandbox, hook: OllangHook, prompt: Any
+) -> None:
+    error = failing(hook, custom_prompt=prompt)
+    assert type(error) is OllangConfigurationError
+    assert "custom_prompt must be a text" in str(error)
     assert ollang.journal == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -73,6 +74,17 @@ def test_making_the_list_reads_no_connection() -> None:
 def test_page_size_is_checked_at_once(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
     with pytest.raises(OllangConfigurationError, match=r"page_size .* 50"):
         hook.list_orders(page_size=page_size)
+    assert ollang.journal == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"created_from": datetime(2024, 1, 15, tzinfo=UTC)}, {"status": ["pending"]}, {"name": 5}]
+)
+def test_filter_that_is_no_text_is_refused_before_anything_is_sent(
+    ollang: Sandbox, hook: OllangHook, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(OllangConfigurationError, match="must be a text, not"):
+        list(hook.list_orders(**wrong))
     assert ollang.journal == []
 
 

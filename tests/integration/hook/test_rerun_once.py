@@ -19,7 +19,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
 from .conftest import KEY, ORDER, Clock, Connect, status_of
-from .servers import ForwardProxy, Peer, RawServer, Stopwatch, closed_port, http, says, stalls
+from .servers import IN_TIME, LONG, ForwardProxy, Peer, RawServer, Stopwatch, closed_port, http, says, stalls
 
 Row = tuple[int, Any, type[OllangError]]
 
@@ -80,7 +80,7 @@ def test_lost_answer_is_never_followed_by_a_second_rerun(
     assert ollang.order(ORDER)["reruns_accepted"] == processed
 
 
-@pytest.mark.parametrize("fault", [{"delay": 3.0}, {"delay": 3.0, "drop": "before"}], ids=["late", "late and lost"])
+@pytest.mark.parametrize("fault", [{"delay": LONG}, {"delay": LONG, "drop": "before"}], ids=["late", "late and lost"])
 def test_late_answer_is_never_followed_by_a_second_rerun(
     ollang: Sandbox, connect: Connect, clock: Clock, fault: dict[str, Any]
 ) -> None:
@@ -89,7 +89,7 @@ def test_late_answer_is_never_followed_by_a_second_rerun(
         error = failing(connect(ollang.url, timeout=1))
     check_unknown(error, None)
     assert "no whole answer within 1 s" in str(error)
-    assert 0.9 < watch.seconds < 2.5
+    assert 0.9 < watch.seconds < IN_TIME
     assert (len(ollang.journal), clock.sleeps) == (1, [])
 
 
@@ -308,7 +308,7 @@ def test_connection_that_the_server_closed_does_not_look_like_a_lost_rerun(conne
 
 
 def test_stalled_server_does_not_keep_a_rerun(connect: Connect, clock: Clock) -> None:
-    with RawServer(stalls(4)) as server, Stopwatch() as watch:
+    with RawServer(stalls(LONG)) as server, Stopwatch() as watch:
         check_unknown(failing(connect(server.url, timeout=1)), None)
-    assert 0.9 < watch.seconds < 2.5
+    assert 0.9 < watch.seconds < IN_TIME
     assert (len(server.requests), clock.sleeps) == (1, [])
