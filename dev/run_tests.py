@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 _NOTHING_COLLECTED = 5
+#: Parts whose tests need nothing that is there only once: as many of them at a time as there are processors.
+PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
 _CLOSING = re.compile(r"^(?:=+ )?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -49,7 +51,8 @@ def commands(arguments: Sequence[str], *, colour: bool) -> dict[str, list[list[s
         "lint": [[*python, "ruff", "check"], [*python, "ruff", "format", "--check"]],
         "types": [[*python, "mypy"]],
         "docs": [[*python, "dev.docs"]],
-        **{part: [[*pytest, f"tests/{part}", *arguments]] for part in ("unit", "integration", "e2e")},
+        **{part: [[*pytest, f"tests/{part}", *PARALLEL, *arguments]] for part in ("unit", "integration")},
+        "e2e": [[*pytest, "tests/e2e", *arguments]],
         "browser": [[*python, "dev.browser"], [*pytest, "tests/browser", *arguments]],
         # `make test-crash` plays the whole matrix.
         "kills": [[*pytest, "tests/crash/test_matrix.py", "-m", "telling", *arguments]],
@@ -82,16 +85,20 @@ def obstacle(part: str) -> str:
     return browser.MISSING if part == "browser" and browser.find() is None else ""
 
 
-def run_part(part: str, lines: Sequence[Sequence[str]], run: Callable[[Sequence[str]], tuple[int, str]]) -> Outcome:
-    """Run all commands of a part."""
+def run_part(
+    part: str,
+    lines: Sequence[Sequence[str]],
+    run: Callable[[Sequence[str]], tuple[int, str]],
+    *,
+    chosen: bool = False,
+) -> Outcome:
+    """Run all commands of a part; arguments that have `chosen` tests of one part leave nothing to do in the others."""
     started = time.monotonic()
     codes, note = [], ""
     for line in lines:
         code, output = run(line)
         note = closing_line(output) or note
-        # Arguments that choose tests of one part leave nothing to do in the others.
-        nothing_chosen = code == _NOTHING_COLLECTED and "deselected" in note
-        codes.append(0 if nothing_chosen else code)
+        codes.append(0 if chosen and code == _NOTHING_COLLECTED else code)
     return Outcome(part, not any(codes), time.monotonic() - started, note)
 
 
@@ -123,7 +130,8 @@ def main() -> int:
 
     :return: 0 if all passed, 1 if any failed, 2 for an unknown part.
     """
-    parts = commands(shlex.split(os.environ.get("ARGS", "")), colour=sys.stdout.isatty())
+    arguments = shlex.split(os.environ.get("ARGS", ""))
+    parts = commands(arguments, colour=sys.stdout.isatty())
     wanted = os.environ.get("PART", "").strip()
     if wanted and wanted not in parts:
         print(f"There is no part {wanted!r}; there are {', '.join(parts)}.", file=sys.stderr)
@@ -137,7 +145,7 @@ def main() -> int:
                     # Whoever asked for it by name is not to believe that it passed.
                     outcomes.append(Outcome(part, not wanted, 0.0, f"not run: {missing}", ran=False))
                     continue
-                outcomes.append(run_part(part, parts[part], run_command))
+                outcomes.append(run_part(part, parts[part], run_command, chosen=bool(arguments)))
     except Interrupted as signal_seen:
         print("\ninterrupted", file=sys.stderr)
         return signal_seen.exit_code
