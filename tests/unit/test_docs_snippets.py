@@ -48,10 +48,9 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_is_included_from_the_examples_is_there_once(page: Path) -> None:
+def test_what_is_included_from_the_examples_is_there(page: Path) -> None:
     for path, options in INCLUDED.findall(page.read_text()):
         text = (page.parent / path).read_text()
         for _, marker in OPTION.findall(options):
             wanted = marker.strip().strip('"').replace('\\"', '"')
-            # Where a marker occurs twice the first one counts, so it has to be the one that is meant.
             assert wanted in text, marker

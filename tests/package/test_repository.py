@@ -1,4 +1,4 @@
-"""What holds the house together: versions told in one place, commands that exist, dependencies that point down."""
+"""What holds the repository together: versions told in one place, commands that exist, dependencies that point down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ PINNED = dict(
     line.split(" ")[0].split("==") for line in (ROOT / "dev" / "requirements.txt").read_text().splitlines() if line
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TEXTS = ["CONTRIBUTING.md", "SECURITY.md", "docs/maintaining.md", "docs/licences.md"]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TEXTS = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")), *PAGES]
 
 
 def read_yaml(name: str) -> Any:
@@ -73,6 +74,11 @@ def test_every_command_and_file_that_is_told_exists() -> None:
         told = re.findall(r"`((?:tests|dev|docs|airflow_provider_ollang|benchmarks)/[\w./-]*)`", text)
         linked = [(ROOT / name).parent / link for link in re.findall(r"\]\(([^):#]+)\)", text)]
         assert [str(path) for path in [*(ROOT / one for one in told), *linked] if not path.exists()] == [], name
+
+
+def test_every_picture_is_shown() -> None:
+    shown = re.findall(r"\]\(pictures/([\w-]+\.png)\)", "".join(page.read_text() for page in PAGES))
+    assert set(shown) == {path.name for path in (ROOT / "docs" / "pictures").glob("*.png")}
 
 
 def test_the_map_names_every_module() -> None:
