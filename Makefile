@@ -33,10 +33,10 @@ test-crash: setup ## kill a rerun's processes at every point, and lose its answe
 test-matrix: setup ## the tests on each supported Airflow and Python; ONLY=3.1.8-py3.11 chooses; about 15 minutes
 	@exec $(VENV_PYTHON) -m dev.matrix
 
-lowest: setup ## the unit tests on the oldest versions that pyproject.toml allows
+lowest: setup ## the unit tests on the oldest versions that pyproject.toml allows; about three minutes
 	@exec $(VENV_PYTHON) -m dev.lowest
 
-bench: setup ## measure what waiting costs, beside other clients; writes benchmarks/results.md; about nine minutes
+bench: setup ## measure what waiting and delivering cost, beside other clients; writes benchmarks/results.md; about 12 minutes
 	@$(VENV_PYTHON) -m benchmarks.environment
 	@exec .airflow/benchmarks/bin/python -m benchmarks $(ARGS)
 

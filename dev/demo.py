@@ -38,9 +38,15 @@ LIVE_DAG = "ollang_rerun_order"
 RERUN_TASK = "rerun_order"
 # The order on the vendor's page "Get Order by ID", which every sandbox starts with.
 SANDBOX_ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
-SPEED = 6.0
+SPEED = 4.0
 # In sandbox seconds: long enough at this speed for a look at every turn of the story.
-BEHAVIOUR = {"status_hidden_for": 11.0, "outputs_after": 17.0, "sign_links": True, "links": "served"}
+BEHAVIOUR = {
+    "status_hidden_for": 24.0,
+    "run_seconds": 44.0,
+    "outputs_after": 12.0,
+    "sign_links": True,
+    "links": "served",
+}
 LIVE_LIMIT = 7 * 24 * 3600.0
 
 

@@ -73,10 +73,15 @@ def compact(value: Any, *, nested: bool = False) -> str:
             return "{…}"
         return ", ".join(f"{key} {compact(item, nested=True)}" for key, item in value.items() if item is not None)
     if isinstance(value, list):
-        names = [str(item.get("name")) if isinstance(item, Mapping) else str(item) for item in value]
+        names = [_name(item) if isinstance(item, Mapping) else str(item) for item in value]
         return "[" + ", ".join(names[:4]) + (f", {len(names) - 4} more" if len(names) > 4 else "") + "]"
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    # The file behind an order's vttUrl has only a path.
+    return str(item.get("name") or str(item.get("path")).rpartition("/")[2])
 
 
 def stages(report: Json, journal: Sequence[Json]) -> list[Stage]:
