@@ -1,4 +1,4 @@
-"""After all other tests: neither the key nor a link's signature is anywhere in Airflow's home."""
+"""Neither the key nor a link's signature is anywhere in Airflow's home."""
 
 from __future__ import annotations
 
