@@ -2,7 +2,7 @@
 The Ollang API without input or output: the requests to send, and what every possible answer means.
 
 Pure rules over plain values, shared by the synchronous and the asynchronous half of the hook. The pages this
-rests on are `Get Order by ID` and `Rerun Order` of https://api-docs.ollang.com.
+rests on are `Get Order by ID`, `Rerun Order`, `QC Evaluation` and `List Orders` of https://api-docs.ollang.com.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
+from airflow_provider_ollang.arguments import names_of
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -42,6 +43,8 @@ MAX_PAGE_SIZE = 50
 
 # A status is a word, and goes into logs and XComs.
 _LONGEST_STATUS = 80
+# A year: a timedelta could not hold the worst of what somebody may ask for.
+_LONGEST_RETRY_AFTER = 366 * 86400.0
 # Airflow writes an XCom of twice this depth, and of three times not.
 _DEEPEST = 100
 
@@ -141,25 +144,29 @@ def rerun_order(order_id: object) -> Call:
     return Call("POST", path, f"rerun order {one}", one, body=b"{}", paid=True)
 
 
-def evaluate_order(order_id: object, criteria: Iterable[str] | None, custom_prompt: str | None) -> Call:
+def evaluate_order(order_id: object, criteria: Iterable[str] | str | None, custom_prompt: str | None) -> Call:
     """
     Return the request of `QC Evaluation`.
 
     :param order_id: the order.
-    :param criteria: those to judge, of :data:`CRITERIA`; case, spaces, ``_`` and ``-`` do not count. ``None``: all.
+    :param criteria: those to judge, of :data:`CRITERIA`, as a collection or a comma-separated text; case, spaces, ``_``
+        and ``-`` do not count. ``None``: all.
     :param custom_prompt: what else the evaluation should look at.
-    :raises OllangConfigurationError: a criterion that there is not, or none at all.
+    :raises OllangConfigurationError: a criterion that there is not, none at all, or a prompt that is no text.
     """
     one = order_id_of(order_id)
     body: dict[str, Any] = {}
     if criteria is not None:
-        wanted = {plain_name(name): name for name in criteria}
+        wanted = {plain_name(name): name for name in names_of("criteria", criteria)}
         known = {plain_name(name): switch for name, switch in CRITERIA.items()}
         unknown = [name for key, name in wanted.items() if key not in known]
-        if unknown or not wanted:
-            problem = f"names {unknown[0]!r}" if unknown else "is empty"
-            raise OllangConfigurationError(f"criteria {problem}; there are {', '.join(CRITERIA)}.", order_id=one)
+        if unknown:
+            raise OllangConfigurationError(
+                f"criteria names {unknown[0]!r}; there are {', '.join(CRITERIA)}.", order_id=one
+            )
         body = {switch: key in wanted for key, switch in known.items()}
+    if not isinstance(custom_prompt, str | None):
+        raise OllangConfigurationError(f"custom_prompt must be a text, not {custom_prompt!r:.80}.", order_id=one)
     if custom_prompt:
         body["customPrompt"] = custom_prompt
     path = f"/integration/orders/{quote(one, safe='')}/qc"
@@ -173,10 +180,13 @@ def list_orders(page: int, take: int, filters: Mapping[str, str | None]) -> Call
     :param page: page number, from 1.
     :param take: rows a page, 1 to 50.
     :param filters: names as the API nests them, such as ``filter[type]``; those that are ``None`` are left out.
+    :raises OllangConfigurationError: a filter is no text that can be sent.
     """
     for name, wanted in filters.items():
-        if wanted is not None and any(unicodedata.category(one) == "Cs" for one in wanted):
-            raise OllangConfigurationError(f"{name} {wanted[:40]!r} holds half a character.")
+        if not isinstance(wanted, str | None):
+            raise OllangConfigurationError(f"{name} must be a text, not {wanted!r:.80}.")
+        if any(unicodedata.category(one) == "Cs" for one in wanted or ""):
+            raise OllangConfigurationError(f"{name} {wanted!r:.80} holds half a character.")
     query = {"pageOptions[page]": str(page), "pageOptions[take]": str(take), **filters}
     pairs = tuple((name, value) for name, value in query.items() if value is not None)
     return Call("GET", "/integration/orders", "list orders", query=pairs)
@@ -215,7 +225,7 @@ class Answer:
             if date is None:
                 return None
             seconds = (date - (self.server_time or datetime.now(UTC))).total_seconds()
-        return seconds if math.isfinite(seconds) and seconds >= 0 else None
+        return min(seconds, _LONGEST_RETRY_AFTER) if math.isfinite(seconds) and seconds >= 0 else None
 
     def json(self) -> Any:
         """

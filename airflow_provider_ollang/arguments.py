@@ -1,4 +1,4 @@
-"""Reading the arguments of operators and sensors: what is accepted, and a clear error for the rest."""
+"""Reading the arguments of operators, sensors and the hook: what is accepted, and a clear error for the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_GIVEN = NotGiven.NOT_GIVEN
 Choice = TypeVar("Choice", bound=str)
 
 #: Beyond any wait, and within what a ``timedelta`` can hold.
-LONGEST = float(timedelta.max.days * 86400)
+_LONGEST = float(timedelta.max.days * 86400)
 
 
 def seconds_of(name: str, value: float | timedelta) -> float:
@@ -36,7 +36,7 @@ def seconds_of(name: str, value: float | timedelta) -> float:
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
         raise OllangConfigurationError(f"{name} must be a number of seconds from 0 or a timedelta, not {value!r:.80}.")
     return float(value)
 
@@ -80,7 +80,9 @@ def names_of(name: str, value: Iterable[str] | str) -> list[str]:
     found = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
     names = [one.strip() if isinstance(one, str) else one for one in found]
     if not names or not all(isinstance(one, str) and one for one in names):
-        raise OllangConfigurationError(f"{name} must be one or more names, or a comma-separated text, not {value!r}.")
+        raise OllangConfigurationError(
+            f"{name} must be one or more names, or a comma-separated text, not {value!r:.80}."
+        )
     return list(dict.fromkeys(names))
 
 

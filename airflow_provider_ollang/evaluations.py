@@ -29,7 +29,7 @@ class Evaluation:
 
     :param id: its id.
     :param created_at: when it was asked for, ISO 8601.
-    :param is_loading: whether it is still being made.
+    :param is_loading: whether it is still being made: if it does not say so, whether it has no score yet.
     :param scores: ``{"name": str | None, "score": float | None}`` each, in the API's order.
     :param segments: the worst segments, at most five: ``{"id": str | None, "explanation": str}`` each.
     """
@@ -46,14 +46,17 @@ class Evaluation:
         found = order.get("latestEvaluation") or order.get("qcEvaluation")
         if not isinstance(found, Mapping):
             return None
+        scores = [
+            {"name": _name(score.get("name")), "score": score_of(_either(score, "value", "score"))}
+            for score in islice(mappings_of(found.get("scores")), MAX_SCORES)
+        ]
+        loading = found.get("isLoading")
         return cls(
             id=_name(found.get("id")),
             created_at=_name(found.get("createdAt")),
-            is_loading=found.get("isLoading") is True,
-            scores=[
-                {"name": _name(score.get("name")), "score": score_of(_either(score, "value", "score"))}
-                for score in islice(mappings_of(found.get("scores")), MAX_SCORES)
-            ],
+            # While it is being made, this may be missing like the scores.
+            is_loading=loading if isinstance(loading, bool) else all(one["score"] is None for one in scores),
+            scores=scores,
             segments=_worst_segments(found),
         )
 

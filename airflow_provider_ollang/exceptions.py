@@ -103,11 +103,11 @@ class OllangBadRequestError(OllangPermanentError):
 
 
 class OllangOrderNotEligibleError(OllangPermanentError):
-    """The order is in no state to be rerun; nothing was started."""
+    """The order is in no state to be rerun or evaluated; nothing was started."""
 
 
 class OllangRerunRefusedError(OllangPermanentError):
-    """The API answered a rerun with ``success: false``; nothing was started."""
+    """The API answered a paid request, for a rerun or an evaluation, with ``success: false``; nothing was started."""
 
 
 class OllangOrderFailedError(OllangPermanentError):

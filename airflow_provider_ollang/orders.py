@@ -64,7 +64,7 @@ def document_kind(document_type: object) -> Literal["source", "auxiliary", "outp
     :return: ``"source"`` (what was uploaded), ``"auxiliary"`` (invoice, waveform, …: says nothing about a result)
         or ``"output"`` (everything else).
     """
-    name = _plain(document_type)
+    name = plain_type(document_type)
     if name.startswith("source"):
         return "source"
     return "auxiliary" if name.removeprefix("created") in _AUXILIARY_TYPES else "output"
@@ -258,18 +258,18 @@ class Rerun:
 
     def outputs_changed(self, order: Order) -> bool:
         """Tell whether every type of output the order had before has a newer document."""
-        newer = {_plain(document.type) for document in self.new_outputs(order)}
+        newer = {plain_type(document.type) for document in self.new_outputs(order)}
         before = self._types_before()
         return before <= newer if before else bool(newer)
 
     def outputs_complete(self, order: Order) -> bool:
         """Tell whether every type of output has as many newer documents as it had documents before."""
-        newer = Counter(_plain(document.type) for document in self.new_outputs(order))
-        before = Counter(_plain(document.type) for document in self.baseline.outputs or [] if document.type)
+        newer = Counter(plain_type(document.type) for document in self.new_outputs(order))
+        before = Counter(plain_type(document.type) for document in self.baseline.outputs or [] if document.type)
         return before <= newer
 
     def _types_before(self) -> set[str]:
-        return {_plain(document.type) for document in self.baseline.outputs or [] if document.type}
+        return {plain_type(document.type) for document in self.baseline.outputs or [] if document.type}
 
     def _events_since(self, order: Order) -> list[tuple[datetime, Mapping[str, Any]]]:
         # What a baseline from a lagging replica did not show is no newer than the request.
@@ -305,7 +305,7 @@ class Rerun:
         if not self.baseline.outputs:
             unknown = self.baseline.outputs is None
             return written > requested if written and requested else not unknown
-        same_type = [one for one in self.baseline.outputs if _plain(one.type) == _plain(document.type)]
+        same_type = [one for one in self.baseline.outputs if plain_type(one.type) == plain_type(document.type)]
         same = [one for one in self.baseline.outputs if one.id is not None and one.id == document.id]
         same = same or [one for one in same_type if one.id is None or document.id is None]
         if same:
@@ -336,7 +336,7 @@ class Rerun:
         ]
         documents = f"unchanged outputs: {', '.join(unchanged[:5]) or 'none'}"
         more = f" and {len(unchanged) - 5} more" if len(unchanged) > 5 else ""
-        missing = sorted(self._types_before() - {_plain(document.type) for document in outputs})
+        missing = sorted(self._types_before() - {plain_type(document.type) for document in outputs})
         documents += f"{more}; no longer there: {', '.join(missing)}" if missing else more
         level = (
             f", but its level dropped from {before.level} to {order.get('level')}" if self._level_dropped(order) else ""
@@ -415,5 +415,6 @@ def _event_text(event: Mapping[str, Any]) -> str:
     return json.dumps([text_of(event.get(key)) for key in ("type", "occurredAt", "actorType", "actorId")])
 
 
-def _plain(name: object) -> str:
+def plain_type(name: object) -> str:
+    """Return a type of document as types are compared: case and ``_`` do not count."""
     return name.casefold().replace("_", "") if isinstance(name, str) else ""

@@ -34,19 +34,19 @@ def parse_time(value: object) -> datetime | None:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text; ids are documented as texts, and a whole number in their place is still the same id."""
+    """Return a text, else ``None``; ids are documented as texts, and a whole number in their place is the same id."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def number_of(value: object) -> float | int | None:
-    """Return a number."""
+    """Return a number, else ``None``."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def score_of(value: object) -> float | None:
-    """Return a finite number, given as such or as text."""
+    """Return a finite number, given as such or as text, else ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

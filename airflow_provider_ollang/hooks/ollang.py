@@ -65,6 +65,8 @@ class OllangHook(BaseHook):
 
     :param ollang_conn_id: the Airflow connection of type ``ollang``; see :mod:`~airflow_provider_ollang.settings`
         for its fields.
+    :param sleep: waits between two attempts of a request, given seconds; what it raises ends the call. A task that
+        may be ended meanwhile gives one that notices. Default: :func:`time.sleep`.
     """
 
     conn_name_attr = "ollang_conn_id"
@@ -72,9 +74,12 @@ class OllangHook(BaseHook):
     conn_type = "ollang"
     hook_name = "Ollang"
 
-    def __init__(self, ollang_conn_id: str = default_conn_name) -> None:
+    def __init__(
+        self, ollang_conn_id: str = default_conn_name, *, sleep: Callable[[float], None] | None = None
+    ) -> None:
         super().__init__()
         self.ollang_conn_id = ollang_conn_id
+        self._sleep = sleep
         self._settings: Settings | None = None
         self._transport: RequestsTransport | None = None
 
@@ -166,7 +171,7 @@ class OllangHook(BaseHook):
         self,
         order_id: object,
         *,
-        criteria: Iterable[str] | None = None,
+        criteria: Iterable[str] | str | None = None,
         custom_prompt: str | None = None,
         around_send: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> dict[str, Any]:
@@ -176,9 +181,11 @@ class OllangHook(BaseHook):
         The scores come later, as the order's ``latestEvaluation``.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
-        :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``; default all.
+        :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or
+            a comma-separated text; default all.
         :param custom_prompt: what else the evaluation should look at, in words.
         :param around_send: as for :meth:`rerun_order`, and so are the errors.
+        :raises OllangConfigurationError: likewise for a criterion that there is not, and for a prompt that is no text.
         :return: ``{"order_id": str, "message": str | None, "requested_at": str | None, "evaluation_id": str | None,
             "credits_used": float | None}``.
         """
@@ -212,7 +219,7 @@ class OllangHook(BaseHook):
         :return: an iterator over short rows: ``id, name, sourceLanguage, targetLanguage, status, type, createdAt,
             clientId, projectId``; each order once.
         :raises OllangConfigurationError: ``page_size`` is out of range.
-        :raises OllangError: as :meth:`get_order`, when a page is fetched.
+        :raises OllangError: as :meth:`get_order`, when a page is fetched; a filter that is no text is refused then.
         """
         if not 1 <= page_size <= api.MAX_PAGE_SIZE:
             raise OllangConfigurationError(f"page_size must be from 1 to {api.MAX_PAGE_SIZE}, not {page_size}.")
@@ -373,7 +380,7 @@ class OllangHook(BaseHook):
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, OllangTransientError) else None
             usual = PAUSES[min(state.attempt_number, len(PAUSES)) - 1] * random.uniform(0.5, 1.5)  # noqa: S311
-            return usual if asked is None else max(asked, 0.0)
+            return usual if asked is None else asked
 
         def give_up(state: tenacity.RetryCallState) -> bool:
             ends = _clock.monotonic() - started + state.upcoming_sleep
@@ -396,7 +403,7 @@ class OllangHook(BaseHook):
             wait=pause,
             stop=give_up,
             before_sleep=tell,
-            sleep=_clock.sleep,
+            sleep=self._sleep or _clock.sleep,
             reraise=True,
         )(attempt)
 

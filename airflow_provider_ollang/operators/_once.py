@@ -14,7 +14,6 @@ from airflow_provider_ollang.exceptions import (
     OllangRerunOutcomeUnknownError,
     OllangTransientError,
 )
-from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.once import State, is_first_try, settle_pauses
 from airflow_provider_ollang.operators._record_book import RecordBook
 from airflow_provider_ollang.operators._waiting import StoppableOperator
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_ollang.hooks.ollang import OllangHook
     from airflow_provider_ollang.orders import Order
 
 SETTLE_TIMEOUT = 300.0
@@ -52,6 +52,8 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
     record_key: ClassVar[str]
     #: What is asked for, as the log calls it.
     noun: ClassVar[str]
+    #: Whether Ollang refuses a second request while it is at work on the first.
+    second_is_refused: ClassVar[bool]
     receipt_class: type[ReceiptT]
 
     def __init__(
@@ -108,8 +110,8 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the request, or take over what an earlier try has sent."""
-        hook = OllangHook(self.ollang_conn_id)
         order_id = order_id_of(self.order_id)
+        hook = self._hook(order_id)
         book = self._book(context, hook, order_id)
         if book.record is not None and book.plan == "return":
             self.log.info("An earlier try finished this %s of order %s: its result.", self.noun, order_id)
@@ -203,7 +205,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
         except OllangRerunOutcomeUnknownError as error:
             return self._settle(context, hook, book, receipt, error)
         except OllangOrderNotEligibleError:
-            if resubmitted:
+            if resubmitted and self.second_is_refused:
                 return self._join(book, receipt, "was processed at the first request, since the second was refused")
             # Somebody else was quicker, and the order may not show it yet.
             if self.if_running == "join" and (found := self._look_for_evidence(hook, receipt)):

@@ -26,6 +26,8 @@ class RecordBook:
 
     :param context: the task's context.
     :param key: where in the store the record is kept.
+    :param order_id: the order that the task is about now.
+    :param host: base URL of the Ollang API it talks to now.
     :param retention: how long it is kept.
     :raises OllangUnavailableError: the store cannot be read, so that nobody knows what was sent.
     :raises OllangConfigurationError: what is stored there is no record.

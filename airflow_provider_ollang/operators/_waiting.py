@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import conf
 from airflow_provider_ollang.arguments import count_of, seconds_of
 from airflow_provider_ollang.exceptions import OllangTransientError
-from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.triggers.ollang import deferral_errors, hand_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.hooks.ollang import OllangHook
     from airflow_provider_ollang.waiting import Step, Wait
 
 POLL_INTERVAL = 60.0
-DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 #: A task that was ended from outside should notice while it sleeps.
 _LONGEST_SLEEP = 1.0
 
@@ -30,6 +28,7 @@ _LONGEST_SLEEP = 1.0
 class StoppableOperator(BaseOperator):
     """Stops soon after somebody ended its task: Airflow lets it run on for seconds."""
 
+    ollang_conn_id: str
     _killed = False
     _last_status: str | None = None
 
@@ -37,6 +36,10 @@ class StoppableOperator(BaseOperator):
         """Keep a task that somebody ended from sending anything more."""
         self._killed = True
         self.log.info("Ended from outside. The order's last known status: %s.", self._last_status or "not looked at")
+
+    def _hook(self, order_id: str) -> OllangHook:
+        """Return a hook whose pauses end when the task does."""
+        return OllangHook(self.ollang_conn_id, sleep=lambda seconds: self._sleep(seconds, order_id))
 
     def _sleep(self, seconds: float, order_id: str) -> None:
         left = seconds
@@ -77,7 +80,6 @@ class WaitingOperator(StoppableOperator):
         self.poll_interval = seconds_of("poll_interval", poll_interval)
         self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
         self.deferrable = deferrable
-        self.ollang_conn_id: str
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, with the same ends as without one."""
@@ -92,17 +94,10 @@ class WaitingOperator(StoppableOperator):
         """
         while True:
             step = hook.look(wait)
+            self._last_status = wait.memory.last_status
             after_look(step)
             if step.is_end:
                 return step
             if self.deferrable:
-                self._go_to_the_triggerer(wait, step)
+                hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id)
             self._sleep(step.pause, wait.rules.order_id)
-
-    def _go_to_the_triggerer(self, wait: Wait, step: Step) -> None:
-        now = _clock.now()
-        self.defer(
-            trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=self.ollang_conn_id, now=now),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
-        )

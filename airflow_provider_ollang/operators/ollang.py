@@ -6,8 +6,6 @@ import dataclasses
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowSkipException, AirflowTaskTimeout, conf
 from airflow_provider_ollang.api import order_id_of
@@ -24,7 +22,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.once import CONFIRM_PAUSES
 from airflow_provider_ollang.operators._once import SETTLE_TIMEOUT, OncePerWishOperator
 from airflow_provider_ollang.operators._record_book import RecordBook, has_store
-from airflow_provider_ollang.operators._waiting import DEFERRABLE, POLL_INTERVAL, WaitingOperator
+from airflow_provider_ollang.operators._waiting import POLL_INTERVAL, StoppableOperator, WaitingOperator
 from airflow_provider_ollang.orders import (
     DONE_STATUSES,
     FAILURE_STATUSES,
@@ -35,6 +33,7 @@ from airflow_provider_ollang.orders import (
 from airflow_provider_ollang.quality import passed_of
 from airflow_provider_ollang.reading import parse_time
 from airflow_provider_ollang.receipts import Receipt
+from airflow_provider_ollang.triggers.ollang import DEFERRABLE
 from airflow_provider_ollang.waiting import (
     MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
@@ -58,7 +57,7 @@ _LONGEST_RETENTION = 10 * 365 * 86400.0
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
 
-class OllangGetOrderOperator(BaseOperator):
+class OllangGetOrderOperator(StoppableOperator):
     """
     Gets an order and returns it (`Get Order by ID`).
 
@@ -94,7 +93,7 @@ class OllangGetOrderOperator(BaseOperator):
         """Get the order."""
         order_id = order_id_of(self.order_id)
         wanted = None if self.fields is None else names_of("fields", self.fields)
-        order = OllangHook(self.ollang_conn_id).get_order(order_id)
+        order = self._hook(order_id).get_order(order_id)
         self.log.info("Order %s is %s.", order_id, order["status"])
         return order if wanted is None else {name: order.get(name) for name in wanted}
 
@@ -151,6 +150,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
     ui_color = "#d3e0fa"
     record_key = "ollang_rerun"
     noun = "rerun"
+    second_is_refused = True
     receipt_class = Receipt
 
     def __init__(
@@ -343,7 +343,6 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             nonlocal known
             seen_running_first = memory.seen_running and not known.seen_running
             known = _remembering(known, memory)
-            self._last_status = known.last_status
             if not step.is_end and (seen_running_first or self.deferrable):
                 # Whoever takes over has only these to know it from.
                 self._note("accepted", book, known)

@@ -18,11 +18,12 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators._once import SETTLE_TIMEOUT, OncePerWishOperator
-from airflow_provider_ollang.operators._waiting import DEFERRABLE, POLL_INTERVAL, WaitingOperator
+from airflow_provider_ollang.operators._waiting import POLL_INTERVAL, WaitingOperator
 from airflow_provider_ollang.orders import DONE_STATUSES, FAILURE_STATUSES
 from airflow_provider_ollang.quality import Bar
 from airflow_provider_ollang.reading import parse_time
 from airflow_provider_ollang.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.triggers.ollang import DEFERRABLE
 from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
     ui_color = "#dff0e4"
     record_key = "ollang_evaluation"
     noun = "evaluation"
+    # It is refused for the status of the order only, which no evaluation changes.
+    second_is_refused = False
     receipt_class = EvaluationReceipt
 
     def __init__(
@@ -98,17 +101,15 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the evaluation, or take over what an earlier try has asked for."""
         # Made only to be checked, before anything is sent.
-        evaluate_order(self.order_id, self._criteria(), self.custom_prompt)
+        evaluate_order(self.order_id, self.criteria, self.custom_prompt)
         return super().execute(context)
-
-    def _criteria(self) -> list[str] | None:
-        return None if self.criteria is None else names_of("criteria", self.criteria)
 
     def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> EvaluationReceipt:
         order, looked_at = hook.get_dated_order(order_id)
-        if order["status"] not in DONE_STATUSES:
+        status = self._last_status = order["status"]
+        if status not in DONE_STATUSES:
             raise OllangOrderNotEligibleError(
-                f"Order {order_id} is {order['status']!r}, and only completed or delivered orders can be evaluated. "
+                f"Order {order_id} is {status!r}, and only completed or delivered orders can be evaluated. "
                 "Nothing was sent. Wait for it with OllangOrderStatusSensor first.",
                 order_id=order_id,
             )
@@ -135,8 +136,9 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         )
 
     def _request(self, hook: OllangHook, receipt: EvaluationReceipt, **options: Any) -> EvaluationReceipt:
-        criteria = None if self.criteria is None else names_of("criteria", self.criteria)
-        accepted = hook.evaluate_order(receipt.order_id, criteria=criteria, custom_prompt=self.custom_prompt, **options)
+        accepted = hook.evaluate_order(
+            receipt.order_id, criteria=self.criteria, custom_prompt=self.custom_prompt, **options
+        )
         known = {name: value for name, value in accepted.items() if value is not None}
         return dataclasses.replace(receipt, **known)
 
@@ -205,6 +207,7 @@ class OllangQualityGateOperator(WaitingOperator):
     :return: the report, ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}],
         "missing": [name], "evaluation": {"id", "created_at"} | None}``.
     :raises OllangQualityError: the scores are not good enough, or there is no evaluation; the message has the table.
+    :raises OllangConfigurationError: an argument or a receipt is wrong, or the evaluation is older than the rerun.
     :raises OllangTimeoutError: the evaluation was not finished in time; never retried.
     :raises OllangError: as :meth:`.OllangHook.get_order`.
     """
@@ -255,7 +258,7 @@ class OllangQualityGateOperator(WaitingOperator):
         rerun = Receipt.from_value(self.rerun) if self.rerun_given else None
         evaluation = EvaluationReceipt.from_value(self.evaluation) if self.evaluation_given else None
         order_id = agreed_order_id(self.order_id, rerun, evaluation)
-        hook = OllangHook(self.ollang_conn_id)
+        hook = self._hook(order_id)
         check_host(hook.settings, rerun, evaluation)
         rules = WaitRules(
             order_id=order_id,
@@ -282,16 +285,13 @@ class OllangQualityGateOperator(WaitingOperator):
         return Bar.from_arguments(self.min_scores, self.min_average)
 
     def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
-        report = self._judged(bar, found["order_id"], found["evaluation"])
-        if not report["passed"] and self.if_below == "fail":
-            raise self._not_good_enough(bar, report, found["evaluation"])
-        return report
-
-    def _judged(self, bar: Bar, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
+        order_id, evaluation = found["order_id"], found["evaluation"]
         report = bar.judge(order_id, evaluation)
         if evaluation is None and self.on_missing == "pass":
             self.log.warning("Order %s has no evaluation that counts; it passes all the same (on_missing).", order_id)
             return {**report, "passed": True}
+        if not report["passed"] and self.if_below == "fail":
+            raise self._not_good_enough(bar, report, evaluation)
         verdict = "passed" if report["passed"] else "not good enough"
         self.log.info("Order %s: %s.\n%s", order_id, verdict, bar.table(report))
         return report
@@ -317,12 +317,28 @@ class OllangQualityGateOperator(WaitingOperator):
 
 
 def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missing: OnMissing) -> EvaluationGoal:
+    """
+    Tell which evaluation counts.
+
+    :raises OllangConfigurationError: none can, so that it would be waited for in vain.
+    """
     goal = EvaluationGoal(on_missing=on_missing)
     if evaluation is not None:
         goal = evaluation.goal
     elif rerun is not None:
         goal = dataclasses.replace(goal, before=rerun.baseline.evaluation)
-    return goal if rerun is None else dataclasses.replace(goal, since=rerun.requested_at)
+    if rerun is None:
+        return goal
+    rerun_at = parse_time(rerun.requested_at)
+    evaluation_at = parse_time(evaluation.requested_at) if evaluation is not None else None
+    if rerun_at and evaluation_at and evaluation_at < rerun_at:
+        raise OllangConfigurationError(
+            f"The evaluation of order {rerun.order_id} was asked for at {evaluation_at.isoformat()}, before its rerun "
+            f"at {rerun_at.isoformat()}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
+            "behind the rerun, and clear it to have the new result evaluated.",
+            order_id=rerun.order_id,
+        )
+    return dataclasses.replace(goal, since=rerun.requested_at)
 
 
 class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
@@ -355,8 +371,8 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         if "if_below" in kwargs:
             raise OllangConfigurationError("A branch has no if_below: follow_task_ids_if_failed says what to do.")
         super().__init__(if_below="report", **kwargs)
-        self.follow_task_ids_if_passed = _ids(follow_task_ids_if_passed)
-        self.follow_task_ids_if_failed = _ids(follow_task_ids_if_failed)
+        self.follow_task_ids_if_passed = names_of("follow_task_ids_if_passed", follow_task_ids_if_passed)
+        self.follow_task_ids_if_failed = names_of("follow_task_ids_if_failed", follow_task_ids_if_failed)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the evaluation, judge it, and branch."""
@@ -399,7 +415,3 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         return [whole(name) for name in self.follow_task_ids_if_passed], [
             whole(name) for name in self.follow_task_ids_if_failed
         ]
-
-
-def _ids(names: str | Iterable[str]) -> list[str]:
-    return names_of("follow_task_ids", names)

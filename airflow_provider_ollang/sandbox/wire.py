@@ -91,6 +91,8 @@ class _Wire:
         do = armed.do
         answer = await handler(request) if do.processed else None
         if do.delay:
+            # A client that gives up meanwhile would take what it has sent along.
+            await request.read()
             await asyncio.sleep(do.delay)
         if answer is None and do.processes:
             answer = await handler(request)

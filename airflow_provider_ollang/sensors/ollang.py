@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
 from airflow.triggers.base import StartTriggerArgs
@@ -13,7 +13,6 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import (
     AirflowRescheduleException,
     AirflowSkipException,
-    conf,
 )
 from airflow_provider_ollang.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
@@ -27,7 +26,13 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.orders import Baseline
 from airflow_provider_ollang.receipts import Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.sensors._start_from_trigger import obstacle
-from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger, deferral_errors
+from airflow_provider_ollang.triggers.ollang import (
+    DEFERRABLE,
+    GRACE,
+    OllangOrderStatusTrigger,
+    deferral_errors,
+    hand_over,
+)
 from airflow_provider_ollang.waiting import (
     MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
@@ -43,7 +48,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_ollang.orders import Order
-    from airflow_provider_ollang.waiting import Step
 
 #: Seconds beyond which a wait for people's work should not hold a worker slot.
 LONG_TIMEOUT = 3600.0
@@ -115,7 +119,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         stale_timeout: float | timedelta = STALE_TIMEOUT,
         on_no_evidence: Literal["fail", "accept"] = "fail",
         ollang_conn_id: str = OllangHook.default_conn_name,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFERRABLE,
         start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -209,7 +213,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
                 return step.result
             notebook.write()
             if self.deferrable:
-                self._go_to_the_triggerer(wait, step)
+                hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id)
             if self.reschedule:
                 again_at = datetime.fromtimestamp(_clock.now() + step.pause, UTC)
                 raise AirflowRescheduleException(again_at)  # type: ignore[no-untyped-call]
@@ -225,14 +229,6 @@ class OllangOrderStatusSensor(BaseSensorOperator):
                 "People work on this order, which may take days, and poke mode holds a worker slot all the time; with "
                 "deferrable=True the wait holds none."
             )
-
-    def _go_to_the_triggerer(self, wait: Wait, step: Step) -> NoReturn:
-        now = _clock.now()
-        self.defer(
-            trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=self.ollang_conn_id, now=now),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
-        )
 
     def _receipt(self) -> Receipt | None:
         return Receipt.from_value(self.rerun) if self.rerun_given else None

@@ -22,6 +22,8 @@ STATE_KEY = "ollang_delivery"
 _KEEP_FOR = timedelta(days=30)
 #: Airflow warns of values beyond 64 KB.
 _LONGEST = 48_000
+#: State of the document, name of the file, its size, its SHA-256.
+_ENTRY = [str, str, int, str]
 #: Small files are written down together.
 _SECONDS_BETWEEN, _LARGE = 2.0, 8 << 20
 
@@ -47,7 +49,7 @@ class Ledger:
     def known(self, file: File) -> Delivered | None:
         """Return what an earlier try delivered of a file, if the file is still the same."""
         entry = self._entries.get(file.key)
-        if file.is_vtt or not isinstance(entry, list) or len(entry) != 4 or entry[0] != file.state:
+        if file.is_vtt or entry is None or entry[0] != file.state:
             return None
         return Delivered(*entry[1:])
 
@@ -83,4 +85,7 @@ class Ledger:
             self._log.warning("Airflow could not say what was delivered before (%s).", type(error).__name__)
             return {}
         same = isinstance(found, dict) and all(found.get(key) == value for key, value in self._subject.items())
-        return dict(found["files"]) if same and isinstance(found.get("files"), dict) else {}
+        files = found.get("files") if same else None
+        entries = files.items() if isinstance(files, dict) else ()
+        # What another version of the provider has written may look otherwise.
+        return {key: one for key, one in entries if isinstance(one, list) and [type(part) for part in one] == _ENTRY}

@@ -13,7 +13,7 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.orders import DONE_STATUSES, Document, Order, Rerun, document_kind
+from airflow_provider_ollang.orders import DONE_STATUSES, Document, Order, Rerun, document_kind, plain_type
 from airflow_provider_ollang.reading import mappings_of
 from airflow_provider_ollang.transfers._names import Naming, file_names
 
@@ -49,7 +49,7 @@ class Wanted:
         """Tell whether documents of this type are wanted."""
         kind = "output" if document_type == VTT else document_kind(document_type)
         return kind in self.kinds and (
-            self.types is None or _plain(document_type) in {_plain(wanted) for wanted in self.types}
+            self.types is None or plain_type(document_type) in {plain_type(wanted) for wanted in self.types}
         )
 
 
@@ -187,21 +187,23 @@ def _file(raw: Mapping[str, Any], fresh: list[Document] | None) -> File:
 
 def _newest(documents: list[Mapping[str, Any]], fresh: list[Document]) -> list[Mapping[str, Any]]:
     """Leave out the old documents of those types that have newer ones: both may be listed."""
-    renewed = {_plain(document.type) for document in fresh}
-    return [raw for raw in documents if _plain(raw.get("type")) not in renewed or Document.from_order_doc(raw) in fresh]
+    renewed = {plain_type(document.type) for document in fresh}
+    return [
+        raw for raw in documents if plain_type(raw.get("type")) not in renewed or Document.from_order_doc(raw) in fresh
+    ]
 
 
 def _narrowed(rerun: Rerun, order: Order, wanted: Wanted) -> tuple[Rerun, Order]:
     """Return a rerun and an order that know only documents of the wanted types, so that no other type counts."""
-    types = {_plain(one) for one in wanted.types or ()} - {VTT}
+    types = {plain_type(one) for one in wanted.types or ()} - {VTT}
     if not types:
         # A vttUrl is made from the outputs, and has nothing else to tell its age by.
         return rerun, order
     before = rerun.baseline.outputs
-    kept = None if before is None else [document for document in before if _plain(document.type) in types]
+    kept = None if before is None else [document for document in before if plain_type(document.type) in types]
     documents = order.get("orderDocs")
     if isinstance(documents, list):
-        documents = [raw for raw in mappings_of(documents) if _plain(raw.get("type")) in types]
+        documents = [raw for raw in mappings_of(documents) if plain_type(raw.get("type")) in types]
     baseline = dataclasses.replace(rerun.baseline, outputs=kept)
     return dataclasses.replace(rerun, baseline=baseline), {**order, "orderDocs": documents}
 
@@ -235,7 +237,3 @@ def _nothing(order: Order, wanted: Wanted) -> OllangError:
 
 def _documents(order: Order, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     return (raw for raw in mappings_of(order.get("orderDocs")) if wanted.includes(raw.get("type")))
-
-
-def _plain(name: object) -> str:
-    return name.casefold().replace("_", "") if isinstance(name, str) else ""

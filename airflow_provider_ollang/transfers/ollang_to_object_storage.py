@@ -119,7 +119,7 @@ class OllangToObjectStorageOperator(BaseOperator):
         self._stop = Stop()
         receipt = self._receipt()
         order_id = agreed_order_id(self.order_id, receipt)
-        hook = OllangHook(self.ollang_conn_id)
+        hook = OllangHook(self.ollang_conn_id, sleep=self._stop.sleep)
         settings = hook.settings
         check_host(settings, receipt)
         wanted = Wanted(
@@ -130,7 +130,7 @@ class OllangToObjectStorageOperator(BaseOperator):
             accept_unchanged=self.on_unchanged == "deliver",
         )
         folder = self._folder(order_id)
-        planned = plan(hook.get_order(order_id), wanted)
+        planned = plan(self._get_order(hook, order_id), wanted)
         for warning in planned.warnings:
             self.log.warning("%s", settings.clean(warning))
         store = Store(folder, owner=_identity(context), clean=settings.clean)
@@ -152,14 +152,23 @@ class OllangToObjectStorageOperator(BaseOperator):
             )
             delivered = deliver(planned.files, tools, ledger, at_once=self.max_files_at_once)
         except StoppedError:
-            raise OllangTransientError(
-                f"The task was ended before all files of order {order_id} were delivered.", order_id=order_id
-            ) from None
+            raise self._ended(order_id) from None
         finally:
             store.tidy()
             host.close()
             hook.close()
         return _manifest(order_id, store, planned, delivered)
+
+    def _get_order(self, hook: OllangHook, order_id: str) -> dict[str, Any]:
+        try:
+            return hook.get_order(order_id)
+        except StoppedError:
+            raise self._ended(order_id) from None
+
+    def _ended(self, order_id: str) -> OllangTransientError:
+        return OllangTransientError(
+            f"The task was ended before all files of order {order_id} were delivered.", order_id=order_id
+        )
 
     def on_kill(self) -> None:
         """End the downloads; what is not whole gets no final name."""

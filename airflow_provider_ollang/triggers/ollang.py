@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import TaskDeferralError, TaskDeferralTimeout
+from airflow_provider_ollang._compat import TaskDeferralError, TaskDeferralTimeout, conf
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
@@ -26,8 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from datetime import datetime
 
+    from airflow.sdk import BaseOperator
+
 #: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
 GRACE = timedelta(seconds=120)
+#: Whether tasks wait in the triggerer unless they are told otherwise.
+DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+def hand_over(task: BaseOperator, wait: Wait, step: Step, *, ollang_conn_id: str) -> NoReturn:
+    """
+    Defer a task: the triggerer goes on with its wait, to the same deadline, and calls its ``execute_complete``.
+
+    :param task: the task.
+    :param wait: its wait, which has begun on the worker.
+    :param step: what came of its last look.
+    :param ollang_conn_id: the Airflow connection.
+    """
+    now = _clock.now()
+    task.defer(
+        trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=ollang_conn_id, now=now),
+        method_name="execute_complete",
+        timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
+    )
 
 
 @contextmanager
@@ -77,7 +98,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         deadline: float | None = None,
         memory: dict[str, Any] | None = None,
         not_before: float = 0.0,
-        **later: Any,
+        **later: Any,  # noqa: ARG002 - stored by a newer version
     ) -> None:
         # An error raised here takes the whole triggerer down, so nothing is looked at before run().
         super().__init__()  # type: ignore[no-untyped-call]
@@ -87,7 +108,6 @@ class OllangOrderStatusTrigger(BaseTrigger):
         self.deadline = deadline
         self.memory = memory
         self.not_before = not_before
-        self.later = later
 
     @classmethod
     def taking_over(cls, wait: Wait, step: Step, *, ollang_conn_id: str, now: float) -> OllangOrderStatusTrigger:

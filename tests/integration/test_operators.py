@@ -24,6 +24,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import Run, RunDag
+from tests.integration.wishes import in_pause, killing
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
@@ -97,6 +98,19 @@ def test_an_order_id_gets_in_every_way_airflow_has(ollang: Sandbox, run_dag: Run
         "mapped[1]": "77",
     }
     assert run.results["use_the_hook"] == "completed"
+
+
+def test_getting_an_order_asks_no_more_once_the_task_was_ended(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.add_fault("GET", status=429, headers={"Retry-After": "40"})
+    in_pause(monkeypatch, killing(monkeypatch, OllangGetOrderOperator))
+    started = ollang.now
+    with DAG("getting", schedule=None, start_date=START) as dag:
+        OllangGetOrderOperator(task_id="get", order_id=ORDER)
+    run = run_dag(dag)
+    assert (run.states, len(ollang.journal)) == ({"get": "failed"}, 1)
+    assert (ollang.now - started).total_seconds() <= 1
 
 
 def test_rerun_looks_asks_once_and_watches_it_begin(ollang: Sandbox, run_dag: RunDag) -> None:

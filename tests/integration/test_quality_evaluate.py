@@ -255,6 +255,14 @@ def test_a_second_request_is_sent_once_only(ollang: Sandbox, run_dag: RunDag) ->
     assert (run.states, run.tries, posts(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 2)
 
 
+def test_a_second_request_that_is_refused_shows_no_evaluation(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.add_fault("POST", status=500)
+    ollang.add_fault("POST", status=400, body={"code": "ORDER_NOT_ELIGIBLE"})
+    run = run_dag(evaluate_dag(on_unknown_outcome="resubmit"))
+    assert (run.states, run.tries, posts(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 2)
+    assert isinstance(run.errors["evaluate"], OllangOrderNotEligibleError)
+
+
 REFUSALS = {
     "400": ({"status": 400, "body": {"code": "ORDER_NOT_ELIGIBLE"}}, OllangOrderNotEligibleError),
     "402": ({"status": 402, "body": {"message": "no credits"}}, OllangBadRequestError),

@@ -26,6 +26,7 @@ from airflow_provider_ollang.operators.quality import (
     OllangQualityGateOperator,
 )
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
+from tests.integration.wishes import in_pause, killing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +38,6 @@ ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
 CANARY = "c4na7y5ignature"
 LINK = f"https://storage.ollang.com/a.srt?X-Amz-Signature={CANARY}"
-#: The scores that the order has at first.
-SCORES = {"Accuracy": 92.5, "Fluency": 88.0, "Tone": 90.0, "Cultural Fit": 85.5}
 AVERAGE = 89.0
 
 
@@ -163,6 +162,14 @@ def test_the_error_shows_the_table_and_the_worst_segments(ollang: Sandbox, run_d
     )
 
 
+def test_the_log_shows_the_table_once(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for if_below in ("fail", "report"):
+        gate(run_dag, min_scores={"Accuracy": 93}, if_below=if_below, **mode)
+        assert capfd.readouterr().out.count("minimum 93") == 1
+
+
 def test_thresholds_come_from_other_tasks_and_params(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     with DAG("gating", schedule=None, start_date=START, params={"bar": 93}) as dag:
 
@@ -244,6 +251,16 @@ def test_it_waits_while_the_evaluation_is_being_made(ollang: Sandbox, run_dag: R
     assert run.results["gate"]["average"] == 91
     assert (ollang.now - started).total_seconds() == 180
     assert run.tries == {"gate": 1}
+
+
+def test_a_wait_ended_from_outside_tells_the_last_status_and_looks_no_more(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evaluated(ollang, isLoading=True)
+    in_pause(monkeypatch, killing(monkeypatch, OllangQualityGateOperator))
+    run = gate(run_dag, deferrable=False, retries=0)
+    assert (run.states, len(ollang.journal)) == ({"gate": "failed"}, 1)
+    assert "last known status: completed" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("on_missing", ["fail", "wait", "pass"])
@@ -444,7 +461,10 @@ def test_the_scores_of_the_result_before_the_rerun_let_nothing_through(
         evaluate >> pause() >> rerun >> gated
     run = run_dag(dag)
     assert run.states["rerun"] == "success"
-    assert run.states["gate"] == "failed"
+    words = failed(run, OllangConfigurationError)
+    asked_at, rerun_at = (run.results[name]["requested_at"] for name in ("evaluate", "rerun"))
+    assert f"was asked for at {asked_at}, before its rerun at {rerun_at}" in words
+    assert "Put OllangEvaluateOrderOperator behind the rerun" in words
 
 
 NO_RECEIPTS: dict[str, Any] = {

@@ -26,6 +26,7 @@ from tests.integration.wishes import (
     bought,
     break_down,
     in_pause,
+    killing,
     made_by,
     posts,
     record,
@@ -113,18 +114,7 @@ def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
 
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Call ``on_kill`` of the task that runs, as Airflow does on SIGTERM."""
-    running: list[OllangRerunOperator] = []
-    execute = OllangRerunOperator.execute
-
-    def noted(self: OllangRerunOperator, context: Any) -> Any:
-        running.append(self)
-        return execute(self, context)
-
-    # Airflow looks at the function it calls.
-    noted.__name__ = "execute"
-    monkeypatch.setattr(OllangRerunOperator, "execute", noted)
-    return lambda: running[-1].on_kill()  # noqa: PLW0108 - it runs only later
+    return killing(monkeypatch, OllangRerunOperator)
 
 
 @needs_task_state_store
@@ -154,13 +144,24 @@ def test_a_task_ended_from_outside_sends_nothing(
     assert (ollang.requests("POST"), record()) == ([], None)
 
 
-def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_soon(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], method: str
 ) -> None:
-    ollang.add_fault("POST", status=429, headers={"Retry-After": "40"})
-    in_pause(monkeypatch, kill)
+    ollang.add_fault(method, status=429, headers={"Retry-After": "40"})
+    seen: list[tuple[int, datetime]] = []
+
+    def end() -> None:
+        kill()
+        seen.append((len(ollang.journal), ollang.now))
+
+    in_pause(monkeypatch, end)
     run = run_dag(rerun_dag(retries=0))
-    assert (run.states, posts(ollang), record()) == ({"rerun": "failed"}, 1, None)
+    assert (run.states, record()) == ({"rerun": "failed"}, None)
+    assert "ended from outside" in str(run.errors["rerun"])
+    [(requests, killed_at)] = seen
+    assert len(ollang.journal) == requests
+    assert (ollang.now - killed_at).total_seconds() <= 1
 
 
 @needs_task_state_store

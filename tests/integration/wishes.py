@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow import settings
 from airflow.models.dagrun import DagRun
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions import dag as sdk_dag
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -107,6 +107,21 @@ def at_record(
         return act()
 
     monkeypatch.setattr(TaskStateStoreAccessor, method, acting)
+
+
+def killing(monkeypatch: pytest.MonkeyPatch, operator: type[BaseOperator]) -> Callable[[], None]:
+    """Return what calls ``on_kill`` of the task of this kind that runs, as Airflow does on SIGTERM."""
+    running: list[BaseOperator] = []
+    execute = operator.execute
+
+    def noted(self: BaseOperator, context: Any) -> Any:
+        running.append(self)
+        return execute(self, context)
+
+    # Airflow looks at the function it calls.
+    noted.__name__ = "execute"
+    monkeypatch.setattr(operator, "execute", noted)
+    return lambda: running[-1].on_kill()  # noqa: PLW0108 - it runs only later
 
 
 def in_pause(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], *, after: float = 0.0) -> None:

@@ -67,13 +67,14 @@ def test_every_command_and_file_that_is_told_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     parts = set(run_tests.commands([], colour=False))
-    for name in [*TEXTS, ".github/PULL_REQUEST_TEMPLATE.md", ".github/workflows/test.yml"]:
-        text = (ROOT / name).read_text()
-        assert set(re.findall(r"(?:`|run: )make ([a-z-]+)", text)) <= targets, name
-        assert set(re.findall(r"PART=([a-z]+)", text)) <= parts, name
+    others = [ROOT / ".github" / name for name in ("PULL_REQUEST_TEMPLATE.md", "workflows/test.yml")]
+    for page in [*TEXTS, *others]:
+        text = page.read_text()
+        assert set(re.findall(r"(?:`|run: )make ([a-z-]+)", text)) <= targets, page
+        assert set(re.findall(r"PART=([a-z]+)", text)) <= parts, page
         told = re.findall(r"`((?:tests|dev|docs|airflow_provider_ollang|benchmarks)/[\w./-]*)`", text)
-        linked = [(ROOT / name).parent / link for link in re.findall(r"\]\(([^):#]+)\)", text)]
-        assert [str(path) for path in [*(ROOT / one for one in told), *linked] if not path.exists()] == [], name
+        linked = [page.parent / link for link in re.findall(r"\]\(([^):#]+)\)", text)]
+        assert [str(path) for path in [*(ROOT / one for one in told), *linked] if not path.exists()] == [], page
 
 
 def test_every_picture_is_shown() -> None:

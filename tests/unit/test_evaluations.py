@@ -21,7 +21,8 @@ many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 
 def of(**changes: Any) -> Evaluation:
-    found = Evaluation.of_order(order(latestEvaluation=evaluation(**changes)))
+    given = {name: value for name, value in evaluation(**changes).items() if value is not ...}
+    found = Evaluation.of_order(order(latestEvaluation=given))
     assert found is not None
     return found
 
@@ -72,10 +73,17 @@ class TestReading:
         assert Evaluation.of_order(order(latestEvaluation=nothing, qcEvaluation=evaluation())) is not None
 
     @pytest.mark.parametrize(
-        ("value", "loading"), [(True, True), (False, False), (None, False), ("true", False), (1, False)]
+        ("value", "loading"), [(True, True), (False, False), (None, False), (..., False), ("true", False), (1, False)]
     )
-    def test_only_true_is_loading(self, value: object, *, loading: bool) -> None:
+    def test_with_scores_only_true_is_loading(self, value: object, *, loading: bool) -> None:
         assert of(isLoading=value).is_loading is loading
+
+    @pytest.mark.parametrize(
+        ("value", "loading"), [(True, True), (False, False), (None, True), (..., True), ("false", True)]
+    )
+    @pytest.mark.parametrize("scores", [..., None, [], [{"name": "Accuracy"}], [{"name": "Tone", "value": None}]])
+    def test_without_scores_only_false_is_finished(self, value: object, scores: object, *, loading: bool) -> None:
+        assert of(isLoading=value, scores=scores).is_loading is loading
 
     @pytest.mark.parametrize("scores", [None, {}, "92", 92, True, []])
     def test_there_are_no_scores(self, scores: object) -> None:

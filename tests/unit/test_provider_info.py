@@ -244,5 +244,6 @@ def test_hook_says_the_same_as_the_metadata() -> None:
     assert OllangHook.hook_name == connection_type()["hook-name"]
     assert OllangHook.conn_name_attr == "ollang_conn_id"
     assert OllangHook.default_conn_name == "ollang_default"
-    assert OllangHook(**{OllangHook.conn_name_attr: "other"}).ollang_conn_id == "other"
+    named: dict[str, Any] = {OllangHook.conn_name_attr: "other"}
+    assert OllangHook(**named).ollang_conn_id == "other"
     assert OllangHook().ollang_conn_id == "ollang_default"

@@ -102,7 +102,10 @@ def test_no_store_or_a_broken_one_costs_another_download_only(caplog: pytest.Log
 def test_what_is_stored_is_something_else(stored: Any) -> None:
     store = StateStore()
     store.values[STATE_KEY] = json.dumps(stored)
-    assert ledger(store).known(FILE) is None
+    second = ledger(store)
+    assert second.known(FILE) is None
+    second.enter(VTT, DONE)
+    assert json.loads(store.values[STATE_KEY])["files"].keys() == {VTT.key}
 
 
 def test_small_files_are_written_down_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,11 @@ class TestWhichOne:
         ended = wait_through(story, wanting(**REQUEST))
         assert (ended_with(ended), ended.looks) == (str(shown), [0, 60, 120, 180])
 
+    def test_one_that_has_no_scores_and_does_not_say_that_it_is_finished_is_waited_for(self) -> None:
+        begun = order(latestEvaluation={"id": "eval_2", "createdAt": AFTER})
+        ended = wait_through(by_time({0: begun, 130: new()}), wanting(**REQUEST))
+        assert (ended_with(ended), ended.looks) == ("eval_2", [0, 60, 120, 180])
+
     def test_the_one_asked_for_counts_though_clocks_differ(self) -> None:
         ended = wait_through(by_time({0: evaluated(), 130: new(createdAt="2020-01-01T00:00:00Z")}), wanting(**REQUEST))
         assert ended_with(ended) == "eval_2"

@@ -171,6 +171,13 @@ def test_delay__of_the_answer_to_what_was_processed_at_once(ollang: Sandbox, cli
     assert client.get().json() == ORDER
 
 
+def test_delay__takes_what_was_sent_in_first(ollang: Sandbox, client: Client) -> None:
+    ollang.add_fault("POST", ORDERS, delay=0.5)
+    with pytest.raises(requests.ReadTimeout):
+        client.evaluate(json={"accuracy": True}, timeout=IMPATIENT)
+    eventually(lambda: ollang.order(EXAMPLE_ID)["evaluations_accepted"] == 1)
+
+
 def test_dropped_before_processing(ollang: Sandbox, client: Client) -> None:
     ollang.add_fault("POST", ORDERS, drop="before")
     with pytest.raises(requests.ConnectionError):
