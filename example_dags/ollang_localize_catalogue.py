@@ -84,8 +84,12 @@ def ollang_localize_catalogue() -> None:
             """Go on to the approval only where the second result is below the bar too."""
             if report["passed"]:
                 raise AirflowSkipException("good enough")
-            scores = [f"- {one['name']}: {one['score']}, at least {one['minimum']}" for one in report["criteria"]]
-            return "\n".join([f"Order {report['order_id']} after two runs:\n", *scores])
+            below = [
+                f"- {one['name']}: {one['score']}, at least {one['minimum']}"
+                for one in report["criteria"]
+                if not one["passed"]
+            ]
+            return "\n".join([f"Order {report['order_id']} is below the bar after two runs:\n", *below])
 
         ask_a_person = ApprovalOperator(
             task_id="ask_a_person",

@@ -89,8 +89,8 @@ def ollang_localize_order() -> None:
         task_id="ask_a_person",
         subject="Deliver order {{ params.order_id }} below the bar?",
         body=(
-            "Its scores after two runs:\n\n"
-            "{% for one in ti.xcom_pull('good_enough_now')['criteria'] %}"
+            "Below the bar after two runs:\n\n"
+            "{% for one in ti.xcom_pull('good_enough_now')['criteria'] if not one.passed %}"
             "- {{ one.name }}: {{ one.score }}, at least {{ one.minimum }}\n"
             "{% endfor %}"
         ),

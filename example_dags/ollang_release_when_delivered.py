@@ -45,7 +45,7 @@ def ollang_release_when_delivered() -> None:
     def release(order: dict[str, Any]) -> dict[str, Any]:
         """Use the order's links while they are fresh; they expire, so they stay out of the XCom."""
         fresh = OllangHook().get_order(order)
-        links = [document["url"] for document in fresh["orderDocs"] if document.get("url")]
+        links = [document["url"] for document in fresh.get("orderDocs") or [] if document.get("url")]
         return {"title": order["name"], "language": order["target_language"], "links_used": len(links)}
 
     release(wait.output)
