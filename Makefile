@@ -27,7 +27,7 @@ test-browser: setup ## the UI of a real Airflow in a headless Chromium, which ha
 pictures: setup ## the same, and takes the pictures of the documentation anew
 	@PART=browser ARGS="--pictures=docs/pictures $(ARGS)" exec $(VENV_PYTHON) -m dev.run_tests
 
-test-crash: setup ## kill a rerun's processes at every point, and lose its answers; about twenty minutes; prints a matrix
+test-crash: setup ## kill the processes of reruns and evaluations at every point, and lose their answers; about ten minutes; prints a matrix
 	@exec $(VENV_PYTHON) -m pytest tests/crash $(ARGS)
 
 test-matrix: setup ## the tests on each supported Airflow and Python; ONLY=3.1.8-py3.11 chooses; about 15 minutes

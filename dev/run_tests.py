@@ -55,7 +55,7 @@ def commands(arguments: Sequence[str], *, colour: bool) -> dict[str, list[list[s
         "e2e": [[*pytest, "tests/e2e", *arguments]],
         "browser": [[*python, "dev.browser"], [*pytest, "tests/browser", *arguments]],
         # `make test-crash` plays the whole matrix.
-        "kills": [[*pytest, "tests/crash/test_matrix.py", "-m", "telling", *arguments]],
+        "kills": [[*pytest, "tests/crash/test_matrix.py", "tests/crash/test_evaluate.py", "-m", "telling", *arguments]],
         "wheel": [[*pytest, "tests/package", *arguments]],
         # `make test-matrix` runs all versions.
         "oldest": [[*python, "dev.matrix", "oldest", *arguments]],

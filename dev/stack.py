@@ -198,7 +198,7 @@ class AirflowStack:
         self._make_database()
         for component, arguments in COMPONENTS.items():
             self._run(component, *arguments)
-        self._wait(self._is_healthy, self._start_timeout, "Airflow's start")
+        self.wait(self._is_healthy, self._start_timeout, "Airflow's start")
         # Loads the API that tasks talk to; else the first task would wait for that.
         self._send("GET", "/execution/health")
         token = _json(self._send("GET", "/auth/token"))["access_token"]
@@ -255,7 +255,7 @@ class AirflowStack:
             return all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
         return False
 
-    def _wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
+    def wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
         """Wait as `wait_until` does, but end at once with the reason if a component dies."""
 
         def look() -> T | None:
@@ -271,7 +271,7 @@ class AirflowStack:
 
     def wait_for_death(self) -> None:
         """Wait until a component dies, which is a `StackError`; somebody has to interrupt this."""
-        self._wait(lambda: None, float("inf"), "Airflow")
+        self.wait(lambda: None, float("inf"), "Airflow")
 
     def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `airflow` on the command line, as a user of this Airflow would."""
@@ -321,7 +321,7 @@ class AirflowStack:
             return self.request("GET", f"/dags/{quote(dag_id)}").ok
 
         try:
-            self._wait(look, timeout, f"DAG {dag_id}")
+            self.wait(look, timeout, f"DAG {dag_id}")
         except StackError as error:
             reasons = ""
             with suppress(StackError):
@@ -343,7 +343,7 @@ class AirflowStack:
             return state if state in FINISHED else None
 
         try:
-            return self._wait(look, timeout, f"end of {dag_id} {run_id}")
+            return self.wait(look, timeout, f"end of {dag_id} {run_id}")
         except StackError as error:
             states = ""
             with suppress(StackError):

@@ -1,4 +1,4 @@
-"""The crash matrix: where a try dies, how it waits, what shows what became of its rerun, and how it has to end.
+"""The crash matrix of a rerun: where a try dies, how it waits, what shows what became of it, and how it has to end.
 
 Pure, and written down before anything runs: the DAG reads from here where to die, the tests what to expect.
 """
@@ -48,18 +48,18 @@ class End(NamedTuple):
     How a cell ends.
 
     :param outcome: ``success``, or the error of the last try.
-    :param reruns: accepted by Ollang, for one wish.
+    :param accepted: requests that Ollang accepted, and billed.
     :param tries: of the task.
     """
 
     outcome: str
-    reruns: int
+    accepted: int
     tries: int
 
     def __str__(self) -> str:
         outcome = self.outcome.removeprefix("Ollang").removesuffix("Error")
-        reruns, tries = "rerun" if self.reruns == 1 else "reruns", "try" if self.tries == 1 else "tries"
-        return f"{outcome}, {self.reruns} {reruns}, {self.tries} {tries}"
+        tries = "try" if self.tries == 1 else "tries"
+        return f"{outcome}, {self.accepted} accepted, {self.tries} {tries}"
 
 
 _DONE = End("success", 1, 2)

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from airflow_provider_ollang.sandbox import Sandbox
 from dev.stack import AirflowStack
 from tests.crash.cells import EVIDENCE, EXPECTED, POINTS, Cell
-from tests.crash.stage import Played, Stage
+from tests.crash.stage import Played, RerunStage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
+CellT = TypeVar("CellT")
 _PLAYED = pytest.StashKey[dict[Cell, Played]]()
 #: A connection whose requests are given up soon.
 HASTY = "ollang_hasty"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "telling: one of the few cells of the matrix that `make test` plays")
+    config.addinivalue_line("markers", "telling: one of the few cells that `make test` plays")
 
 
 @pytest.fixture(scope="session")
@@ -54,19 +55,25 @@ def airflow(ollang: Sandbox) -> Iterator[AirflowStack]:
         yield stack
 
 
+def wanted_cells(session: pytest.Session, kind: type[CellT]) -> list[CellT]:
+    """Return the cells of a kind that are asked for."""
+    found = [
+        item.callspec.params.get("cell")
+        for item in session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    ]
+    return [cell for cell in found if isinstance(cell, kind)]
+
+
 @pytest.fixture(scope="session")
 def played(airflow: AirflowStack, ollang: Sandbox, request: pytest.FixtureRequest) -> dict[Cell, Played]:
     """Play the cells that are asked for, all side by side, but those that lose their triggerer."""
-    wanted: list[Cell] = [
-        cast("Cell", item.callspec.params["cell"])
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "cell" in item.callspec.params
-    ]
+    wanted = wanted_cells(request.session, Cell)
     found: dict[Cell, Played] = {}
     for loses_triggerer in (False, True):
         cells = [cell for cell in wanted if cell.loses_triggerer == loses_triggerer]
         if cells:
-            found |= Stage(airflow, ollang, cells).play()
+            found |= RerunStage(airflow, ollang, cells).play()
     request.config.stash[_PLAYED] = found
     return found
 

@@ -1,18 +1,20 @@
-"""Plays cells of the matrix: kills what does not kill itself, and lets each order end when it may."""
+"""Plays cells of a matrix: kills what does not kill itself, and lets each order end when it may."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from tests.crash.cells import Cell, End
-from tests.crash.reruns import Rerun, Reruns, accepted, deliver, report_the_end
+from tests.crash.cells import Cell
+from tests.crash.reruns import Reruns, deliver, report_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
+    from tests.crash.cells import End
+    from tests.crash.wishes import Wish, Wishes
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class Played:
     """
     What became of a cell.
 
+    :param order_id: its order.
     :param end: how it ended.
-    :param posts: requests for a rerun that reached Ollang.
+    :param posts: paid requests that reached Ollang.
     :param runs: runs of the order, its first one included.
     :param result: what the task pushed.
     :param error: text of the error of its last try.
@@ -29,6 +32,7 @@ class Played:
     :param seen_killed: the processes whose end by SIGKILL is in the log of try 1.
     """
 
+    order_id: str
     end: End
     posts: int
     runs: int
@@ -39,15 +43,15 @@ class Played:
 
 
 @dataclass
-class _Course:
+class Course:
     """
     How far a cell has come.
 
-    :param accepted_at: last request before it was seen that its rerun is accepted.
+    :param accepted_at: last request before it was seen that its request is accepted.
     :param killed_at: last request before it was seen that it has died.
     :param killed: the process that the test killed.
     :param reported: the order has the event of the end of its run.
-    :param delivered: the order has ended.
+    :param delivered: the order shows the result.
     """
 
     accepted_at: int | None = None
@@ -57,43 +61,97 @@ class _Course:
     delivered: bool = False
 
 
-class Stage:
-    """One run of the DAG with some of the cells; those that lose their triggerer need a run without others."""
+class Deadly(Protocol):
+    """What any cell says: the point at which its first try dies."""
 
-    def __init__(self, airflow: AirflowStack, ollang: Sandbox, cells: Sequence[Cell]) -> None:
-        self._airflow, self._ollang, self._cells = airflow, ollang, cells
-        orders = [ollang.add_order(type="subtitle", behaviour=cell.behaviour) for cell in cells]
-        for cell, order_id in zip(cells, orders, strict=True):
-            post = f"/integration/orders/{order_id}/rerun"
-            # They are held until the process is dead.
-            if cell.point == 3:
-                ollang.add_fault("POST", post, delay=25, drop="before")
-            if cell.point == 4:
-                ollang.add_fault("POST", post, delay=25, processed=True)
-        self._reruns = Reruns(
-            airflow, ollang, [(order_id, cell.arguments) for cell, order_id in zip(cells, orders, strict=True)]
-        )
-        self._courses = [_Course() for _ in cells]
+    @property
+    def point(self) -> int: ...
 
-    def play(self) -> dict[Cell, Played]:
+
+CellT = TypeVar("CellT", bound=Deadly)
+
+
+def hold(ollang: Sandbox, path: str, point: int) -> None:
+    """Keep the answer to a paid request until the process that waits for it is dead, if it has to die by then."""
+    if point == 3:
+        ollang.add_fault("POST", path, delay=25, drop="before")
+    if point == 4:
+        ollang.add_fault("POST", path, delay=25, processed=True)
+
+
+class Stage(Generic[CellT]):
+    """
+    One run of a DAG with a task for each cell.
+
+    :param wishes: the run.
+    :param cells: in the order of its tasks.
+    """
+
+    def __init__(self, wishes: Wishes, cells: Sequence[CellT]) -> None:
+        self._wishes, self._cells = wishes, cells
+        self._courses = [Course() for _ in cells]
+
+    def play(self) -> dict[CellT, Played]:
         """Play all to the end."""
-        self._reruns.until(self._all_are_over, "end of the cells", limit=900)
+        self._wishes.until(self._all_are_over, "end of the cells", limit=900)
         return {cell: self._played(index) for index, cell in enumerate(self._cells)}
 
-    def _all_are_over(self) -> bool:
-        for index, cell in enumerate(self._cells):
-            self._direct(cell, self._reruns[index], self._courses[index])
-        self._kill_triggerer()
-        return all(one.is_over for one in self._reruns.all)
+    def _direct(self, cell: CellT, one: Wish, course: Course) -> None:
+        """Let the order show what the task may see by now."""
+        raise NotImplementedError
 
-    def _direct(self, cell: Cell, one: Rerun, course: _Course) -> None:
-        now = self._ollang.log.last
-        if course.accepted_at is None and accepted(self._ollang, one.order_id):
+    def _is_to_be_killed(self, cell: CellT, one: Wish) -> bool:
+        if cell.point == 3:
+            return any(post.fault is not None for post in one.posts)
+        return cell.point == 4 and self._wishes.accepted_of(one.order_id) > 0
+
+    def _all_are_over(self) -> bool:
+        for cell, one, course in zip(self._cells, self._wishes.all, self._courses, strict=True):
+            self._follow(cell, one, course)
+            self._direct(cell, one, course)
+        return all(one.is_over for one in self._wishes.all)
+
+    def _follow(self, cell: CellT, one: Wish, course: Course) -> None:
+        now = self._wishes.ollang.log.last
+        if course.accepted_at is None and self._wishes.accepted_of(one.order_id):
             course.accepted_at = now
-        if course.killed_at is None and not cell.loses_triggerer and (one.tries > 1 or one.state == "up_for_retry"):
+        if course.killed_at is None and (one.tries > 1 or one.state == "up_for_retry"):
             course.killed_at = now
         if course.killed is None and one.state == "running" and one.tries == 1 and self._is_to_be_killed(cell, one):
-            course.killed = self._reruns.kill(one)
+            course.killed = self._wishes.kill(one)
+
+    def _played(self, index: int) -> Played:
+        one = self._wishes[index]
+        return Played(
+            order_id=one.order_id,
+            end=self._wishes.end(index),
+            posts=len(one.posts),
+            runs=self._wishes.ollang.order(one.order_id)["run"],
+            result=self._wishes.result(index),
+            error=self._wishes.error(index)[1],
+            killed=self._courses[index].killed,
+            seen_killed=self._wishes.killed_processes(index),
+        )
+
+
+class RerunStage(Stage[Cell]):
+    """Plays reruns; those that lose their triggerer need a run without others."""
+
+    def __init__(self, airflow: AirflowStack, ollang: Sandbox, cells: Sequence[Cell]) -> None:
+        self._airflow, self._ollang = airflow, ollang
+        given = []
+        for cell in cells:
+            order_id = ollang.add_order(type="subtitle", behaviour=cell.behaviour)
+            hold(ollang, Reruns.path(order_id), cell.point)
+            given.append((order_id, cell.arguments))
+        super().__init__(Reruns(airflow, ollang, given), cells)
+
+    def _all_are_over(self) -> bool:
+        over = super()._all_are_over()
+        self._kill_triggerer()
+        return over
+
+    def _direct(self, cell: Cell, one: Wish, course: Course) -> None:
         if course.accepted_at is None or cell.evidence == "no trace":
             return
         if cell.evidence == "events and documents" and not course.reported:
@@ -103,15 +161,13 @@ class Stage:
             deliver(self._ollang, one.order_id, dated=cell.evidence == "events and documents")
             course.delivered = True
 
-    def _is_to_be_killed(self, cell: Cell, one: Rerun) -> bool:
-        if cell.point == 3:
-            return any(post.fault is not None for post in one.posts)
-        if cell.point == 4:
-            return accepted(self._ollang, one.order_id) > 0
-        # One look sees the rerun begin, the next one is the wait's.
-        return (cell.point, cell.mode) == (7, "sync") and bool(one.posts) and one.looks_after(one.posts[0].n) >= 2
+    def _is_to_be_killed(self, cell: Cell, one: Wish) -> bool:
+        if (cell.point, cell.mode) == (7, "sync"):
+            # One look sees the rerun begin, the next one is the wait's.
+            return bool(one.posts) and one.looks_after(one.posts[0].n) >= 2
+        return super()._is_to_be_killed(cell, one)
 
-    def _may_end(self, cell: Cell, one: Rerun, course: _Course) -> bool:
+    def _may_end(self, cell: Cell, one: Wish, course: Course) -> bool:
         """Tell whether the wait has come so far that the end of the order's run is news to it."""
         since = course.killed_at if 4 <= cell.point <= 7 else course.accepted_at
         if since is None:
@@ -124,7 +180,7 @@ class Stage:
     def _kill_triggerer(self) -> None:
         courses = [
             (one, course)
-            for cell, one, course in zip(self._cells, self._reruns.all, self._courses, strict=True)
+            for cell, one, course in zip(self._cells, self._wishes.all, self._courses, strict=True)
             if cell.loses_triggerer
         ]
         # Of the looks after the request, one sees the rerun begin, one is the worker's, the next the triggerer's.
@@ -138,15 +194,3 @@ class Stage:
             for _, course in courses:
                 course.killed, course.killed_at = pid, self._ollang.log.last
             self._airflow.start("triggerer")
-
-    def _played(self, index: int) -> Played:
-        one, known = self._reruns[index], self._ollang.order(self._reruns[index].order_id)
-        return Played(
-            end=End(self._reruns.outcome(index), known["reruns_accepted"], one.tries),
-            posts=len(one.posts),
-            runs=known["run"],
-            result=self._reruns.result(index),
-            error=self._reruns.error(index)[1],
-            killed=self._courses[index].killed,
-            seen_killed=self._reruns.killed_processes(index),
-        )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dev.processes import wait_until
 from tests.crash.cells import End
-from tests.crash.reruns import LIMIT, Reruns, accepted, deliver
+from tests.crash.clears import Case, Seen, fail_as_told, forget, play
+from tests.crash.reruns import Reruns, accepted, deliver
+from tests.crash.wishes import LIMIT
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
+    from tests.crash.wishes import Wishes
 
 #: Only events and documents tell of the rerun, and a second one would be billed.
 SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": None, "run_seconds": 10}
@@ -26,50 +27,21 @@ NOT_ELIGIBLE = "OllangOrderNotEligibleError"
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 
 
-def _nothing(reruns: Reruns, index: int) -> None:
-    """Let the task be cleared as it is."""
-
-
-def _complete(reruns: Reruns, index: int) -> None:
+def _complete(reruns: Wishes, index: int) -> None:
     deliver(reruns.ollang, reruns[index].order_id)
 
 
-def _forget(reruns: Reruns, index: int) -> None:
-    reruns.delete_record(index)
-    assert reruns.recorded(index) is None
-
-
-def _process(reruns: Reruns, index: int) -> None:
+def _process(reruns: Wishes, index: int) -> None:
     """Let Ollang process a request that it got, whatever its client was told."""
     order_id = reruns[index].order_id
     reruns.ollang.rerun_order(order_id)
     wait_until(lambda: not reruns.ollang.order(order_id)["running"], LIMIT, "the late rerun")
 
 
-def _process_and_stumble(reruns: Reruns, index: int) -> None:
+def _process_and_stumble(reruns: Wishes, index: int) -> None:
     """Let Ollang process the request, and the first look at the order fail."""
     _process(reruns, index)
     reruns.ollang.add_fault("GET", f"/integration/orders/{reruns[index].order_id}", status=503)
-
-
-@dataclass(frozen=True)
-class Case:
-    """
-    A task that has ended, and is cleared.
-
-    :param first: how it ended.
-    :param record: what is on record then.
-    :param second: how it ends after it was cleared; reruns are counted from the beginning.
-    :param between: what happens before it is cleared.
-    """
-
-    behaviour: dict[str, Any]
-    first: End
-    record: str
-    second: End
-    options: dict[str, Any] = field(default_factory=dict)
-    fault: dict[str, Any] | None = None
-    between: Callable[[Reruns, int], None] = _nothing
 
 
 NO_WAIT = {"wait_for_completion": False}
@@ -103,7 +75,7 @@ CASES = {
     ),
     # Whoever deletes the record says that nothing was sent.
     "retries exhausted, record deleted": Case(
-        SHOWN, End("failed", 1, 3), "accepted", End("success", 2, 4), MORTAL, between=_forget
+        SHOWN, End("failed", 1, 3), "accepted", End("success", 2, 4), MORTAL, between=forget
     ),
     "success without waiting, at work": Case(AT_WORK, End("success", 1, 1), "concluded", End("success", 1, 2), NO_WAIT),
     "success without waiting, finished": Case(
@@ -112,45 +84,16 @@ CASES = {
 }
 
 
-def seen(reruns: Reruns) -> dict[str, tuple[End, Any]]:
-    return {
-        name: (
-            End(reruns.outcome(index), accepted(reruns.ollang, one.order_id), one.tries),
-            reruns.recorded(index),
-        )
-        for index, (name, one) in enumerate(zip(CASES, reruns.all, strict=True))
-    }
-
-
 @pytest.fixture(scope="module")
-def before_and_after(
-    airflow: AirflowStack, ollang: Sandbox
-) -> tuple[dict[str, tuple[End, Any]], dict[str, tuple[End, Any]]]:
+def before_and_after(airflow: AirflowStack, ollang: Sandbox) -> tuple[Seen, Seen]:
     orders = [ollang.add_order(type="subtitle", behaviour=case.behaviour) for case in CASES.values()]
-    for order_id, case in zip(orders, CASES.values(), strict=True):
-        if case.fault:
-            ollang.add_fault("POST", f"/integration/orders/{order_id}/rerun", **case.fault)
-    given = [
-        (order_id, {"stale_timeout": 5, **case.options}) for order_id, case in zip(orders, CASES.values(), strict=True)
-    ]
-    reruns = Reruns(airflow, ollang, given)
-    reruns.until_all_are_over()
-    first = seen(reruns)
-    for index, case in enumerate(CASES.values()):
-        case.between(reruns, index)
-    tries = [one.tries for one in reruns.all]
-    reruns.clear()
-    reruns.until(
-        lambda: all(one.is_over and one.tries > before for one, before in zip(reruns.all, tries, strict=True)),
-        "end of the cleared tasks",
-    )
-    return first, seen(reruns)
+    fail_as_told(ollang, Reruns, orders, CASES)
+    options = [{"stale_timeout": 5, **case.options} for case in CASES.values()]
+    return play(Reruns(airflow, ollang, list(zip(orders, options, strict=True))), CASES)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_clearing_a_task_that_has_ended(
-    name: str, before_and_after: tuple[dict[str, tuple[End, Any]], dict[str, tuple[End, Any]]]
-) -> None:
+def test_clearing_a_task_that_has_ended(name: str, before_and_after: tuple[Seen, Seen]) -> None:
     first, second = before_and_after
     assert first[name] == (CASES[name].first, CASES[name].record)
     assert second[name][0] == CASES[name].second

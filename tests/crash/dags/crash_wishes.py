@@ -1,4 +1,4 @@
-"""Reruns whose tries kill themselves where they are told to; what they run is the provider as it is shipped."""
+"""Tasks whose tries kill themselves where they are told to; what they run is the provider as it is shipped."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from datetime import timedelta
 from typing import Any, NoReturn
 from unittest.mock import patch
 
-from airflow.sdk import DAG, Context, get_current_context, task
+from airflow.sdk import DAG, BaseOperator, Context, get_current_context, task
 
 from airflow_provider_ollang.operators._record_book import RecordBook
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator
 
 
-class MortalRerun(OllangRerunOperator):
+class Mortal(BaseOperator):
     """
     Kills its own process at a point.
 
@@ -32,11 +33,6 @@ class MortalRerun(OllangRerunOperator):
     def execute(self, context: Context) -> Any:
         self._prepare(context)
         return super().execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        if self._prepare(context) and self.kill_at[0] == "resume":
-            self._die()
-        return super().execute_complete(context, event)
 
     def _prepare(self, context: Context) -> bool:
         self.log.info("This is process %d.", os.getpid())
@@ -62,21 +58,38 @@ class MortalRerun(OllangRerunOperator):
         raise AssertionError("it is dead")
 
 
+class MortalRerun(Mortal, OllangRerunOperator):
+    """Dies in its wait, too."""
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        if self._prepare(context) and self.kill_at[0] == "resume":
+            self._die()
+        return super().execute_complete(context, event)
+
+
+class MortalEvaluation(Mortal, OllangEvaluateOrderOperator):
+    """Dies around its request."""
+
+
 @task(retries=0)
 def arguments_of_each() -> list[dict[str, Any]]:
-    """Return what each rerun is given; once cleared, in the opposite order if the run says so."""
+    """Return what each task is given; once cleared, in the opposite order if the run says so."""
     context = get_current_context()
-    given: list[dict[str, Any]] = context["params"]["reruns"]
+    given: list[dict[str, Any]] = context["params"]["given"]
     turned = context["params"]["turn"] and context["ti"].try_number > 1
     return given[::-1] if turned else given
 
 
-for dag_id, retry_delay in (("crash_reruns", 1), ("crash_slow_retries", 15)):
+for dag_id, retry_delay, task_id, operator in (
+    ("crash_reruns", 1, "rerun", MortalRerun),
+    ("crash_slow_retries", 15, "rerun", MortalRerun),
+    ("crash_evaluations", 1, "evaluate", MortalEvaluation),
+):
     with DAG(
         dag_id,
         schedule=None,
-        params={"reruns": [], "turn": False},
+        params={"given": [], "turn": False},
         max_active_tasks=1000,
         default_args={"retries": 2, "retry_delay": timedelta(seconds=retry_delay)},
     ):
-        MortalRerun.partial(task_id="rerun").expand_kwargs(arguments_of_each())
+        operator.partial(task_id=task_id).expand_kwargs(arguments_of_each())

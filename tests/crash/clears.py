@@ -1,0 +1,74 @@
+"""Tasks that have ended and are cleared: how they are played, whatever they pay for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.crash.cells import End
+from tests.crash.wishes import LIMIT, Wishes
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+
+#: How each task has ended, and what is on record.
+Seen = dict[str, tuple[End, Any]]
+
+
+def _nothing(wishes: Wishes, index: int) -> None:
+    """Let the task be cleared as it is."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    A task that has ended, and is cleared.
+
+    :param first: how it ended.
+    :param record: what is on record then.
+    :param second: how it ends after it was cleared; what was accepted is counted from the beginning.
+    :param between: what happens before it is cleared.
+    """
+
+    behaviour: dict[str, Any]
+    first: End
+    record: str
+    second: End
+    options: dict[str, Any] = field(default_factory=dict)
+    fault: dict[str, Any] | None = None
+    between: Callable[[Wishes, int], None] = _nothing
+
+
+def forget(wishes: Wishes, index: int) -> None:
+    """Delete the record, as who says that nothing was sent."""
+    wishes.delete_record(index)
+    assert wishes.recorded(index) is None
+
+
+def play(wishes: Wishes, cases: Mapping[str, Case]) -> tuple[Seen, Seen]:
+    """Let each task end, and clear them all; return what was seen of them before and after."""
+    wishes.until_all_are_over()
+    first = _seen(wishes, cases)
+    for index, case in enumerate(cases.values()):
+        case.between(wishes, index)
+    tries = [one.tries for one in wishes.all]
+    # Airflow loses what is cleared between the end of the last task and that of the run: nothing schedules it again.
+    wishes.airflow.wait_for_run(wishes.dag_id, wishes.run_id, LIMIT)
+    wishes.clear()
+    wishes.until(
+        lambda: all(one.is_over and one.tries > before for one, before in zip(wishes.all, tries, strict=True)),
+        "end of the cleared tasks",
+    )
+    return first, _seen(wishes, cases)
+
+
+def fail_as_told(ollang: Sandbox, kind: type[Wishes], orders: Sequence[str], cases: Mapping[str, Case]) -> None:
+    """Let the paid requests fail."""
+    for order_id, case in zip(orders, cases.values(), strict=True):
+        if case.fault:
+            ollang.add_fault("POST", kind.path(order_id), **case.fault)
+
+
+def _seen(wishes: Wishes, cases: Mapping[str, Case]) -> Seen:
+    return {name: (wishes.end(index), wishes.recorded(index)) for index, name in enumerate(cases)}
