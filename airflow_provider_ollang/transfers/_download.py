@@ -19,7 +19,7 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import LONGEST_OBEYED_PAUSE, PAUSES
-from airflow_provider_ollang.transfers._file_host import NETWORK_ERRORS, RefusedLinkError
+from airflow_provider_ollang.transfers._file_host import NETWORK_ERRORS, RefusedLinkError, gathered
 from airflow_provider_ollang.transfers._links import Linked, NotListedError
 from airflow_provider_ollang.transfers._names import suffix_of, with_suffix
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.transfers._stop import Stop
     from airflow_provider_ollang.transfers._store import PartFile, Store
 
-CHUNK = 256 * 1024
 #: So many more bytes than ever before make up for failures.
 _PROGRESS = 1 << 20
 #: What is looked at to tell a web page from a file.
@@ -204,7 +203,7 @@ class Download:
         if whole is not None and not encoded and self._received < whole:
             self._keep(headers, encoded=encoded)
             raise _AgainError(f"only {self._received} of {whole} bytes came")
-        if not encoded or self._received != self._file.size != response.raw.tell():
+        if not self._received or not encoded or self._received != self._file.size != response.raw.tell():
             self._compare(self._received)
         return self._finish(headers.get("Content-Type"))
 
@@ -223,15 +222,20 @@ class Download:
     def _pieces(self, response: requests.Response, *, encoded: bool) -> Iterator[bytes]:
         head = b""
         reading = not self._received
-        while piece := response.raw.read1(CHUNK, decode_content=encoded):
+
+        def read(size: int) -> bytes:
             self._tools.stop.check()
-            if reading and len(head) + len(piece) < _HEAD:
-                head += piece
+            return bytes(response.raw.read1(size, decode_content=encoded))
+
+        for piece in gathered(read):
+            if not reading:
+                yield piece
                 continue
-            if reading:
-                piece, reading = head + piece, False
-                self._refuse_web_page("", piece)
-            yield piece
+            head += piece
+            if len(head) >= _HEAD:
+                reading = False
+                self._refuse_web_page("", head)
+                yield head
         if reading and head:
             self._refuse_web_page("", head)
             yield head

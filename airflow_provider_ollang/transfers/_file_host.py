@@ -16,7 +16,7 @@ from airflow_provider_ollang.api import CONNECT_TIMEOUT
 from airflow_provider_ollang.hooks.ollang import resolve_environment, user_agent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_ollang.settings import Settings
 
@@ -29,6 +29,8 @@ NETWORK_ERRORS = (
     ValueError,
 )
 _MOST_REDIRECTS = 5
+#: What is read at a time at most, and what is put together. To ask for much more at a time than comes is slow.
+_READ, _ENOUGH = 64 * 1024, 256 * 1024
 
 
 class RefusedLinkError(Exception):
@@ -105,6 +107,29 @@ class FileHost:
                 "only, or by http where the API itself is reached so"
             )
         return origin.base_url
+
+
+def gathered(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """
+    Put together what comes: TLS brings it in records of 16 KiB, and to handle each of them alone is slow.
+
+    :param read: reads so many bytes at most, none at the end; if it fails, what came before is yielded before that.
+    """
+    came: list[bytes] = []
+    size = 0
+    try:
+        while piece := read(_READ):
+            came.append(piece)
+            size += len(piece)
+            if size >= _ENOUGH:
+                yield b"".join(came)
+                came, size = [], 0
+    except NETWORK_ERRORS:
+        if came:
+            yield b"".join(came)
+        raise
+    if came:
+        yield b"".join(came)
 
 
 def _proxies(settings: Settings) -> Callable[[str], str | None]:

@@ -134,6 +134,18 @@ class Store:
             self._fs.invalidate_cache(self._aside)
             for path in self._fs.ls(self._aside, detail=False):
                 self._remove(path)
+        # Likewise.
+        with suppress(Exception):
+            self._end_uploads()
+
+    def _end_uploads(self) -> None:
+        """End the uploads to S3 that a killed try left there: nobody sees them, and they are billed until then."""
+        if not hasattr(self._fs, "list_multipart_uploads"):
+            return
+        bucket, prefix, _ = self._fs.split_path(f"{self._aside}/")
+        found = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
+        for upload in found.get("Uploads", []):
+            self._fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
 
     @contextmanager
     def _in_words(self, what: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import json
 from typing import Any
@@ -25,6 +26,7 @@ from airflow_provider_ollang.transfers import _plan
 from airflow_provider_ollang.transfers import ollang_to_object_storage as operators
 from tests.integration.conftest import Run
 from tests.integration.transfers.conftest import Deliver, Place
+from tests.integration.wishes import in_pause, killing
 
 SIZE = 3_000_000
 
@@ -313,6 +315,24 @@ def test_a_size_that_is_wrong_for_good(ollang: Sandbox, deliver: Deliver, strict
     run = deliver(strict.url, order_id=order_id, on_size_mismatch="deliver")
     assert run.results["deliver"]["bytes"] == 40_000
     assert_only_whole(ollang, order_id, strict, 1)
+
+
+def test_an_empty_file_whose_packed_length_the_order_tells(ollang: Sandbox, deliver: Deliver, strict: Place) -> None:
+    order_id = order_of(ollang, size=0, wrong_sizes=[["a", len(gzip.compress(b""))]], gzipped=["a"])
+    failed(deliver(strict.url, order_id=order_id), OllangUnavailableError, "empty")
+    assert_only_whole(ollang, order_id, strict, 0)
+
+
+def test_a_task_ended_from_outside_in_a_rate_limit_asks_no_more(
+    ollang: Sandbox, deliver: Deliver, strict: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = order_of(ollang)
+    ollang.add_fault("GET", f"/integration/orders/{order_id}", status=429, headers={"Retry-After": "40"})
+    in_pause(monkeypatch, killing(monkeypatch, operators.OllangToObjectStorageOperator))
+    before = ollang.now
+    failed(deliver(strict.url, order_id=order_id), OllangTransientError, "was ended before all files")
+    assert (ollang.now - before).total_seconds() <= 1
+    assert (looks(ollang, order_id), requests_of(ollang)) == (1, [])
 
 
 # --- The store ----------------------------------------------------------------------------------------------------
