@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks import imports, many_waits, rate_limit, worker_starts
+from benchmarks import delivery, imports, many_waits, rate_limit, worker_starts
 from benchmarks.table import Row, markdown
 from dev.processes import Interrupted, StackError, interruptible
 
@@ -30,6 +30,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     rate_limit.rows,
     worker_starts.rows,
     imports.rows,
+    delivery.rows,
 )
 RESULTS = Path(__file__).parent / "results.md"
 PACKAGES = ("apache-airflow", "aiohttp", "apache-airflow-providers-dbt-cloud")
@@ -71,7 +72,7 @@ def page(table: str) -> str:
     """Return the table with what it was measured on."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        "# What waiting costs\n\n"
+        "# What waiting and delivering cost\n\n"
         "Written by `make bench` from one run; to make it anew, run that again. What each line means and how it is\n"
         "measured: [docs/benchmarks.md](../docs/benchmarks.md). Only ratios carry over to another machine.\n\n"
         f"{table}\n\n"

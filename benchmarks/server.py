@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import psutil  # type: ignore[import-untyped]
 import requests
 
 from dev.processes import StackError
@@ -48,18 +49,22 @@ class Server:
     def __init__(self, orders: int) -> None:
         self._orders = orders
         self._home = tempfile.TemporaryDirectory(prefix="ollang-benchmarks-")
+        self._log = Path(self._home.name) / "server.log"
         self._session = requests.Session()
         self._session.trust_env = False
 
     def __enter__(self) -> Self:
         """Start it and fill it."""
         command = [sys.executable, "-m", "airflow_provider_ollang.sandbox", "--tls", "--port", "0"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        # It writes a line for each client that is killed while it reads.
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             self._read_address()
             for number in range(self._orders):
                 self.control("PUT", f"/orders/{order_id(number)}", {"order": {"type": "subtitle", "status": "ongoing"}})
-            self._dbt_fault = self._answer_dbt(DBT_RUNNING)
+            if self._orders:
+                self._dbt_fault = self._answer_dbt(DBT_RUNNING)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -78,6 +83,8 @@ class Server:
         if self._process.stdout is None:
             raise AssertionError("a pipe was asked for")
         lines = [self._process.stdout.readline().strip() for _ in range(3)]
+        if not all(lines):
+            raise StackError(f"the server did not start:\n{self._log.read_text()}")
         self.url = lines[0].rpartition(" ")[2]
         self.connection = lines[1].partition("=")[2].strip("'")
         self._session.verify = lines[2].rpartition(" ")[2]
@@ -100,6 +107,16 @@ class Server:
         answer = self._session.request(method, f"{self.url}/_sandbox{path}", json=body, timeout=60)
         if not answer.ok:
             raise StackError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.json()
+
+    def order(self, order_id: str) -> Any:
+        """Get an order as a client does, with links that work."""
+        answer = self._session.get(
+            f"{self.url}/integration/orders/{order_id}",
+            headers={"X-Api-Key": json.loads(self.connection)["password"]},
+            timeout=60,
+        )
+        answer.raise_for_status()
         return answer.json()
 
     def fault(self, path: str, *, skip: int = 0, times: int | None = None, **do: Any) -> int:
@@ -129,13 +146,27 @@ class Server:
             for one in entries
         ]
 
-    def poll(self, client: str, *, waits: int, interval: float, warm: float, seconds: float) -> dict[str, Any]:
-        """Let a client of `benchmarks.client` poll this server from a process of its own; return what it measured."""
-        command = [sys.executable, "-m", "benchmarks.client", client]
-        command += [str(number) for number in (waits, interval, warm, seconds)]
-        env = environment(os.environ, {**self.env, "AIRFLOW_HOME": self._home.name})
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    def run(self, module: str, *arguments: object, **env: str) -> dict[str, Any]:
+        """Run a module of `benchmarks` in a process of its own, connected to this server; return its result."""
+        command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment(**env), capture_output=True, text=True, check=False
+        )
         if done.returncode:
-            raise StackError(f"the client {client} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+            raise StackError(f"{' '.join(command[2:])} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return measured
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment of a process that reaches this server, in an Airflow home of its own."""
+        return environment(os.environ, {**self.env, "AIRFLOW_HOME": self._home.name, **more})
+
+    def poll(self, client: str, *, waits: int, interval: float, warm: float, seconds: float) -> dict[str, Any]:
+        """Let a client of `benchmarks.client` poll this server from a process of its own; return what it measured."""
+        return self.run("client", client, waits, interval, warm, seconds)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that the server has taken."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import delivery
+from benchmarks.delivery import Cost
 from benchmarks.many_waits import Round, lateness, quantile, ratio
+from benchmarks.proxy import CountingProxy
 from benchmarks.rate_limit import sent_meanwhile
 from benchmarks.server import Look
 from benchmarks.table import Row, markdown
@@ -109,3 +114,68 @@ def test_what_left_between_a_429_and_its_end_is_counted() -> None:
     assert sent_meanwhile(sent, [(10.0, 7.0)]) == 2
     assert sent_meanwhile(sent, [(10.0, 7.0), (17.5, 1.0)]) == 3
     assert sent_meanwhile(sent, []) == 0
+
+
+def cost(seconds: float = 0, cpu: float = 0, memory: float = 0) -> Cost:
+    return Cost(seconds, cpu, memory)
+
+
+def test_a_delivery_is_compared_with_the_stream_of_its_own_round() -> None:
+    rounds = [
+        delivery.Round(operator=cost(ours, cpu=1), bare=cost(theirs, cpu=4))
+        for ours, theirs in ((1, 1), (30, 10), (2, 1))
+    ]
+    assert delivery.ratio(rounds, "seconds") == 2
+    assert delivery.ratio(rounds, "cpu") == 0.25
+
+
+def test_memory_over_an_idle_task_is_that_of_the_largest() -> None:
+    assert delivery.over(cost(memory=120), cost(memory=130), cost(memory=150)) == 30
+
+
+def test_what_a_kill_may_leave_is_less_but_nothing_torn() -> None:
+    expected = {"a": "1", "b": "2"}
+    assert delivery.torn({}, expected) == 0
+    assert delivery.torn({"b": "2"}, expected) == 0
+    assert delivery.torn({"a": "1", "b": "half", "c": "3"}, expected) == 2
+
+
+def test_after_the_second_try_all_is_there_and_nothing_else() -> None:
+    expected = {"a": "1", "b": "2"}
+    assert delivery.wrong({"b": "2", "a": "1"}, expected) == 0
+    assert delivery.wrong({}, expected) == 2
+    assert delivery.wrong({"a": "other", "b": "2", ".ollang-x/y": "2"}, expected) == 2
+
+
+def test_only_what_has_a_final_name_counts_right_after_a_kill(tmp_path: Path) -> None:
+    (tmp_path / ".ollang-x").mkdir()
+    (tmp_path / ".ollang-x" / "part").write_bytes(b"half")
+    (tmp_path / "a").write_bytes(b"")
+    nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert delivery.files_in(tmp_path, hidden=False) == {"a": nothing}
+    assert delivery.files_in(tmp_path, hidden=True).keys() == {"a", ".ollang-x/part"}
+    assert delivery.files_in(tmp_path / "missing", hidden=True) == {}
+
+
+def test_the_proxy_counts_one_server_and_acts_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as counted, socket.create_server(("127.0.0.1", 0)) as other:
+        port = counted.getsockname()[1]
+        acted: list[int] = []
+        with CountingProxy(port) as proxy:
+            proxy.at(4, lambda: acted.append(proxy.received))
+            for server, said in ((other, b"12345"), (counted, b"123"), (counted, b"45"), (counted, b"6")):
+                assert through(proxy.url, server, said) == said
+            assert proxy.received == 6
+        assert acted == [5]
+
+
+def through(url: str, server: socket.socket, said: bytes) -> bytes:
+    """Let a server say something to whoever connects by a proxy, and return what comes."""
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=30) as client:
+        client.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: a\r\n\r\n" % server.getsockname()[1])
+        with server.accept()[0] as peer, client.makefile("rb") as answer:
+            assert answer.readline().split()[1] == b"200"
+            answer.readline()
+            peer.sendall(said)
+            peer.shutdown(socket.SHUT_WR)
+            return answer.read()
