@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -137,6 +138,13 @@ def _streamed(answer: web.StreamResponse) -> Streamed:
 
 
 async def _send(request: web.Request, answer: Streamed, do: Do | None = None) -> web.StreamResponse:
+    with suppress(ConnectionError):
+        # A client may leave in the middle; that is its own affair.
+        await _write(request, answer, do)
+    return answer
+
+
+async def _write(request: web.Request, answer: Streamed, do: Do | None) -> None:
     cut = do is not None and do.drop == "body"
     most = None if not cut or answer.length is None else answer.length // 2
     await answer.prepare(request)
@@ -151,7 +159,6 @@ async def _send(request: web.Request, answer: Streamed, do: Do | None = None) ->
         _hang_up(request)
     else:
         await answer.write_eof()
-    return answer
 
 
 def _pace(do: Do | None) -> tuple[int | None, float]:

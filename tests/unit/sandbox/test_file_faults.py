@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -130,3 +131,14 @@ def test_a_fault_of_one_document(ollang: Sandbox, client: Client) -> None:
     ollang.add_fault("GET", "/files/*/doc_b/*", status=500, times=None)
     assert [fetch(link_of(client, order_id, number)).status_code for number in (0, 1, 0)] == [200, 500, 200]
     assert client.get(order_id).status_code == 200
+
+
+def test_a_client_that_leaves_in_the_middle_is_no_trouble(
+    ollang: Sandbox, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = link_of(client, order_with(ollang, {"name": "large.mp4", "size": 1 << 30}))
+    with asking(large) as connection:
+        connection.recv(65536)
+    assert fetch(large, headers={"Range": "bytes=0-9"}).status_code == 206
+    ollang.stop()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
