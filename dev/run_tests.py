@@ -1,4 +1,8 @@
-"""`make test`: every check, one part after the other, and a summary; `PART` names one part, `ARGS` go to pytest."""
+"""`make test`: every check, and a summary; `PART` names one part, `ARGS` go to pytest.
+
+The longest parts run one after the other and are shown as they go; the others run beside them, and are shown at their
+end.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +23,15 @@ from dev import browser
 from dev.processes import Interrupted, interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 _NOTHING_COLLECTED = 5
-#: Parts whose tests need nothing that is there only once: as many of them at a time as there are processors.
+#: As many tests at a time as there are processors, where none needs what is there only once.
 PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
+#: Parts that run beside the others, one after the other. A whole Airflow leaves much of the machine unused, but is
+#: sensitive to who takes it away; so these take only what is left.
+BESIDE = ("types", "docs", "unit", "wheel", "oldest")
 _CLOSING = re.compile(r"^(?:=+ )?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -51,7 +60,8 @@ def commands(arguments: Sequence[str], *, colour: bool) -> dict[str, list[list[s
         "lint": [[*python, "ruff", "check"], [*python, "ruff", "format", "--check"]],
         "types": [[*python, "mypy"]],
         "docs": [[*python, "dev.docs"]],
-        **{part: [[*pytest, f"tests/{part}", *PARALLEL, *arguments]] for part in ("unit", "integration")},
+        "unit": [[*pytest, "tests/unit", *arguments]],
+        "integration": [[*pytest, "tests/integration", *PARALLEL, *arguments]],
         "e2e": [[*pytest, "tests/e2e", *arguments]],
         "browser": [[*python, "dev.browser"], [*pytest, "tests/browser", *arguments]],
         # `make test-crash` plays the whole matrix.
@@ -71,12 +81,11 @@ def closing_line(output: str) -> str:
     return ""
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return the table at the end."""
+def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
+    """Return the table at the end; parts that ran beside each other took less time together."""
     lines = [f"{one.part:<14} {one.word:<8} {one.seconds:7.1f} s  {one.note}".rstrip() for one in outcomes]
-    total = sum(one.seconds for one in outcomes)
     passed = all(one.passed for one in outcomes)
-    lines.append(f"{'total':<14} {'ok' if passed else 'FAILED':<8} {total:7.1f} s")
+    lines.append(f"{'total':<14} {'ok' if passed else 'FAILED':<8} {seconds:7.1f} s")
     return "\n".join(lines)
 
 
@@ -102,27 +111,102 @@ def run_part(
     return Outcome(part, not any(codes), time.monotonic() - started, note)
 
 
-def run_command(line: Sequence[str]) -> tuple[int, str]:
-    """Run a command, showing what it prints as it comes; return its exit code and its output."""
-    # A developer's own Airflow settings must not decide what the tests say.
-    env = {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
-    process = subprocess.Popen(
-        line, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    if process.stdout is None:
-        raise AssertionError("a pipe was asked for")
-    output = b""
-    try:
+class Commands:
+    """
+    Runs commands, one at a time.
+
+    :param beside: keep what they print, and take only what others leave of the processors.
+    """
+
+    def __init__(self, *, beside: bool = False) -> None:
+        self._beside = beside
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def run(self, line: Sequence[str]) -> tuple[int, str]:
+        """Run a command, showing what it prints as it comes; return its exit code and its output."""
+        # A developer's own Airflow settings must not decide what the tests say.
+        env = {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
+        with self._lock:
+            if self._stopped:
+                return 1, ""
+            process = self._process = subprocess.Popen(
+                ["nice", "-n", "19", *line] if self._beside else line,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        if process.stdout is None:
+            raise AssertionError("a pipe was asked for")
+        output = b""
         while piece := os.read(process.stdout.fileno(), 65536):
             output += piece
-            sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            if not self._beside:
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
         return process.wait(), output.decode(errors="replace")
-    except Interrupted:
-        # It may have an Airflow to stop; a terminal has told it already, a supervisor of this process has not.
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        raise
+
+    def stop(self) -> None:
+        """End what runs, and run nothing more."""
+        with self._lock:
+            self._stopped = True
+        if self._process is not None:
+            # It may have an Airflow to stop; a terminal has told it already, a supervisor of this process has not.
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait()
+
+
+def run_parts(parts: Mapping[str, Sequence[Sequence[str]]], *, chosen: bool, by_name: bool) -> list[Outcome]:
+    """
+    Run parts; those that need little of the machine run beside the others.
+
+    :param parts: the commands of each.
+    :param chosen: whether there are arguments that choose tests.
+    :param by_name: whether somebody asked for just this part: then one that cannot run has not passed.
+    """
+    found: dict[str, Outcome] = {}
+    before, beside = Commands(), Commands(beside=True)
+    kept: dict[str, str] = {}
+
+    def run_beside(part: str) -> None:
+        said: list[str] = []
+
+        def run(line: Sequence[str]) -> tuple[int, str]:
+            code, output = beside.run(line)
+            said.append(output)
+            return code, output
+
+        found[part] = run_part(part, parts[part], run, chosen=chosen)
+        kept[part] = "".join(said)
+
+    def show_kept() -> None:
+        for part in list(kept):
+            print(f"\n---- {part}\n{kept.pop(part)}", end="", flush=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            waiting = [pool.submit(run_beside, part) for part in parts if part in BESIDE and not by_name]
+            for part in parts:
+                if part in BESIDE and not by_name:
+                    continue
+                print(f"\n---- {part}", flush=True)
+                if missing := obstacle(part):
+                    found[part] = Outcome(part, not by_name, 0.0, f"not run: {missing}", ran=False)
+                else:
+                    found[part] = run_part(part, parts[part], before.run, chosen=chosen)
+                show_kept()
+            for one in waiting:
+                one.result()
+                show_kept()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            beside.stop()
+            before.stop()
+            raise
+    return [found[part] for part in parts]
 
 
 def main() -> int:
@@ -136,20 +220,15 @@ def main() -> int:
     if wanted and wanted not in parts:
         print(f"There is no part {wanted!r}; there are {', '.join(parts)}.", file=sys.stderr)
         return 2
-    outcomes: list[Outcome] = []
+    started = time.monotonic()
     try:
         with interruptible():
-            for part in [wanted] if wanted else parts:
-                print(f"\n---- {part}", flush=True)
-                if missing := obstacle(part):
-                    # Whoever asked for it by name is not to believe that it passed.
-                    outcomes.append(Outcome(part, not wanted, 0.0, f"not run: {missing}", ran=False))
-                    continue
-                outcomes.append(run_part(part, parts[part], run_command, chosen=bool(arguments)))
+            chosen = {wanted: parts[wanted]} if wanted else parts
+            outcomes = run_parts(chosen, chosen=bool(arguments), by_name=bool(wanted))
     except Interrupted as signal_seen:
         print("\ninterrupted", file=sys.stderr)
         return signal_seen.exit_code
-    print(f"\n---- summary\n{summary(outcomes)}")
+    print(f"\n---- summary\n{summary(outcomes, time.monotonic() - started)}")
     return 0 if all(one.passed for one in outcomes) else 1
 
 

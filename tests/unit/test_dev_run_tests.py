@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dev import run_tests
-from dev.run_tests import Outcome
+from dev.processes import Interrupted, interruptible
+from dev.run_tests import Commands, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -51,11 +56,13 @@ def test_a_part_without_tests_fails_unless_the_arguments_left_none() -> None:
 
 
 def test_the_summary_has_a_line_for_each_part_and_the_total() -> None:
-    lines = run_tests.summary([Outcome("unit", True, 1.26, "12 passed"), Outcome("e2e", False, 60.0)]).splitlines()
+    lines = run_tests.summary(
+        [Outcome("unit", True, 1.26, "12 passed"), Outcome("e2e", False, 60.0)], 60.5
+    ).splitlines()
     assert [line.split() for line in lines] == [
         ["unit", "ok", "1.3", "s", "12", "passed"],
         ["e2e", "FAILED", "60.0", "s"],
-        ["total", "FAILED", "61.3", "s"],
+        ["total", "FAILED", "60.5", "s"],
     ]
 
 
@@ -72,7 +79,7 @@ def test_without_a_chromium_its_part_is_loudly_left_out_and_fails_only_where_it_
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PART", asked_for or "")
-    monkeypatch.setattr(run_tests, "run_command", lambda _: (0, ""))
+    monkeypatch.setattr(Commands, "run", lambda *_: (0, ""))
     assert run_tests.main() == code
     summary = capsys.readouterr().out.split("---- summary\n")[1].splitlines()
     (line,) = (line for line in summary if line.startswith("browser"))
@@ -105,6 +112,43 @@ def test_arguments_reach_pytest_only() -> None:
 
 
 def test_output_is_passed_on_as_it_comes(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    code, output = run_tests.run_command(["sh", "-c", "printf 'gr\\303\\274n'; exit 7"])
+    code, output = Commands().run(["sh", "-c", "printf 'gr\\303\\274n'; exit 7"])
     assert (code, output) == (7, "grün")
     assert capfdbinary.readouterr().out == "grün".encode()
+
+
+def test_what_runs_beside_is_shown_at_its_end_and_whole(capfd: pytest.CaptureFixture[str]) -> None:
+    parts = {"types": [["echo", "one"], ["echo", "two"]], "integration": [["echo", "three"]], "unit": [["false"]]}
+    outcomes = run_tests.run_parts(parts, chosen=False, by_name=False)
+    assert [(one.part, one.passed) for one in outcomes] == [("types", True), ("integration", True), ("unit", False)]
+    shown = capfd.readouterr().out
+    assert "---- integration\nthree\n" in shown
+    assert "---- types\none\ntwo\n" in shown
+
+
+def test_what_runs_beside_takes_what_is_left(capfd: pytest.CaptureFixture[str]) -> None:
+    code, output = Commands(beside=True).run(["nice"])
+    assert (code, output.strip()) == (0, "19")
+    assert capfd.readouterr().out == ""
+
+
+def test_an_interruption_ends_all_that_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    # Both wait for a signal, and say that they are there before.
+    wait = f"touch {started}-$0; exec sleep 60"
+    parts = {
+        "types": [["sh", "-c", wait, "beside"]],
+        "integration": [["sh", "-c", wait, "before"]],
+        "unit": [["false"]],
+    }
+
+    def interrupt() -> None:
+        while not all(Path(f"{started}-{name}").exists() for name in ("beside", "before")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    begun = time.monotonic()
+    with pytest.raises(Interrupted), interruptible():
+        run_tests.run_parts(parts, chosen=False, by_name=False)
+    assert time.monotonic() - begun < 50
