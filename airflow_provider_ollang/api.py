@@ -238,7 +238,7 @@ class Answer:
         """
         text = self.body.decode()
         try:
-            value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+            value = _JSON.decode(text)
         except RecursionError:
             raise ValueError("nested too deep") from None
         return _writable(value)
@@ -555,6 +555,10 @@ def _finite(text: str) -> float:
 def _whole(text: str) -> int | float:
     number = int(text)
     return number if -(2**63) <= number < 2**64 else _finite(text)
+
+
+# Made once: to make it takes as long as to read a small answer.
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
 
 
 def _writable(value: Any, depth: int = 0) -> Any:

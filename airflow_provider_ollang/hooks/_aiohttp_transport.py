@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -22,6 +23,8 @@ from airflow_provider_ollang.api import (
 )
 
 if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+
     from airflow_provider_ollang.settings import Settings
 
 _CHUNK = 64 * 1024
@@ -30,15 +33,27 @@ _POOL_SIZE = 100
 _LONGEST_HEADER = 65536
 
 
-class _Attempt(SimpleNamespace):
-    """What one attempt did so far, and when it has to end; the pool's queue does not count."""
+@dataclass
+class _Attempt:
+    """What one attempt did so far, and when it has to end."""
 
     limit: asyncio.Timeout
     timeout: float
     connected: bool = False
 
-    def ends_in(self, seconds: float) -> None:
-        self.limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+_ATTEMPT: ContextVar[_Attempt] = ContextVar("attempt")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Begins an attempt's time for the answer when a connection is had, for less than aiohttp's traces cost."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        connection = await super().connect(*args, **kwargs)
+        attempt = _ATTEMPT.get()
+        attempt.connected = True
+        attempt.limit.reschedule(asyncio.get_running_loop().time() + attempt.timeout)
+        return connection
 
 
 class AiohttpTransport:
@@ -81,22 +96,25 @@ class AiohttpTransport:
         :return: the answer, whatever its status.
         :raises OllangUnavailableError: there was none.
         """
-        attempt = _Attempt(timeout=timeout or self._settings.timeout, connected=False)
+        seconds = timeout or self._settings.timeout
+        # Who has one of the turns finds room in the pool, so this is no time in a queue.
+        attempt = _Attempt(asyncio.timeout(min(CONNECT_TIMEOUT, seconds)), seconds)
+        _ATTEMPT.set(attempt)
         try:
-            async with asyncio.timeout(None) as attempt.limit:
-                return await self._send(call, attempt)
+            async with attempt.limit:
+                return await self._send(call)
         except TimeoutError:
             reason = (
-                f"no whole answer within {attempt.timeout:g} s"
+                f"no whole answer within {seconds:g} s"
                 if attempt.connected
-                else f"no connection to {self._settings.base_url} within {min(CONNECT_TIMEOUT, attempt.timeout):g} s"
+                else f"no connection to {self._settings.base_url} within {min(CONNECT_TIMEOUT, seconds):g} s"
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = self._reason(error, attempt)
         # Errors of the library show request headers, so none of them goes on as a cause.
         raise not_answered(call, reason)
 
-    async def _send(self, call: Call, attempt: _Attempt) -> Answer:
+    async def _send(self, call: Call) -> Answer:
         session = self._get_session()
         async with session.request(
             call.method,
@@ -104,7 +122,6 @@ class AiohttpTransport:
             headers=self._headers,
             proxy=self._settings.proxy,
             allow_redirects=False,
-            trace_request_ctx=attempt,
         ) as response:
             body = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK):
@@ -117,9 +134,8 @@ class AiohttpTransport:
     def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_POOL_SIZE, ssl=_tls(self._settings)),
+                connector=_Connector(limit=_POOL_SIZE, ssl=_tls(self._settings)),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
-                trace_configs=[_trace()],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 max_line_size=_LONGEST_HEADER,
@@ -166,21 +182,3 @@ def _words(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ServerDisconnectedError):
         return "Server disconnected" if isinstance(error, aiohttp.ServerDisconnectedError) else type(error).__name__
     return str(error) or type(error).__name__
-
-
-def _trace() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-
-    async def connecting(_session: Any, context: Any, _params: Any) -> None:
-        attempt = context.trace_request_ctx
-        attempt.ends_in(min(CONNECT_TIMEOUT, attempt.timeout))
-
-    async def connected(_session: Any, context: Any, _params: Any) -> None:
-        attempt = context.trace_request_ctx
-        attempt.connected = True
-        attempt.ends_in(attempt.timeout)
-
-    trace.on_connection_create_start.append(connecting)
-    trace.on_connection_create_end.append(connected)
-    trace.on_connection_reuseconn.append(connected)
-    return trace

@@ -121,7 +121,7 @@ def dag_of(mode: str, *, rerun: bool = False, **arguments: Any) -> DAG:
                 "retries": 1,
                 "retry_delay": 0,
                 "timeout": TIMEOUT,
-                "poke_interval": 120,
+                "poke_interval": 600,
                 **source,
                 **MODES[mode],
                 **arguments,

@@ -374,7 +374,7 @@ def test_last_look_may_find_it_done(ollang: Sandbox) -> None:
     assert event_of(trigger(deadline=0.0))["result"]["status"] == "completed"
 
 
-def test_deadline_ends_the_wait_with_a_last_look(ollang: Sandbox) -> None:
+def test_deadline_ends_the_wait_with_a_last_look(ollang: Sandbox, at_once: None) -> None:
     started = ollang.now
     ollang.change_order(ORDER, status="ongoing")
     ollang.change_order(ORDER, status="completed", after=149.5)

@@ -861,19 +861,17 @@ def test_not_answered_is_no_server_error() -> None:
 def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body: Any) -> None:
     """It may have 20 MB, and the triggerer's other waits stand still meanwhile."""
     parsed: list[int] = []
-    parse = json.loads
+    parse = api.Answer.json
 
-    def loads(*args: Any, **kwargs: Any) -> Any:
+    def parsing(self: api.Answer) -> Any:
         parsed.append(1)
-        return parse(*args, **kwargs)
+        return parse(self)
 
+    monkeypatch.setattr(api.Answer, "json", parsing)
     for call in (GET, RERUN, LIST):
-        got = answer(status, body)
         parsed.clear()
-        monkeypatch.setattr(json, "loads", loads)
         with contextlib.suppress(OllangError):
-            read(call, got)
-        monkeypatch.undo()
+            read(call, answer(status, body))
         assert len(parsed) == 1
 
 
