@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
@@ -27,7 +28,7 @@ from airflow_provider_ollang.triggers.ollang import DEFERRABLE
 from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
 
     from airflow.sdk import Context
@@ -49,7 +50,8 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
     come later: give the receipt to ``OllangQualityGateOperator(evaluation=...)``, which waits for them and believes no
     older ones.
 
-    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated).
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated). The receipt of a rerun, in
+        its place, is taken only once there is proof of the rerun's result: else the old one would be evaluated.
     :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
         comma-separated text; default all (templated).
     :param custom_prompt: what else the evaluation should look at, in words (templated).
@@ -61,7 +63,8 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "joined", "evaluation_id", "credits_used",
         "before"}``.
-    :raises OllangOrderNotEligibleError: the order is not completed or delivered, or an evaluation is being made.
+    :raises OllangOrderNotEligibleError: the order is not completed or delivered, an evaluation is being made, or
+        nothing shows the result of the rerun whose receipt was given.
     :raises OllangRerunRefusedError: the API refused it.
     :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
     :raises OllangError: as :meth:`.OllangHook.evaluate_order`.
@@ -113,6 +116,14 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
                 "Nothing was sent. Wait for it with OllangOrderStatusSensor first.",
                 order_id=order_id,
             )
+        rerun = self._rerun()
+        if rerun is not None and rerun.result is None and not rerun.rerun.evidence(order):
+            raise OllangOrderNotEligibleError(
+                f"Order {order_id} is {status!r}, but nothing shows that this is the result of the rerun of "
+                f"{rerun.requested_at}: the old one would be evaluated. Nothing was sent. Wait for the new one with "
+                "OllangOrderStatusSensor(rerun=...) or wait_for_completion=True first.",
+                order_id=order_id,
+            )
         found = Evaluation.of_order(order)
         loading = found is not None and _is_being_made(found, looked_at)
         joined = loading and (join or self.if_running == "join")
@@ -134,6 +145,11 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
             credits_used=None,
             before=None if found is None or joined else found.key,
         )
+
+    def _rerun(self) -> Receipt | None:
+        """Return the rerun whose receipt stands in place of the order's id."""
+        is_receipt = isinstance(self.order_id, Mapping) and "baseline" in self.order_id
+        return Receipt.from_value(self.order_id) if is_receipt else None
 
     def _request(self, hook: OllangHook, receipt: EvaluationReceipt, **options: Any) -> EvaluationReceipt:
         accepted = hook.evaluate_order(

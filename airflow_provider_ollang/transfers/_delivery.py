@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError
 from airflow_provider_ollang.transfers._download import Delivered, Download
+from airflow_provider_ollang.transfers._file_host import THREADS
 from airflow_provider_ollang.transfers._stop import StoppedError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
     :raises OllangError: the first failure for good, or else the first.
     :raises StoppedError: the task was ended.
     """
-    pool = concurrent.futures.ThreadPoolExecutor(at_once, thread_name_prefix="ollang-delivery")
+    pool = concurrent.futures.ThreadPoolExecutor(at_once, thread_name_prefix=THREADS)
     running = {pool.submit(_bring, file, tools, ledger.known(file)): file for file in files}
     found: dict[str, Delivered] = {}
     errors: list[BaseException] = []

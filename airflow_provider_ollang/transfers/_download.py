@@ -94,6 +94,7 @@ class Download:
         self._linked = Linked(file, 0)
         self._renewed_at: int | None = None
         self._disagreed: tuple[int, int] | None = None
+        self._accepted = False
         self._failures = 0
         self._most = self._paid_for = 0
         self._told_at, self._told_bytes = _clock.monotonic(), 0
@@ -286,14 +287,18 @@ class Download:
         size = self._file.size
         if not found:
             raise _AgainError("the file is empty")
-        if size is None or found == size or (not self._tools.size_must_agree and self._disagreed):
+        if size is None or found == size:
             return
         words = f"the order says it has {size} bytes, but the file host sends {found}"
-        if not self._tools.size_must_agree:
-            self._disagreed = (found, size)
-            self._tools.log.warning(
-                "%s: %s. Delivering it all the same (on_size_mismatch='deliver').", self._title, words
-            )
+        if not self._tools.size_must_agree and self._disagreed is not None:
+            # Told once: what comes piece by piece is compared again and again.
+            if not self._accepted:
+                self._accepted = True
+                self._tools.log.warning(
+                    "%s: %s, with a fresh order too. Delivering it all the same (on_size_mismatch='deliver').",
+                    self._title,
+                    words,
+                )
             return
         self._forget()
         if self._disagreed == (found, size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import http.client
+import logging
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -29,12 +30,28 @@ NETWORK_ERRORS = (
     ValueError,
 )
 _MOST_REDIRECTS = 5
+#: How the names of the threads begin in which files are fetched, and in no others.
+THREADS = "ollang-delivery"
 #: What is read at a time at most, and what is put together. To ask for much more at a time than comes is slow.
 _READ, _ENOUGH = 64 * 1024, 256 * 1024
 
 
 class RefusedLinkError(Exception):
     """A link leads to where nothing is fetched from."""
+
+
+class _NoQueries(logging.Filter):
+    """Keeps signatures out of what ``urllib3`` writes at DEBUG: the path of each request, query and all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and (record.threadName or "").startswith(THREADS):
+            record.args = tuple(
+                f"{one.partition('?')[0]}?…" if isinstance(one, str) and "?" in one else one for one in record.args
+            )
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_NoQueries())
 
 
 class _Session(requests.Session):

@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
+    OllangOrderFailedError,
     OllangStaleResultError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.orders import DONE_STATUSES, Document, Order, Rerun, document_kind, plain_type
+from airflow_provider_ollang.orders import (
+    DONE_STATUSES,
+    FAILURE_STATUSES,
+    Document,
+    Order,
+    Rerun,
+    document_kind,
+    plain_type,
+)
 from airflow_provider_ollang.reading import mappings_of
 from airflow_provider_ollang.transfers._names import Naming, file_names
 
@@ -36,7 +45,8 @@ class Wanted:
     :param kinds: of :func:`~airflow_provider_ollang.orders.document_kind`.
     :param types: document types to narrow that to; ``None`` is all.
     :param rerun: the rerun whose result it must be.
-    :param accept_unchanged: whether to take what is there for types that have nothing newer.
+    :param accept_unchanged: whether to take what is there for types that have nothing newer, and of an order that is
+        not finished.
     """
 
     order_id: str
@@ -44,6 +54,13 @@ class Wanted:
     types: Collection[str] | None = None
     rerun: Rerun | None = None
     accept_unchanged: bool = False
+
+    @property
+    def outputs(self) -> bool:
+        """Whether any output is wanted, which alone can be told from those before a rerun."""
+        return "output" in self.kinds and (
+            self.types is None or any(one == VTT or document_kind(one) == "output" for one in self.types)
+        )
 
     def includes(self, document_type: object) -> bool:
         """Tell whether documents of this type are wanted."""
@@ -112,16 +129,20 @@ def plan(order: Order, wanted: Wanted) -> Plan:
     Choose the files of an order.
 
     :param order: as ``GET`` answered it.
+    :raises OllangOrderFailedError: the order failed or was cancelled.
     :raises OllangStaleResultError: not every wanted type of output is newer than before the rerun.
-    :raises OllangUnavailableError: there is nothing to deliver, or no link to it, yet.
+    :raises OllangUnavailableError: the order is not finished, or there is nothing to deliver, or no link to it, yet.
     :raises OllangConfigurationError: the order has documents, and none of a wanted type.
     """
     warnings = []
     if order.get("status") not in DONE_STATUSES:
-        warnings.append(f"{_told(order, wanted)}: what it has now may not be its result.")
+        unfinished = _unfinished(order, wanted)
+        if not wanted.accept_unchanged:
+            raise unfinished
+        warnings.append(str(unfinished))
     documents = list(_documents(order, wanted))
     changed, fresh = None, list[Document]()
-    if wanted.rerun is not None and "output" in wanted.kinds:
+    if wanted.rerun is not None and wanted.outputs:
         rerun, narrowed = _narrowed(wanted.rerun, order, wanted)
         changed, fresh = rerun.outputs_changed(narrowed), rerun.new_outputs(narrowed)
         if not changed:
@@ -131,7 +152,15 @@ def plan(order: Order, wanted: Wanted) -> Plan:
             warnings.append(str(stale))
         elif not rerun.outputs_complete(narrowed):
             warnings.append(f"Order {wanted.order_id} has fewer new output documents than it had before the rerun.")
-        documents = _newest(documents, fresh)
+        if changed:
+            # What else there is of the outputs was there before, has no type to tell by, or is a reviewer's draft.
+            documents = [
+                raw
+                for raw in documents
+                if document_kind(raw.get("type")) != "output" or Document.from_order_doc(raw) in fresh
+            ]
+        else:
+            documents = _newest(documents, fresh)
     files: dict[str, File] = {}
     for raw in documents:
         file = _file(raw, None if changed is None else fresh)
@@ -210,6 +239,19 @@ def _narrowed(rerun: Rerun, order: Order, wanted: Wanted) -> tuple[Rerun, Order]
 
 def _told(order: Order, wanted: Wanted) -> str:
     return f"Order {wanted.order_id} is {order.get('status')!r}"
+
+
+def _unfinished(order: Order, wanted: Wanted) -> OllangError:
+    kind = OllangOrderFailedError if order.get("status") in FAILURE_STATUSES else OllangUnavailableError
+    accepted = (
+        "Delivering it all the same (on_unchanged='deliver')."
+        if wanted.accept_unchanged
+        else "Nothing was delivered. Wait for it with OllangOrderStatusSensor first, or deliver what is there with "
+        "on_unchanged='deliver'."
+    )
+    return kind(
+        f"{_told(order, wanted)}, so what it has now may not be its result. {accepted}", order_id=wanted.order_id
+    )
 
 
 def _stale(order: Order, wanted: Wanted, compared: str) -> OllangStaleResultError:

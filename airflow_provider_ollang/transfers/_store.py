@@ -68,17 +68,19 @@ class Store:
             self._fs: AbstractFileSystem = folder.fs
         self._folder = folder.path.rstrip("/")
         self._aside = f"{self._folder}/.ollang-{owner}"
+        # A try that was superseded may end while the next one is at work already.
+        self._mine = f"{self._aside}/{secrets.token_hex(8)}-"
 
     def prepare(self) -> None:
         """Make the folders, and remove what earlier tries of this task instance left."""
         if self._protocol not in _BUCKETS:
             with self._in_words("be made"):
                 self._fs.makedirs(self._aside, exist_ok=True)
-        self._empty()
+        self._empty(f"{self._aside}/")
 
     def tidy(self) -> None:
         """Remove the hidden folder with all that is in it."""
-        self._empty()
+        self._empty(self._mine)
         if self._protocol not in _BUCKETS:
             with suppress(Exception):
                 self._fs.rmdir(self._aside)
@@ -100,8 +102,10 @@ class Store:
 
         :param size: bytes it will have, if that is known.
         """
-        path = f"{self._aside}/{secrets.token_hex(8)}"
+        path = f"{self._mine}{secrets.token_hex(8)}"
         with self._in_words("be written to"):
+            if self._protocol not in _BUCKETS:
+                self._fs.makedirs(self._aside, exist_ok=True)
             handle = self._fs.open(path, "wb", block_size=max(_BLOCK, -(-(size or 0) // _BLOCKS)))
         return PartFile(self, path, handle)
 
@@ -118,34 +122,49 @@ class Store:
                 # Its own way of moving falls back to copying, and moves into a folder of that name.
                 os.replace(path, final)  # noqa: PTH105 - as the store has it
             elif type(self._fs).mv is AbstractFileSystem.mv:
-                # The usual way of moving takes brackets in a name for a pattern.
-                self._fs.cp_file(path, final)
+                self._copy(path, final)
                 self._remove(path)
             else:
                 self._fs.mv(path, final)
+            self._fs.invalidate_cache(self._folder)
+            there = self._fs.info(final)["size"]
+        if there != size:
+            raise OllangTransientError(f"{self.address}/{name} has {there} bytes after {size} were moved there.")
+
+    def _copy(self, path: str, final: str) -> None:
+        """Copy within the store; its usual way of moving takes brackets in a name for a pattern."""
+        try:
+            # A copy of a large file within S3 is an upload, too, which a try may have left that was killed in it.
+            self._end_uploads(final, exactly=True)
+            self._fs.cp_file(path, final)
+        except BaseException:
+            self._end_uploads(final, exactly=True)
+            raise
 
     def _remove(self, path: str) -> None:
         with suppress(Exception):
             self._fs.rm_file(path)
 
-    def _empty(self) -> None:
+    def _empty(self, prefix: str) -> None:
         # Whoever may write need not be allowed to list; then the leftovers stay.
         with suppress(Exception):
             self._fs.invalidate_cache(self._aside)
             for path in self._fs.ls(self._aside, detail=False):
-                self._remove(path)
-        # Likewise.
-        with suppress(Exception):
-            self._end_uploads()
+                if path.lstrip("/").startswith(prefix.lstrip("/")):
+                    self._remove(path)
+        self._end_uploads(prefix)
 
-    def _end_uploads(self) -> None:
+    def _end_uploads(self, prefix: str, *, exactly: bool = False) -> None:
         """End the uploads to S3 that a killed try left there: nobody sees them, and they are billed until then."""
         if not hasattr(self._fs, "list_multipart_uploads"):
             return
-        bucket, prefix, _ = self._fs.split_path(f"{self._aside}/")
-        found = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
-        for upload in found.get("Uploads", []):
-            self._fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
+        # Whoever may write need not be allowed to do this either.
+        with suppress(Exception):
+            bucket, begin, _ = self._fs.split_path(prefix)
+            found = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=begin)
+            for upload in found.get("Uploads", []):
+                if upload["Key"] == begin or not exactly:
+                    self._fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
 
     @contextmanager
     def _in_words(self, what: str) -> Iterator[None]:

@@ -46,7 +46,7 @@ class OllangToObjectStorageOperator(BaseOperator):
     files.
 
     After a rerun give it the receipt, ``OllangToObjectStorageOperator(rerun=rerun.output, ...)``: then it delivers
-    only documents that are newer than those from before. Nothing tells the age of the file behind ``vttUrl``; it is
+    only outputs that are newer than those from before. Nothing tells the age of the file behind ``vttUrl``; it is
     delivered with the documents, once those are newer.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with ``rerun`` (templated).
@@ -55,9 +55,8 @@ class OllangToObjectStorageOperator(BaseOperator):
     :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` whose result to
         deliver, or a list of receipts of one order, of which the newest counts and ``None``, of a rerun that was
         skipped, does not; anything else, ``None`` alone too, is an error (templated).
-    :param on_unchanged: what to do if not every type of output is newer than before the rerun: ``"fail"`` with
-        :class:`~airflow_provider_ollang.exceptions.OllangStaleResultError`, or ``"deliver"`` what is there with a
-        warning.
+    :param on_unchanged: what to do if not every type of output is newer than before the rerun, or the order is not
+        completed or delivered: ``"fail"``, or ``"deliver"`` what is there with a warning.
     :param kinds: which documents to deliver: of ``"output"`` (default), ``"auxiliary"`` (invoice, waveform, …) and
         ``"source"`` (what was uploaded), as a collection or a comma-separated text.
     :param document_types: only documents of these types, such as ``"subtitle"``; ``"vtt"`` is the file behind
@@ -73,7 +72,9 @@ class OllangToObjectStorageOperator(BaseOperator):
         takes. The file behind ``vttUrl`` has the type ``"vtt"`` and no ``document_id`` and ``name``.
         ``outputs_changed`` and ``is_new`` are ``None`` where there is no receipt, or nothing to tell it by.
     :raises OllangStaleResultError: not every type of output is newer than before the rerun.
-    :raises OllangUnavailableError: there is nothing to deliver yet, or a file could not be had; retried.
+    :raises OllangOrderFailedError: the order failed or was cancelled.
+    :raises OllangUnavailableError: the order is not finished, there is nothing to deliver yet, or a file could not be
+        had; retried.
     :raises OllangTransientError: the store failed for a reason that may pass; retried.
     :raises OllangConfigurationError: an argument is wrong, or the store cannot be written to.
     :raises OllangPermanentError: a file is not what the order says, or its link leads to where nothing is fetched from.

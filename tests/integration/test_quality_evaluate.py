@@ -23,6 +23,7 @@ from airflow_provider_ollang.exceptions import (
     OllangRerunOutcomeUnknownError,
     OllangRerunRefusedError,
 )
+from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
 from tests.installed_airflow import TaskStateStoreModel, needs_task_state_store
 from tests.integration.wishes import Died, at_record, break_down, die, die_sending, in_pause, posts
@@ -464,3 +465,31 @@ def test_the_receipt_leads_to_the_scores_it_bought(ollang: Sandbox, run_dag: Run
 def test_only_deaths_of_ours_are_played(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
     die_sending(monkeypatch, processed=False)
     assert isinstance(run_dag(evaluate_dag(retries=0)).errors["evaluate"], Died)
+
+
+# --- Behind a rerun -------------------------------------------------------------------------------------------------
+
+
+def rerun_and_evaluate(run_dag: RunDag, **arguments: Any) -> Run:
+    with DAG("judging", schedule=None, start_date=START) as dag:
+        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, poll_interval=10, **arguments)
+        OllangEvaluateOrderOperator(task_id="evaluate", order_id=rerun.output)
+    return run_dag(dag)
+
+
+def test_the_old_result_of_a_rerun_that_was_not_waited_for_is_not_evaluated(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": 600})
+    run = rerun_and_evaluate(run_dag)
+    assert isinstance(run.errors["evaluate"], OllangOrderNotEligibleError)
+    assert "the old one would be evaluated" in str(run.errors["evaluate"])
+    assert (bought(ollang), len(ollang.requests("POST", "*/qc"))) == (0, 0)
+
+
+@pytest.mark.parametrize("waited", [True, False], ids=["waited for", "done meanwhile"])
+def test_the_new_result_of_a_rerun_is_evaluated(ollang: Sandbox, run_dag: RunDag, waited: bool) -> None:
+    # Not waited for, it is watched for half a minute, which is longer than this run takes.
+    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": 20, "outputs_after": 0})
+    run = rerun_and_evaluate(run_dag, wait_for_completion=waited)
+    assert run.states == {"rerun": "success", "evaluate": "success"}
+    (one,) = ollang.order(ORDER)["evaluations"]
+    assert one["run"] == 2

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
+    OllangOrderFailedError,
     OllangStaleResultError,
     OllangUnavailableError,
 )
+from airflow_provider_ollang.orders import Rerun
 from airflow_provider_ollang.transfers._plan import VTT, File, Wanted, find, plan
 from tests.unit.builders import (
     AFTER,
@@ -115,10 +117,28 @@ def test_nothing_to_deliver(changes: dict[str, Any], asked: dict[str, Any], kind
     assert SIGNATURE not in str(raised.value)
 
 
-def test_an_order_that_is_not_done_is_warned_of() -> None:
+@pytest.mark.parametrize("rerun", [None, rerun_of(order())], ids=["any result", "of a rerun"])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("ongoing", OllangUnavailableError),
+        ("review", OllangUnavailableError),
+        ("revision", OllangUnavailableError),
+        ("pondering", OllangUnavailableError),
+        ("failed", OllangOrderFailedError),
+        ("cancelled", OllangOrderFailedError),
+    ],
+)
+def test_of_an_order_that_is_not_finished_nothing_is_delivered_unless_that_is_wanted(
+    rerun: Rerun | None, status: str, kind: type[OllangError]
+) -> None:
+    unfinished = order(status, orderDocs=[source_document(), new_document()])
+    with pytest.raises(kind, match=f"'{status}'.*Nothing was delivered"):
+        plan(unfinished, wanted(rerun=rerun))
+    accepted = plan(unfinished, wanted(rerun=rerun, accept_unchanged=True))
+    assert len(accepted.files) == 2
+    assert any(f"'{status}'" in warning for warning in accepted.warnings)
     assert plan(order(), wanted()).warnings == []
-    (warning,) = plan(order("ongoing"), wanted()).warnings
-    assert "'ongoing'" in warning
 
 
 # --- After a rerun ------------------------------------------------------------------------------------------------
@@ -245,3 +265,28 @@ def test_any_order_ends_in_a_plan_or_an_error_of_ours(
     assert all(file.link and file.file_name for file in files)
     assert len(set(names(files))) == len(files) == len({file.key for file in files})
     assert all(find(found, file) == file for file in files)
+
+
+VIDEO = document(id="doc_video", name="Old.mp4", type="vendor_video")
+TYPELESS = document(id="doc_typeless", name="x.bin", type=None)
+
+
+@pytest.mark.parametrize(
+    ("before", "old"),
+    [
+        pytest.param(order(orderDocs=None), VIDEO, id="the baseline had no list"),
+        pytest.param(order(orderDocs=[document(), TYPELESS]), TYPELESS, id="a document without a type"),
+    ],
+)
+def test_beside_the_new_outputs_no_old_one_is_delivered(before: Any, old: Any) -> None:
+    now = order(orderDocs=[new_document(), old], vttUrl=None)
+    chosen = plan(now, wanted(rerun=rerun_of(before)))
+    assert [file.document_id for file in chosen.files] == [new_document()["id"]]
+    assert chosen.outputs_changed is True
+
+
+def test_an_invoice_alone_needs_no_newer_output() -> None:
+    invoiced = order(orderDocs=[document(), INVOICE])
+    chosen = plan(invoiced, wanted(rerun=rerun_of(invoiced), kinds=("output", "auxiliary"), types=["invoice"]))
+    assert [file.document_id for file in chosen.files] == ["doc_invoice"]
+    assert chosen.outputs_changed is None

@@ -211,8 +211,10 @@ def test_nothing_to_deliver_yet(ollang: Sandbox, deliver: Deliver, place: Place)
     run = deliver(place.url, order_id=order_id, retries=1)
     assert isinstance(run.errors["deliver"], OllangUnavailableError)
     assert "'ongoing'" in str(run.errors["deliver"])
-    assert "'sourceVideo'" in str(run.errors["deliver"])
     assert run.tries["deliver"] == 2
+    run = deliver(place.url, order_id=order_id, on_unchanged="deliver")
+    assert isinstance(run.errors["deliver"], OllangUnavailableError)
+    assert "'sourceVideo'" in str(run.errors["deliver"])
 
 
 def test_a_type_the_order_does_not_have(ollang: Sandbox, deliver: Deliver, place: Place) -> None:

@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -335,6 +336,16 @@ def test_a_task_ended_from_outside_in_a_rate_limit_asks_no_more(
     assert (looks(ollang, order_id), requests_of(ollang)) == (1, [])
 
 
+def test_a_passing_wrong_size_is_not_accepted(ollang: Sandbox, deliver: Deliver, strict: Place) -> None:
+    """Only what a fresh order says, too, is delivered with ``on_size_mismatch="deliver"``."""
+    order_id = order_of(ollang)
+    fault(ollang, body="short", headers={"Content-Type": "video/mp4"})
+    run = deliver(strict.url, order_id=order_id, on_size_mismatch="deliver")
+    assert run.results["deliver"]["bytes"] == SIZE
+    assert (requests_of(ollang), looks(ollang, order_id)) == ([200, 200], 2)
+    assert_only_whole(ollang, order_id, strict, 1)
+
+
 # --- The store ----------------------------------------------------------------------------------------------------
 
 
@@ -378,14 +389,22 @@ def test_a_folder_that_is_in_the_way(ollang: Sandbox, deliver: Deliver, place: P
 # --- Nothing secret is told ---------------------------------------------------------------------------------------
 
 
-def test_no_link_is_logged(ollang: Sandbox, deliver: Deliver, strict: Place, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_link_is_logged(
+    ollang: Sandbox,
+    deliver: Deliver,
+    strict: Place,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
     order_id = order_of(ollang, "a", "b", "c", sign_links=True)
     fault(ollang, "a", drop="before", times=None)
     fault(ollang, "b", status=403, times=None)
     fault(ollang, "c", redirect="gopher://x/y?Signature=secret", times=None)
     run = deliver(strict.url, order_id=order_id, max_files_at_once=3)
-    said = "".join(capfd.readouterr()) + repr(run.errors["deliver"])
+    said = "".join(capfd.readouterr()) + repr(run.errors["deliver"]) + caplog.text
     assert "'a'" in said
+    assert "/b.mp4?…" in said
     assert SIGNATURE not in said
     assert "secret" not in said
     assert ollang.api_key not in said
