@@ -8,6 +8,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[1]
 # The oldest Airflow does not run with what came out after it: everything is resolved as of a day soon after its own.
@@ -38,26 +44,47 @@ def lower_bounds(root: Path = ROOT) -> dict[str, str]:
     return {name: version for name, _, version in (line.partition(">=") for line in lines)}
 
 
+def installed(python: str, names: list[str]) -> dict[str, str]:
+    """Return which version of each distribution an environment has."""
+    question = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    asked = subprocess.run([python, "-c", question, *names], stdout=subprocess.PIPE, text=True, check=True)
+    return dict(zip(names, asked.stdout.split(), strict=True))
+
+
+def not_lowest(bounds: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Say which installed versions are not the lowest that is promised: such a promise would go untested."""
+    return [
+        f"{name}>={version} is promised, but {found[name]} is what was installed"
+        for name, version in bounds.items()
+        if Version(found[name]) != Version(version)
+    ]
+
+
 def main() -> int:
     """Install and run them; `ARGS` go to pytest.
 
-    :return: the exit code of the first step that failed, or 0.
+    :return: the exit code of the first step that failed, 1 if what was installed is not the lowest, or 0.
     """
     uv = str(Path(sys.executable).with_name("uv"))
     venv = ROOT / ".airflow" / "lowest"
     python = str(venv / "bin" / "python")
     install = [uv, "pip", "install", "--quiet", "--python", python, "--exclude-newer", AS_OF]
-    steps = [
+    installation = [
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)],
         [*install, "--compile-bytecode", "--resolution", "lowest-direct", "-e", f"{ROOT}[sandbox]"],
         [*install, *TOOLS],
-        [python, "-m", "pytest", *TESTS, *shlex.split(os.environ.get("ARGS", ""))],
     ]
-    for step in steps:
+    for step in installation:
         code = subprocess.run(step, cwd=ROOT, check=False).returncode
         if code:
             return code
-    return 0
+    bounds = lower_bounds()
+    wrong = not_lowest(bounds, installed(python, list(bounds)))
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr)
+        return 1
+    tests = [python, "-m", "pytest", *TESTS, *shlex.split(os.environ.get("ARGS", ""))]
+    return subprocess.run(tests, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """`make test`: every check, and a summary; `PART` names one part, `ARGS` go to pytest.
 
-The longest parts run one after the other and are shown as they go; the others run beside them, and are shown at their
-end.
+The parts that need a whole Airflow run one after the other and are shown as they go; the others run beside them and are
+shown at their end.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -15,23 +16,27 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dev import browser
-from dev.processes import Interrupted, interruptible
+from dev.processes import Interrupted, StackError, interruptible, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
 ROOT = Path(__file__).parents[1]
 _NOTHING_COLLECTED = 5
+#: Seconds for what runs to tidy up; it may have an Airflow to stop.
+STOP_TIMEOUT = 60.0
 #: As many tests at a time as there are processors, where none needs what is there only once.
 PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
-#: Parts that run beside the others, one after the other. A whole Airflow leaves much of the machine unused, but is
-#: sensitive to who takes it away; so these take only what is left.
-BESIDE = ("types", "docs", "unit", "wheel", "oldest")
+#: Parts that run beside the others, one after the other in this order. A whole Airflow leaves much of the machine
+#: unused, but is sensitive to who takes it away; so these take only what is left. The last can use all of it.
+BESIDE = ("types", "docs", "unit", "wheel", "oldest", "integration")
 _CLOSING = re.compile(r"^(?:=+ )?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -45,6 +50,7 @@ class Outcome:
     seconds: float
     note: str = ""
     ran: bool = True
+    beside: bool = False
 
     @property
     def word(self) -> str:
@@ -83,7 +89,10 @@ def closing_line(output: str) -> str:
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
     """Return the table at the end; parts that ran beside each other took less time together."""
-    lines = [f"{one.part:<14} {one.word:<8} {one.seconds:7.1f} s  {one.note}".rstrip() for one in outcomes]
+    lines = [
+        f"{one.part:<14} {one.word:<8} {one.seconds:7.1f} s  {'beside  ' * one.beside}{one.note}".rstrip()
+        for one in outcomes
+    ]
     passed = all(one.passed for one in outcomes)
     lines.append(f"{'total':<14} {'ok' if passed else 'FAILED':<8} {seconds:7.1f} s")
     return "\n".join(lines)
@@ -113,19 +122,21 @@ def run_part(
 
 class Commands:
     """
-    Runs commands, one at a time.
+    Runs commands, one at a time, each in a session of its own.
 
-    :param beside: keep what they print, and take only what others leave of the processors.
+    :param show: is given what they print as it comes.
+    :param beside: take only what others leave of the processors.
     """
 
-    def __init__(self, *, beside: bool = False) -> None:
+    def __init__(self, show: Callable[[bytes], None], *, beside: bool = False) -> None:
+        self._show = show
         self._beside = beside
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
     def run(self, line: Sequence[str]) -> tuple[int, str]:
-        """Run a command, showing what it prints as it comes; return its exit code and its output."""
+        """Run a command; return its exit code and its output."""
         # A developer's own Airflow settings must not decide what the tests say.
         env = {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
         with self._lock:
@@ -138,75 +149,121 @@ class Commands:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
+        if self._beside:
+            give_way(process.pid)
         if process.stdout is None:
             raise AssertionError("a pipe was asked for")
         output = b""
         while piece := os.read(process.stdout.fileno(), 65536):
             output += piece
-            if not self._beside:
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
+            self._show(piece)
         return process.wait(), output.decode(errors="replace")
 
     def stop(self) -> None:
         """End what runs, and run nothing more."""
         with self._lock:
             self._stopped = True
-        if self._process is not None:
-            # It may have an Airflow to stop; a terminal has told it already, a supervisor of this process has not.
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait()
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+
+        def is_over() -> bool:
+            process.poll()
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        # To all that came of it, and as Ctrl-C does: for that pytest and our own programs tidy up.
+        for number in (signal.SIGINT, signal.SIGKILL):
+            with suppress(ProcessLookupError, StackError):
+                os.killpg(process.pid, number)
+                wait_until(is_over, STOP_TIMEOUT, "the end of what was started", every=0.05)
+
+
+def give_way(session: int) -> None:
+    """Let a session take only what others leave: where Linux shares by session, niceness counts within one alone."""
+    with suppress(OSError):
+        Path(f"/proc/{session}/autogroup").write_text("19")
+
+
+def show(output: bytes) -> None:
+    """Print what a command printed."""
+    sys.stdout.buffer.write(output)
+    sys.stdout.buffer.flush()
+
+
+class Beside:
+    """
+    Runs parts beside others, one after the other, and keeps what they print until it is asked for.
+
+    :param parts: the commands of each.
+    :param chosen: whether there are arguments that choose tests.
+    """
+
+    def __init__(self, parts: Mapping[str, Sequence[Sequence[str]]], *, chosen: bool) -> None:
+        self.found: dict[str, Outcome] = {}
+        self._said: dict[str, list[bytes]] = {part: [] for part in parts}
+        self._pool = ThreadPoolExecutor(1)
+        self._running: dict[str, Future[Outcome]] = {}
+        self._commands: list[Commands] = []
+        for part, lines in parts.items():
+            commands_of_part = Commands(self._said[part].append, beside=True)
+            self._commands.append(commands_of_part)
+            self._running[part] = self._pool.submit(run_part, part, lines, commands_of_part.run, chosen=chosen)
+
+    def show(self, *, all_of_it: bool = False) -> None:
+        """Show what has ended since, or wait for all to end and show it as it does."""
+        for part, future in list(self._running.items()):
+            if all_of_it or future.done():
+                self.found[part] = dataclasses.replace(future.result(), beside=True)
+                del self._running[part]
+                self._show(part)
+
+    def stop(self) -> None:
+        """End what runs, run nothing more, and show what there is."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for one in self._commands:
+            one.stop()
+        for part in self._running:
+            if self._said[part]:
+                self._show(part)
+
+    def _show(self, part: str) -> None:
+        show(f"\n---- {part}\n".encode() + b"".join(self._said[part]))
 
 
 def run_parts(parts: Mapping[str, Sequence[Sequence[str]]], *, chosen: bool, by_name: bool) -> list[Outcome]:
     """
-    Run parts; those that need little of the machine run beside the others.
+    Run parts; those of `BESIDE` beside the others.
 
     :param parts: the commands of each.
     :param chosen: whether there are arguments that choose tests.
-    :param by_name: whether somebody asked for just this part: then one that cannot run has not passed.
+    :param by_name: whether somebody asked for just this part: then one that cannot run, or has no test, has not passed.
     """
+    chosen = chosen and not by_name
+    aside = {part: parts[part] for part in BESIDE if part in parts and not by_name}
     found: dict[str, Outcome] = {}
-    before, beside = Commands(), Commands(beside=True)
-    kept: dict[str, str] = {}
-
-    def run_beside(part: str) -> None:
-        said: list[str] = []
-
-        def run(line: Sequence[str]) -> tuple[int, str]:
-            code, output = beside.run(line)
-            said.append(output)
-            return code, output
-
-        found[part] = run_part(part, parts[part], run, chosen=chosen)
-        kept[part] = "".join(said)
-
-    def show_kept() -> None:
-        for part in list(kept):
-            print(f"\n---- {part}\n{kept.pop(part)}", end="", flush=True)
-
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            waiting = [pool.submit(run_beside, part) for part in parts if part in BESIDE and not by_name]
-            for part in parts:
-                if part in BESIDE and not by_name:
-                    continue
-                print(f"\n---- {part}", flush=True)
-                if missing := obstacle(part):
-                    found[part] = Outcome(part, not by_name, 0.0, f"not run: {missing}", ran=False)
-                else:
-                    found[part] = run_part(part, parts[part], before.run, chosen=chosen)
-                show_kept()
-            for one in waiting:
-                one.result()
-                show_kept()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            beside.stop()
-            before.stop()
-            raise
-    return [found[part] for part in parts]
+    before, beside = Commands(show), Beside(aside, chosen=chosen)
+    try:
+        for part, lines in parts.items():
+            if part in aside:
+                continue
+            show(f"\n---- {part}\n".encode())
+            if missing := obstacle(part):
+                found[part] = Outcome(part, not by_name, 0.0, f"not run: {missing}", ran=False)
+            else:
+                found[part] = run_part(part, lines, before.run, chosen=chosen)
+            beside.show()
+        beside.show(all_of_it=True)
+    except BaseException:
+        before.stop()
+        beside.stop()
+        raise
+    return [(found | beside.found)[part] for part in parts]
 
 
 def main() -> int:

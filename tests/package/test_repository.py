@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from dev import lowest, run_tests
 from tests.package.packaging_tools import ROOT
+from tests.package.public_names import KINDS
 
 PACKAGE = "airflow_provider_ollang"
 SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
@@ -40,6 +43,30 @@ def test_the_lowest_versions_are_lower_than_the_pinned_ones() -> None:
     assert {name: "." in version for name, version in bounds.items()} == dict.fromkeys(bounds, True)
     for name, version in bounds.items():
         assert [int(part) for part in version.split(".")] < [int(part) for part in PINNED[name].split(".")[:3]], name
+
+
+def test_what_is_not_the_lowest_is_told() -> None:
+    bounds = {"aiohttp": "3.11", "requests": "2.32", "tenacity": "9.0"}
+    found = {"aiohttp": "3.11.0", "requests": "2.32.2", "tenacity": "8.9"}
+    assert lowest.not_lowest(bounds, found) == [
+        "requests>=2.32 is promised, but 2.32.2 is what was installed",
+        "tenacity>=9.0 is promised, but 8.9 is what was installed",
+    ]
+
+
+def test_an_environment_is_asked_for_its_versions() -> None:
+    names = ["requests", "tenacity"]
+    assert lowest.installed(sys.executable, names) == {name: metadata.version(name) for name in names}
+
+
+def test_the_registry_file_names_every_public_class() -> None:
+    registry = read_yaml(".airflow-registry.yaml")
+    listed = [f"{kind}: {one['module']}" for kind in KINDS for one in registry[kind]]
+    names = (ROOT / "tests" / "package" / "public_names.txt").read_text()
+    public = re.findall(rf"^(({'|'.join(KINDS)})\..*)", names, re.MULTILINE)
+    assert sorted(listed) == sorted(f"{kind}: {PACKAGE}.{name}" for name, kind in public)
+    assert registry["package-name"] == PROJECT["project"]["name"]
+    assert {key for kind in KINDS for one in registry[kind] for key in one} == {"module", "description"}
 
 
 def test_pre_commit_runs_the_pinned_tools() -> None:

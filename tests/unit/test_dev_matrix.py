@@ -146,6 +146,19 @@ def test_a_warning_that_points_at_our_files_is_a_failure(tmp_path: Path) -> None
     assert "FutureWarning: old" in done.stdout
 
 
+def test_a_warning_that_points_at_a_dag_of_ours_is_a_failure(tmp_path: Path) -> None:
+    # Airflow leaves out files without these two words.
+    dag = "import warnings\nwarnings.warn('an old airflow dag', FutureWarning)\n"
+    (tmp_path / "ollang_like.py").write_text(dag)
+    test = "from pathlib import Path\nfrom tests.installed_airflow import read_dags\n"
+    test += "def test_old(): assert not read_dags(Path(__file__).with_name('ollang_like.py')).import_errors\n"
+    (tmp_path / "test_it.py").write_text(test)
+    line = matrix.pytest_line(sys.executable, [str(tmp_path / "test_it.py")], "--noconftest")
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "FutureWarning: an old airflow dag" in done.stdout
+
+
 def test_an_unknown_combination_is_named_with_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from dev import run_tests
@@ -112,43 +114,58 @@ def test_arguments_reach_pytest_only() -> None:
 
 
 def test_output_is_passed_on_as_it_comes(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    code, output = Commands().run(["sh", "-c", "printf 'gr\\303\\274n'; exit 7"])
+    code, output = Commands(run_tests.show).run(["sh", "-c", "printf 'gr\\303\\274n'; exit 7"])
     assert (code, output) == (7, "grün")
     assert capfdbinary.readouterr().out == "grün".encode()
 
 
 def test_what_runs_beside_is_shown_at_its_end_and_whole(capfd: pytest.CaptureFixture[str]) -> None:
-    parts = {"types": [["echo", "one"], ["echo", "two"]], "integration": [["echo", "three"]], "unit": [["false"]]}
+    parts = {"types": [["echo", "one"], ["echo", "two"]], "e2e": [["echo", "three"]], "unit": [["false"]]}
     outcomes = run_tests.run_parts(parts, chosen=False, by_name=False)
-    assert [(one.part, one.passed) for one in outcomes] == [("types", True), ("integration", True), ("unit", False)]
+    assert [(one.part, one.passed) for one in outcomes] == [("types", True), ("e2e", True), ("unit", False)]
     shown = capfd.readouterr().out
-    assert "---- integration\nthree\n" in shown
+    assert "---- e2e\nthree\n" in shown
     assert "---- types\none\ntwo\n" in shown
 
 
-def test_what_runs_beside_takes_what_is_left(capfd: pytest.CaptureFixture[str]) -> None:
-    code, output = Commands(beside=True).run(["nice"])
-    assert (code, output.strip()) == (0, "19")
-    assert capfd.readouterr().out == ""
+def test_what_runs_beside_takes_what_is_left() -> None:
+    said: list[bytes] = []
+    # Its session is told a moment after it has begun.
+    line = "nice; for _ in 1 2 3 4 5 6 7 8 9; do cat /proc/self/autogroup 2>&- || echo none; sleep 0.1; done"
+    code, output = Commands(said.append, beside=True).run(["sh", "-c", line])
+    assert code == 0
+    assert output.splitlines()[0] == "19"
+    assert output.splitlines()[-1] == "none" or output.splitlines()[-1].endswith("nice 19")
+    assert b"".join(said).decode() == output
 
 
-def test_an_interruption_ends_all_that_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    # Both wait for a signal, and say that they are there before.
-    wait = f"touch {started}-$0; exec sleep 60"
-    parts = {
-        "types": [["sh", "-c", wait, "beside"]],
-        "integration": [["sh", "-c", wait, "before"]],
-        "unit": [["false"]],
-    }
+def test_an_interruption_ends_all_that_runs_and_shows_what_it_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a command has started, too, and not what has not begun."""
+    starts = (
+        "import pathlib, subprocess, sys; print(sys.argv[1], 'is there', flush=True);"
+        "child = subprocess.Popen(['sleep', '60']); pathlib.Path(sys.argv[2]).write_text(str(child.pid)); child.wait()"
+    )
+    parts = {name: [[sys.executable, "-c", starts, name, str(tmp_path / name)]] for name in ("types", "e2e", "unit")}
 
     def interrupt() -> None:
-        while not all(Path(f"{started}-{name}").exists() for name in ("beside", "before")):
+        while not all((tmp_path / name).exists() and (tmp_path / name).read_text() for name in ("types", "e2e")):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    begun = time.monotonic()
     with pytest.raises(Interrupted), interruptible():
         run_tests.run_parts(parts, chosen=False, by_name=False)
-    assert time.monotonic() - begun < 50
+    shown = capfd.readouterr().out
+    assert shown.startswith("\n---- e2e\ne2e is there\n")
+    assert "\n---- types\ntypes is there\n" in shown
+    assert not (tmp_path / "unit").exists()
+    for name in ("types", "e2e"):
+        assert not psutil.pid_exists(int((tmp_path / name).read_text()))
+
+
+def test_a_part_that_was_asked_for_by_name_has_to_have_a_test() -> None:
+    nothing = {"unit": [["sh", "-c", "echo '== no tests ran in 0.01s =='; exit 5"]]}
+    assert [one.passed for one in run_tests.run_parts(nothing, chosen=True, by_name=False)] == [True]
+    assert [one.passed for one in run_tests.run_parts(nothing, chosen=True, by_name=True)] == [False]

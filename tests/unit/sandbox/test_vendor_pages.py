@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,8 +13,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
 
 OLLANG = "https://api-integration.ollang.com"
-#: The pages themselves, where the project is developed.
-PAGES = Path(__file__).resolve().parents[4] / "shared" / "seeds"
 
 
 def test_the_curl_line_of_get_gives_the_order_of_the_page(ollang: Sandbox) -> None:
@@ -53,25 +48,3 @@ def test_an_order_that_is_not_eligible(ollang: Sandbox, client: Client) -> None:
     answer = client.rerun(order_id)
     assert (answer.status_code, answer.json()) == (400, vendor_pages.RERUN_ERRORS[400])
     assert ollang.order(order_id)["reruns_refused"] == 1
-
-
-@pytest.mark.parametrize(
-    ("page", "curl", "examples"),
-    [
-        (
-            "get_order_by_id.md",
-            vendor_pages.CURL_GET,
-            {200: vendor_pages.ORDER, **vendor_pages.GET_ERRORS},
-        ),
-        ("rerun_order.md", vendor_pages.CURL_RERUN, {200: vendor_pages.RERUN, **vendor_pages.RERUN_ERRORS}),
-    ],
-)
-def test_the_copies_are_true(page: str, curl: str, examples: dict[int, Any]) -> None:
-    path = PAGES / page
-    if not path.exists():
-        # In a clone by itself there are no pages to compare the copies with.
-        return
-    text = path.read_text(encoding="utf-8")
-    shown = re.findall(r"```json (\d+) theme=\{null\}\n(.*?)\n  ```", text, re.DOTALL)
-    assert {int(status): json.loads(body) for status, body in shown} == examples
-    assert curl.strip() in text
