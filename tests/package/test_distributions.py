@@ -77,5 +77,5 @@ def test_the_metadata_say_what_a_user_and_airflow_look_for(metadata: Message, di
 
 def test_the_package_needs_little(metadata: Message) -> None:
     required = {line.partition(">=")[0]: line for line in metadata.get_all("Requires-Dist", [])}
-    assert set(required) == {"apache-airflow", "requests", "tenacity", "aiohttp", "cryptography"}
+    assert set(required) == {"apache-airflow", "requests", "urllib3", "tenacity", "aiohttp", "cryptography"}
     assert "extra == 'sandbox'" in required["cryptography"]
