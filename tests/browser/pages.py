@@ -99,6 +99,18 @@ def open_log(page: Page, dag_id: str, run_id: str, task_id: str) -> None:
     expect(page.get_by_text("Log message source details")).to_be_visible()
 
 
+def grid_cell(page: Page, run_id: str, task_id: str) -> Locator:
+    return page.get_by_test_id(f"grid-{run_id}-{task_id}")
+
+
+def pointed_at(page: Page, run_id: str, task_id: str) -> Locator:
+    """Point at a task's cell in the grid; return the tooltip, which says in words what the cell shows by its colour."""
+    # The tooltip of the cell that was pointed at before covers this one.
+    page.mouse.move(0, 0)
+    grid_cell(page, run_id, task_id).hover()
+    return page.get_by_role("tooltip", name=f"Task ID: {task_id} ").filter(visible=True)
+
+
 def error_in_log(page: Page, kind: str) -> Locator:
     """Return the words of an error in a log, with its traceback folded."""
     words = page.get_by_test_id(f"summary-{kind}")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dev.processes import wait_until
-from tests.browser.pages import error_in_log, open_log, open_run
+from tests.browser.pages import error_in_log, grid_cell, open_log, open_run, pointed_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +58,18 @@ def runs(
 
 
 @pytest.fixture
-def finished(airflow: AirflowStack, runs: dict[str, tuple[str, str]]) -> Callable[[str], tuple[str, str]]:
-    """Return what waits for the end of a run."""
+def settled(airflow: AirflowStack, runs: dict[str, tuple[str, str]]) -> Callable[[str], tuple[str, str]]:
+    """Return what waits until a run has ended, or the waiting one waits."""
 
     def wait(name: str) -> tuple[str, str]:
-        airflow.wait_for_run(*runs[name], timeout=LIMIT)
-        return runs[name]
+        run = runs[name]
+        if name == "late":
+            wait_until(
+                lambda: "deferred" in [one["state"] for one in airflow.task_instances(*run)], LIMIT, "the deferral"
+            )
+        else:
+            airflow.wait_for_run(*run, timeout=LIMIT)
+        return run
 
     return wait
 
@@ -77,9 +83,9 @@ def test_the_run_form_says_what_each_parameter_is(page: Page, runs: dict[str, tu
 
 
 def test_a_finished_run_shows_each_task_done_or_skipped(
-    page: Page, finished: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
+    page: Page, settled: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
 ) -> None:
-    open_run(page, *finished("done"))
+    open_run(page, *settled("done"))
     rows = page.get_by_role("row")
     for task in ("rerun_order", "wait_for_new_result", "good_enough", "deliver_files"):
         expect(rows.filter(has=page.get_by_role("link", name=task, exact=True))).to_contain_text("Success")
@@ -88,17 +94,71 @@ def test_a_finished_run_shows_each_task_done_or_skipped(
     picture("run", page)
 
 
-def test_a_finished_rerun_tells_its_story_in_its_log(page: Page, finished: Callable[[str], tuple[str, str]]) -> None:
-    open_log(page, *finished("done"), "rerun_order")
-    order = ORDERS["done"]
-    for words in (f"Order {order} is completed with", f"Order {order}: Ollang accepted the rerun"):
-        expect(page.get_by_text(words)).to_be_visible()
+@pytest.mark.parametrize(
+    ("kind", "state", "cells", "log", "xcom", "details"),
+    [
+        pytest.param(
+            "done",
+            "Success",
+            {"ask_a_person": "Skipped", "rerun_order": "Success"},
+            ["Order {order} is completed with", "Order {order}: Ollang accepted the rerun"],
+            "return_value",
+            ["State success", "Operator OllangRerunOperator", "Trigger None"],
+            id="finished",
+        ),
+        pytest.param(
+            "late",
+            "Running",
+            {"release": "No Status", "wait_until_delivered": "Deferred"},
+            ["Order {order} is in review, which usually lasts until a person acts in Ollang."],
+            "No XCom found",
+            ["State deferred", "Trigger class airflow_provider_ollang.triggers.ollang.OllangOrderStatusTrigger"],
+            id="waiting",
+        ),
+        pytest.param(
+            "bad",
+            "Failed",
+            {"rerun_order": "Success", "hand_on": "Upstream Failed", "wait_for_new_result": "Failed"},
+            ["OllangOrderFailedError: Order {order} is 'failed'"],
+            "No XCom found",
+            ["State failed", "Operator OllangOrderStatusSensor", "Trigger None"],
+            id="failed",
+        ),
+    ],
+)
+def test_the_grid_leads_to_the_log_the_xcom_and_the_details(
+    page: Page,
+    settled: Callable[[str], tuple[str, str]],
+    kind: str,
+    state: str,
+    cells: dict[str, str],
+    log: list[str],
+    xcom: str,
+    details: list[str],
+) -> None:
+    dag_id, run_id = settled(kind)
+    page.goto(f"/dags/{dag_id}")
+    page.locator(f"a[href='/dags/{dag_id}/runs/{run_id}/']").click()
+    expect(page.get_by_role("heading", name=run_id)).to_be_visible()
+    expect(page.get_by_test_id("state-badge").first).to_have_text(state)
+    for task, its_state in cells.items():
+        told = re.compile(rf"State: {its_state}\s*Run ID: {re.escape(run_id)}")
+        expect(pointed_at(page, run_id, task)).to_contain_text(told)
+    grid_cell(page, run_id, list(cells)[-1]).click()
+    for words in log:
+        expect(page.get_by_text(words.format(order=ORDERS[kind]))).to_be_visible()
+    page.get_by_role("link", name="Storage", exact=True).click()
+    page.get_by_role("link", name="XCom", exact=True).click()
+    expect(page.get_by_text(xcom, exact=True)).to_be_visible()
+    page.get_by_role("link", name="Details", exact=True).click()
+    for words in (*details, f"Run ID {run_id}"):
+        expect(page.get_by_role("row", name=words)).to_be_visible()
 
 
 def test_the_receipt_is_in_xcom_and_the_record_in_the_task_state_store(
-    page: Page, finished: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
+    page: Page, settled: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
 ) -> None:
-    open_run(page, *finished("done"), "tasks/rerun_order/xcom")
+    open_run(page, *settled("done"), "tasks/rerun_order/xcom")
     page.get_by_role("button", name=re.compile("expand", re.IGNORECASE)).click()
     table = page.get_by_role("table")
     for words in ("requested_at", "baseline", ORDERS["done"]):
@@ -109,33 +169,26 @@ def test_the_receipt_is_in_xcom_and_the_record_in_the_task_state_store(
     expect(table).to_contain_text("concluded")
 
 
-def test_the_delivered_files_are_listed(page: Page, finished: Callable[[str], tuple[str, str]]) -> None:
-    open_run(page, *finished("done"), "tasks/deliver_files/xcom")
+def test_the_delivered_files_are_listed(page: Page, settled: Callable[[str], tuple[str, str]]) -> None:
+    open_run(page, *settled("done"), "tasks/deliver_files/xcom")
     page.get_by_role("button", name=re.compile("expand", re.IGNORECASE)).click()
     for words in ("Subtitles (run 2)", "sha256"):
         expect(page.get_by_role("table")).to_contain_text(words)
 
 
 def test_a_waiting_task_is_deferred_and_says_that_a_person_has_to_act(
-    page: Page,
-    airflow: AirflowStack,
-    runs: dict[str, tuple[str, str]],
-    picture: Callable[[str, Page | Locator], None],
+    page: Page, settled: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
 ) -> None:
-    run = runs["late"]
-    wait_until(lambda: next(one["state"] for one in airflow.task_instances(*run)) == "deferred", LIMIT, "the deferral")
-    open_log(page, *run, "wait_until_delivered")
+    open_log(page, *settled("late"), "wait_until_delivered")
     expect(page.get_by_text("Deferred", exact=True)).to_be_visible()
     expect(page.get_by_text("is in review, which usually lasts until a person acts in Ollang.")).to_be_visible()
     picture("waiting", page)
-    page.get_by_role("link", name="Details", exact=True).click()
-    expect(page.get_by_text("airflow_provider_ollang.triggers.ollang.OllangOrderStatusTrigger").first).to_be_visible()
 
 
 def test_an_order_that_failed_is_said_in_one_sentence(
-    page: Page, finished: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
+    page: Page, settled: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
 ) -> None:
-    open_log(page, *finished("bad"), "wait_for_new_result")
+    open_log(page, *settled("bad"), "wait_for_new_result")
     words = error_in_log(page, "OllangOrderFailedError")
     expect(words).to_have_text(
         f"OllangOrderFailedError: Order {ORDERS['bad']} is 'failed': it will not get to 'completed' or 'delivered'. "
@@ -145,9 +198,9 @@ def test_an_order_that_failed_is_said_in_one_sentence(
 
 
 def test_the_table_of_a_quality_error_is_a_table(
-    page: Page, finished: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
+    page: Page, settled: Callable[[str], tuple[str, str]], picture: Callable[[str, Page | Locator], None]
 ) -> None:
-    open_log(page, *finished("poor"), "gate")
+    open_log(page, *settled("poor"), "gate")
     words = error_in_log(page, "OllangQualityError")
     lines = [line.split() for line in words.inner_text().splitlines()]
     assert lines[1:5] == [

@@ -43,7 +43,8 @@ def attach_s3(address: str, death: dict[str, Any] | None) -> None:
     s3fs = importlib.import_module("s3fs")
     if "LARGE_COPY" in os.environ:
         # Larger ones it copies in parts; 150 MiB would take the tests too long.
-        importlib.import_module("s3fs.core").MANAGED_COPY_THRESHOLD = int(os.environ["LARGE_COPY"])
+        client: Any = importlib.import_module("s3fs.core")
+        client.MANAGED_COPY_THRESHOLD = int(os.environ["LARGE_COPY"])
     fs = s3fs.S3FileSystem(key="k", secret="s", endpoint_url=address)
     attach("s3", "my_aws", fs=fs)
     if death is not None:
