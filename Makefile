@@ -21,7 +21,7 @@ airflow: setup ## Airflow and the sandbox to play with, until Ctrl-C
 test: setup ## lint, types, docs, unit, integration, e2e, browser, kills, wheel, oldest; PART=unit runs one; ARGS='-k word' goes to pytest
 	@exec $(VENV_PYTHON) -m dev.run_tests
 
-test-browser: setup ## the UI of a real Airflow in a headless Chromium, which has to be installed; about three minutes
+test-browser: setup ## the UI of a real Airflow in a headless Chromium, which has to be installed, all of it; about three minutes
 	@PART=browser exec $(VENV_PYTHON) -m dev.run_tests
 
 pictures: setup ## the same, and takes the pictures of the documentation anew

@@ -58,8 +58,14 @@ class Outcome:
         return ("ok" if self.ran else "NOT RUN") if self.passed else "FAILED"
 
 
-def commands(arguments: Sequence[str], *, colour: bool) -> dict[str, list[list[str]]]:
-    """Return the commands of each part, in the order in which they run."""
+def commands(arguments: Sequence[str], *, colour: bool, whole: bool = False) -> dict[str, list[list[str]]]:
+    """
+    Return the commands of each part, in the order in which they run.
+
+    :param arguments: for pytest.
+    :param colour: whether pytest shall print in colours.
+    :param whole: whether the tests in a browser run all, or the telling ones.
+    """
     python = [sys.executable, "-m"]
     pytest = [*python, "pytest", f"--color={'yes' if colour else 'no'}"]
     return {
@@ -69,7 +75,10 @@ def commands(arguments: Sequence[str], *, colour: bool) -> dict[str, list[list[s
         "unit": [[*pytest, "tests/unit", *arguments]],
         "integration": [[*pytest, "tests/integration", *PARALLEL, *arguments]],
         "e2e": [[*pytest, "tests/e2e", *arguments]],
-        "browser": [[*python, "dev.browser"], [*pytest, "tests/browser", *arguments]],
+        "browser": [
+            [*python, "dev.browser"],
+            [*pytest, "tests/browser", *([] if whole else ["-m", "telling"]), *arguments],
+        ],
         # `make test-crash` plays the whole matrix.
         "kills": [[*pytest, "tests/crash/test_matrix.py", "tests/crash/test_evaluate.py", "-m", "telling", *arguments]],
         "wheel": [[*pytest, "tests/package", *arguments]],
@@ -272,8 +281,8 @@ def main() -> int:
     :return: 0 if all passed, 1 if any failed, 2 for an unknown part.
     """
     arguments = shlex.split(os.environ.get("ARGS", ""))
-    parts = commands(arguments, colour=sys.stdout.isatty())
     wanted = os.environ.get("PART", "").strip()
+    parts = commands(arguments, colour=sys.stdout.isatty(), whole=bool(wanted))
     if wanted and wanted not in parts:
         print(f"There is no part {wanted!r}; there are {', '.join(parts)}.", file=sys.stderr)
         return 2

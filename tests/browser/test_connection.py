@@ -45,6 +45,7 @@ def add(page: Page, name: str, ollang: Sandbox, *, api_key: str) -> Connections:
     return Connections(page)
 
 
+@pytest.mark.telling
 def test_the_form_asks_for_what_ollang_needs_and_nothing_else(
     page: Page, picture: Callable[[str, Page | Locator], None]
 ) -> None:
@@ -76,6 +77,7 @@ def test_each_field_of_ours_has_its_label_its_help_and_its_default(page: Page) -
             expect(shown.get_by_role("spinbutton")).to_have_value(str(field.default))
 
 
+@pytest.mark.telling
 def test_what_is_typed_is_stored_and_works(page: Page, airflow: AirflowStack, ollang: Sandbox) -> None:
     form = ConnectionForm.add(page, "ollang_typed")
     form.fill("Description", "A typed one")
@@ -191,6 +193,7 @@ def test_without_a_port_the_test_button_fails_and_the_form_says_how_to_have_it(p
     expect(connections.notice).to_contain_text("Bad Request")
 
 
+@pytest.mark.telling
 def test_the_providers_page_tells_what_this_is(page: Page, picture: Callable[[str, Page | Locator], None]) -> None:
     page.goto("/providers")
     row = page.get_by_role("row").filter(has_text="airflow-provider-ollang")

@@ -26,10 +26,6 @@ _PLAYED = pytest.StashKey[dict[Cell, Played]]()
 HASTY = "ollang_hasty"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "telling: one of the few cells that `make test` plays")
-
-
 @pytest.fixture(scope="session")
 def ollang() -> Iterator[Sandbox]:
     with Sandbox(speed=10) as sandbox:

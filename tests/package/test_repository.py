@@ -86,7 +86,7 @@ def test_the_workflow_runs_make_on_every_python_that_is_promised() -> None:
     promised = [one.rpartition(" ")[2] for one in classifiers if re.search(r":: 3\.\d+$", one)]
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     assert jobs["test"]["strategy"]["matrix"]["python"] == promised
-    assert {command.split()[:2][1] for command in commands} == {"test", "lowest", "audit"}
+    assert {command.split()[:2][1] for command in commands} == {"test", "test-browser", "lowest", "audit"}
     assert {command.split()[0] for command in commands} == {"make"}
 
 
