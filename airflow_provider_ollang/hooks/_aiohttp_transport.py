@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_ollang.settings import Settings
 
-_CHUNK = 64 * 1024
 _POOL_SIZE = 100
 # As long as the other half of the hook reads.
 _LONGEST_HEADER = 65536
@@ -118,13 +118,13 @@ class AiohttpTransport:
         session = self._get_session()
         async with session.request(
             call.method,
-            URL(call.url(self._settings), encoded=True),
+            _url(call.url(self._settings)),
             headers=self._headers,
             proxy=self._settings.proxy,
             allow_redirects=False,
         ) as response:
             body = bytearray()
-            async for chunk in response.content.iter_chunked(_CHUNK):
+            while chunk := await response.content.readany():
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
@@ -163,6 +163,11 @@ class AiohttpTransport:
         through = "through the proxy " if self._settings.proxy else ""
         stage = "the connection broke" if attempt.connected else f"no connection {through}to {base_url}"
         return f"{stage} ({self._settings.clean(words)})"
+
+
+@functools.lru_cache(maxsize=4096)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | bool:
