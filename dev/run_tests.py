@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,6 +237,8 @@ class Beside:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for one in self._commands:
             one.stop()
+        # They may not have read yet what was said last.
+        wait([one for one in self._running.values() if not one.cancelled()], timeout=STOP_TIMEOUT)
         for part in self._running:
             if self._said[part]:
                 self._show(part)

@@ -10,6 +10,8 @@ import os
 import shutil
 import tempfile
 
+import hypothesis
+
 # What would lead requests elsewhere, or to other certificates, on one machine and not on the next.
 _FOREIGN = frozenset(
     {
@@ -24,6 +26,10 @@ _FOREIGN = frozenset(
 for _name in list(os.environ):
     if _name.casefold() in _FOREIGN or _name.lstrip("_").startswith(("AIRFLOW", "OLLANG")):
         del os.environ[_name]
+
+# A machine that does much else takes long for anything.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 _HOME = tempfile.mkdtemp(prefix="ollang-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
