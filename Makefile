@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
+# As pip does: uv's own list knows no authority that a company has added to the machine.
+export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo airflow test test-browser pictures test-crash test-matrix lowest bench docs requirements audit clean
