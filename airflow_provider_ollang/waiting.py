@@ -444,20 +444,22 @@ class Wait:
         if status in ATTENTION_STATUSES and now - memory.reminded.get(status, -_REMIND_AFTER) >= _REMIND_AFTER:
             memory.reminded[status] = now
             self.log.warning("Order %s is in %s, which usually lasts until a person acts in Ollang.", order_id, status)
+        if status not in KNOWN_STATUSES and status not in memory.unknown and not self._is_named(status):
+            memory.unknown.append(status)
+            self.log.warning("Order %s has the unknown status %s; it counts as not finished.", order_id, status)
+
+    def _is_named(self, status: str) -> bool:
+        return status in self.rules.target_statuses or status in self.rules.failure_statuses
 
     def _tell_change(self, status: str) -> None:
         memory, order_id = self.memory, self.rules.order_id
-        named = self.rules.target_statuses | self.rules.failure_statuses
         if memory.last_status is None:
-            for wanted, near in unknown_statuses(named).items():
+            for wanted, near in unknown_statuses(self.rules.target_statuses | self.rules.failure_statuses).items():
                 hint = f" (did you mean {near!r}?)" if near else ""
                 self.log.warning("%r is no status Ollang is known to have%s; it is used all the same.", wanted, hint)
             self.log.info("Order %s is %s.", order_id, status)
         else:
             self.log.info("Order %s went from %s to %s.", order_id, memory.last_status, status)
-        if status not in KNOWN_STATUSES | named and status not in memory.unknown:
-            memory.unknown.append(status)
-            self.log.warning("Order %s has the unknown status %s; it counts as not finished.", order_id, status)
 
     def _about(self, evidence: list[str]) -> tuple[str, str | None, str]:
         return self.rules.order_id, self.memory.last_status, ", ".join(evidence)

@@ -55,10 +55,11 @@ CORE = (
 )
 #: What `make test` runs of them on the oldest Airflow.
 SHORT = (
-    # Those that use Airflow; the others are of pure rules.
+    # Those that use Airflow, or libraries that come with it; the others are of pure rules.
     *(
         f"tests/unit/test_{name}.py"
         for name in (
+            "api_answers",
             "docs_snippets",
             "exceptions",
             "provider_info",
@@ -67,6 +68,8 @@ SHORT = (
             "settings",
             "start_from_trigger",
             "transfer_ledger",
+            "transfer_pieces",
+            "waiting",
             "warnings",
         )
     ),

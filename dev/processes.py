@@ -98,6 +98,30 @@ def wait_until(condition: Callable[[], T | None], timeout: float, what: str, *, 
         time.sleep(every)
 
 
+def members(session: int) -> list[int]:
+    """Return every process of a session that still runs."""
+    found: list[int] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
+
+
+def kill_session(session: int, what: str) -> None:
+    """End whatever is left of a session, at once."""
+
+    def kill_all() -> bool:
+        left = members(session)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    # A process may be born while the others are ended: look again until none is left.
+    wait_until(kill_all, 30, f"end of {what} (pid {session})", every=0.02)
+
+
 class Process:
     """One command in a session of its own, with its output in a file."""
 
@@ -138,14 +162,7 @@ class Process:
 
     def members(self) -> list[int]:
         """Return every process of the session that still runs."""
-        found: list[int] = []
-        if self._ended:
-            return found
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, ProcessLookupError, PermissionError):
-                if os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process.pid)
-        return found
+        return [] if self._ended else members(self.pid)
 
     def tail(self, lines: int = 40) -> str:
         """Return the end of what it wrote."""
@@ -160,17 +177,9 @@ class Process:
         """End whatever is left of the session, at once."""
         if self._ended:
             return
-        # A process may be born while the others are ended: look again until none is left.
-        wait_until(self._kill_members, 30, f"end of {self.name} (pid {self.pid})", every=0.02)
+        kill_session(self.pid, self.name)
         self._popen.wait()
         self._ended = True
-
-    def _kill_members(self) -> bool:
-        members = self.members()
-        for pid in members:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not members
 
 
 def stop_all(processes: Sequence[Process], *, grace: float, hurry: Callable[[], bool]) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dev import browser
-from dev.processes import Interrupted, StackError, interruptible, wait_until
+from dev.processes import Interrupted, StackError, interruptible, kill_session, members, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -141,7 +141,7 @@ class Commands:
         self._show = show
         self._beside = beside
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._session: int | None = None
         self._stopped = False
 
     def run(self, line: Sequence[str]) -> tuple[int, str]:
@@ -151,7 +151,7 @@ class Commands:
         with self._lock:
             if self._stopped:
                 return 1, ""
-            process = self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 ["nice", "-n", "19", *line] if self._beside else line,
                 cwd=ROOT,
                 env=env,
@@ -160,6 +160,7 @@ class Commands:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            self._session = process.pid
         if self._beside:
             give_way(process.pid)
         if process.stdout is None:
@@ -168,29 +169,23 @@ class Commands:
         while piece := os.read(process.stdout.fileno(), 65536):
             output += piece
             self._show(piece)
-        return process.wait(), output.decode(errors="replace")
+        with self._lock:
+            # Once it is waited for, its number may become somebody else's.
+            self._session = None
+            return process.wait(), output.decode(errors="replace")
 
     def stop(self) -> None:
         """End what runs, and run nothing more."""
         with self._lock:
             self._stopped = True
-        process = self._process
-        if process is None or process.poll() is not None:
+            session = self._session
+        if session is None:
             return
-
-        def is_over() -> bool:
-            process.poll()
-            try:
-                os.killpg(process.pid, 0)
-            except ProcessLookupError:
-                return True
-            return False
-
-        # To all that came of it, and as Ctrl-C does: for that pytest and our own programs tidy up.
-        for number in (signal.SIGINT, signal.SIGKILL):
-            with suppress(ProcessLookupError, StackError):
-                os.killpg(process.pid, number)
-                wait_until(is_over, STOP_TIMEOUT, "the end of what was started", every=0.05)
+        with suppress(ProcessLookupError, StackError):
+            # As Ctrl-C does: for that pytest and our own programs tidy up.
+            os.killpg(session, signal.SIGINT)
+            wait_until(lambda: not members(session), STOP_TIMEOUT, "the end of what was started", every=0.05)
+        kill_session(session, "what was started")
 
 
 def give_way(session: int) -> None:

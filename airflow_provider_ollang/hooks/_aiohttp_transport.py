@@ -99,7 +99,7 @@ class AiohttpTransport:
         seconds = timeout or self._settings.timeout
         # Who has one of the turns finds room in the pool, so this is no time in a queue.
         attempt = _Attempt(asyncio.timeout(min(CONNECT_TIMEOUT, seconds)), seconds)
-        _ATTEMPT.set(attempt)
+        token = _ATTEMPT.set(attempt)
         try:
             async with attempt.limit:
                 return await self._send(call)
@@ -111,6 +111,9 @@ class AiohttpTransport:
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = self._reason(error, attempt)
+        finally:
+            # A context that keeps its own task's timeout would live until somebody looks for circles.
+            _ATTEMPT.reset(token)
         # Errors of the library show request headers, so none of them goes on as a cause.
         raise not_answered(call, reason)
 

@@ -121,7 +121,7 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
             raise OllangOrderNotEligibleError(
                 f"Order {order_id} is {status!r}, but nothing shows that this is the result of the rerun of "
                 f"{rerun.requested_at}: the old one would be evaluated. Nothing was sent. Wait for the new one with "
-                "OllangOrderStatusSensor(rerun=...) or wait_for_completion=True first.",
+                "wait_for_completion=True, or with OllangOrderStatusSensor(rerun=...) and give its result as order_id.",
                 order_id=order_id,
             )
         found = Evaluation.of_order(order)

@@ -81,6 +81,10 @@ class _AgainError(Exception):
         self.retry_after = retry_after
 
 
+class _LookAgainError(Exception):
+    """What came is not what the order said; the order has been got anew, and may say otherwise."""
+
+
 class Download:
     """
     One file on its way.
@@ -140,7 +144,12 @@ class Download:
                 raise _AgainError(self._trouble(error)) from None
             with response:
                 if not self._is_refused(response):
-                    return self._take(response)
+                    try:
+                        return self._take(response)
+                    except _LookAgainError as error:
+                        # Not one of the attempts: nothing was wrong with the connection.
+                        self._tools.log.warning("%s: %s. Getting it anew.", self._title, error)
+                        continue
             self._renew(response.status_code)
 
     def _range(self) -> dict[str, str]:
@@ -307,9 +316,10 @@ class Download:
                 f"{words}, and so it did again with a fresh order. Look at the document in Ollang; to deliver it as it "
                 "is, set on_size_mismatch='deliver'",
             )
+        first = self._disagreed is None
         self._disagreed = (found, size)
         self._relink()
-        raise _AgainError(words)
+        raise (_LookAgainError if first else _AgainError)(words)
 
     def _keep(self, headers: Any, *, encoded: bool) -> None:
         """Keep what came for the next attempt, if that can make sure that the rest belongs to it."""

@@ -44,7 +44,7 @@ class _NoQueries(logging.Filter):
     """Keeps signatures out of what ``urllib3`` writes at DEBUG: the path of each request, query and all."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and (record.threadName or "").startswith(THREADS):
+        if isinstance(record.args, tuple) and (record.threadName or THREADS).startswith(THREADS):
             record.args = tuple(
                 f"{one.partition('?')[0]}?…" if isinstance(one, str) and "?" in one else one for one in record.args
             )

@@ -59,13 +59,12 @@ class Wanted:
     def outputs(self) -> bool:
         """Whether any output is wanted, which alone can be told from those before a rerun."""
         return "output" in self.kinds and (
-            self.types is None or any(one == VTT or document_kind(one) == "output" for one in self.types)
+            self.types is None or any(document_kind(one) == "output" for one in self.types)
         )
 
     def includes(self, document_type: object) -> bool:
         """Tell whether documents of this type are wanted."""
-        kind = "output" if document_type == VTT else document_kind(document_type)
-        return kind in self.kinds and (
+        return document_kind(document_type) in self.kinds and (
             self.types is None or plain_type(document_type) in {plain_type(wanted) for wanted in self.types}
         )
 
@@ -135,7 +134,7 @@ def plan(order: Order, wanted: Wanted) -> Plan:
     :raises OllangConfigurationError: the order has documents, and none of a wanted type.
     """
     warnings = []
-    if order.get("status") not in DONE_STATUSES:
+    if wanted.outputs and order.get("status") not in DONE_STATUSES:
         unfinished = _unfinished(order, wanted)
         if not wanted.accept_unchanged:
             raise unfinished
@@ -242,12 +241,13 @@ def _told(order: Order, wanted: Wanted) -> str:
 
 
 def _unfinished(order: Order, wanted: Wanted) -> OllangError:
-    kind = OllangOrderFailedError if order.get("status") in FAILURE_STATUSES else OllangUnavailableError
+    failed = order.get("status") in FAILURE_STATUSES
+    kind = OllangOrderFailedError if failed else OllangUnavailableError
+    first = "Look at the order in Ollang for the reason" if failed else "Wait for it with OllangOrderStatusSensor first"
     accepted = (
         "Delivering it all the same (on_unchanged='deliver')."
         if wanted.accept_unchanged
-        else "Nothing was delivered. Wait for it with OllangOrderStatusSensor first, or deliver what is there with "
-        "on_unchanged='deliver'."
+        else f"Nothing was delivered. {first}, or deliver what is there with on_unchanged='deliver'."
     )
     return kind(
         f"{_told(order, wanted)}, so what it has now may not be its result. {accepted}", order_id=wanted.order_id

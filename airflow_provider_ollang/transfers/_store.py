@@ -79,7 +79,7 @@ class Store:
         self._empty(f"{self._aside}/")
 
     def tidy(self) -> None:
-        """Remove the hidden folder with all that is in it."""
+        """Remove what this try left, and the hidden folder if nothing else is in it."""
         self._empty(self._mine)
         if self._protocol not in _BUCKETS:
             with suppress(Exception):

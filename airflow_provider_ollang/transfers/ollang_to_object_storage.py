@@ -56,7 +56,7 @@ class OllangToObjectStorageOperator(BaseOperator):
         deliver, or a list of receipts of one order, of which the newest counts and ``None``, of a rerun that was
         skipped, does not; anything else, ``None`` alone too, is an error (templated).
     :param on_unchanged: what to do if not every type of output is newer than before the rerun, or the order is not
-        completed or delivered: ``"fail"``, or ``"deliver"`` what is there with a warning.
+        completed or delivered and outputs are wanted: ``"fail"``, or ``"deliver"`` what is there with a warning.
     :param kinds: which documents to deliver: of ``"output"`` (default), ``"auxiliary"`` (invoice, waveform, …) and
         ``"source"`` (what was uploaded), as a collection or a comma-separated text.
     :param document_types: only documents of these types, such as ``"subtitle"``; ``"vtt"`` is the file behind

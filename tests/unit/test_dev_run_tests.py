@@ -169,3 +169,12 @@ def test_a_part_that_was_asked_for_by_name_has_to_have_a_test() -> None:
     nothing = {"unit": [["sh", "-c", "echo '== no tests ran in 0.01s =='; exit 5"]]}
     assert [one.passed for one in run_tests.run_parts(nothing, chosen=True, by_name=False)] == [True]
     assert [one.passed for one in run_tests.run_parts(nothing, chosen=True, by_name=True)] == [False]
+
+
+def test_the_tests_in_a_browser_run_all_where_they_are_asked_for() -> None:
+    (_, few), (_, whole) = (run_tests.commands([], colour=False, whole=one)["browser"] for one in (False, True))
+    assert few == [*whole, "-m", "telling"]
+
+
+def test_the_summary_says_what_ran_beside() -> None:
+    assert run_tests.summary([Outcome("unit", True, 1.0, "1 passed", beside=True)], 1.0).split()[4] == "beside"

@@ -141,6 +141,13 @@ def test_of_an_order_that_is_not_finished_nothing_is_delivered_unless_that_is_wa
     assert plan(order(), wanted()).warnings == []
 
 
+@pytest.mark.parametrize("status", ["ongoing", "cancelled"])
+def test_what_is_no_result_needs_no_finished_order(status: str) -> None:
+    chosen = plan(order(status, orderDocs=[source_document(), INVOICE]), wanted(kinds=("source", "auxiliary")))
+    assert len(chosen.files) == 2
+    assert chosen.warnings == []
+
+
 # --- After a rerun ------------------------------------------------------------------------------------------------
 
 AUDIO = document(id="doc_audio", name="Audio.wav", type="created_ai_dub_audio")

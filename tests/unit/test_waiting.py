@@ -454,6 +454,12 @@ class TestStory:
             (False, True),
         ]
 
+    def test_an_unknown_status_that_another_task_saw_first_is_warned_of_too(self) -> None:
+        story = in_turn(order("transcoding"), order())
+        ended = wait_through(story, rules(), memory=WaitMemory(last_status="transcoding"))
+        (line,) = ended.log.of("warning")
+        assert "transcoding" in line
+
     def test_unknown_statuses_named_in_the_rules_are_said_once_and_before_all(self) -> None:
         wanted = rules(target_statuses=frozenset({"published"}), failure_statuses=frozenset({"canceled"}))
         said = wait_through(in_turn(order("ongoing"), order("published")), wanted).log.of("warning")

@@ -336,6 +336,18 @@ def test_a_task_ended_from_outside_in_a_rate_limit_asks_no_more(
     assert (looks(ollang, order_id), requests_of(ollang)) == (1, [])
 
 
+def test_a_wrong_size_needs_no_second_attempt(
+    ollang: Sandbox, deliver: Deliver, strict: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = json.loads(ollang.connection_json)
+    connection["extra"] = {**connection.get("extra", {}), "max_attempts": 1}
+    monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", json.dumps(connection))
+    order_id = order_of(ollang, size=40_000, wrong_sizes=[["a", 1]])
+    failed(deliver(strict.url, order_id=order_id), OllangPermanentError, "40001 bytes")
+    run = deliver(strict.url, order_id=order_id, on_size_mismatch="deliver")
+    assert run.results["deliver"]["bytes"] == 40_000
+
+
 def test_a_passing_wrong_size_is_not_accepted(ollang: Sandbox, deliver: Deliver, strict: Place) -> None:
     """Only what a fresh order says, too, is delivered with ``on_size_mismatch="deliver"``."""
     order_id = order_of(ollang)
