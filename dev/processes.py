@@ -98,6 +98,13 @@ def wait_until(condition: Callable[[], T | None], timeout: float, what: str, *, 
         time.sleep(every)
 
 
+def runs(pid: int) -> bool:
+    """Tell whether a process has not ended yet; one that has may stay on the list until its parent looks."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def members(session: int) -> list[int]:
     """Return every process of a session that still runs."""
     found: list[int] = []
@@ -151,9 +158,7 @@ class Process:
         if self._ended:
             return False
         # Popen.poll() would reap it and free its pid, which then could become somebody else's session.
-        with suppress(psutil.NoSuchProcess):
-            return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
-        return False
+        return runs(self.pid)
 
     @property
     def returncode(self) -> int | None:

@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from dev import run_tests
-from dev.processes import Interrupted, interruptible
+from dev.processes import Interrupted, interruptible, runs
 from dev.run_tests import Commands, Outcome
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ def test_an_interruption_ends_all_that_runs_and_shows_what_it_said(
     assert "\n---- types\ntypes is there\n" in shown
     assert not (tmp_path / "unit").exists()
     for name in ("types", "e2e"):
-        assert not psutil.pid_exists(int((tmp_path / name).read_text()))
+        assert not runs(int((tmp_path / name).read_text()))
 
 
 def test_a_part_that_was_asked_for_by_name_has_to_have_a_test() -> None:

@@ -9,10 +9,9 @@ import socket
 import sys
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
-from dev.processes import Interrupted, Process, StackError, interruptible, stop_all, wait_until
+from dev.processes import Interrupted, Process, StackError, interruptible, runs, stop_all, wait_until
 from dev.stack import AirflowStack, environment, free_port, settings
 
 
@@ -132,13 +131,6 @@ time.sleep(600)
 
 def start(tmp_path: Path, code: str) -> Process:
     return Process("it", [sys.executable, "-c", code], env=dict(os.environ), cwd=tmp_path, log=tmp_path / "it.log")
-
-
-def runs(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_all_that_came_of_a_process_is_ended_and_nothing_else(tmp_path: Path) -> None:
