@@ -225,7 +225,7 @@ def rows(*, quick: bool) -> list[Row]:
         at_once = bench.bring("operator", four)
         many, single = bench.order(8, size // 32), bench.order(1, size // 8)
         killed = [bench.kill(many, share) for share in ((0.5,) if quick else (0.05, 0.25, 0.5, 0.75, 0.99))]
-        killed.append(bench.kill(single, 0.95))
+        killed += [bench.kill(single, share) for share in ((0.95,) if quick else (0.05, 0.5, 0.95, 1))]
     delivered = f"{size // MIB:,} MiB delivered"
     alone = max((one.operator for one in rounds), key=lambda cost: cost.memory)
     kills = ", ".join(f"{one.what}: {one.sent:.2f}" for one in killed)

@@ -54,6 +54,8 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
                     found[file.key] = future.result()
                     # Only this thread may talk to Airflow.
                     ledger.enter(file, found[file.key])
+                    if ledger.is_written:
+                        tools.store.release(one.file_name for one in found.values())
                     continue
                 errors.append(error)
                 if not isinstance(error, OllangError) or isinstance(error, OllangPermanentError):
@@ -65,7 +67,9 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
         if pending:
             tools.stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
-        concurrent.futures.wait(pending, timeout=_LAST_SECONDS)
+        for future in concurrent.futures.wait(pending, timeout=_LAST_SECONDS).done:
+            if not future.cancelled() and future.exception() is None:
+                ledger.enter(running[future], future.result())
         ledger.write()
     if errors:
         raise min(errors, key=_rank)

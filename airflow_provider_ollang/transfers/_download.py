@@ -46,6 +46,8 @@ _WEB_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 #: Names of an encoding that is none: S3 keeps the second from how an object was uploaded.
 _NOT_ENCODED = frozenset({"", "identity", "aws-chunked"})
 _ENCODED = frozenset({"gzip", "x-gzip", "deflate"})
+#: What is in the name of a file aside must leave room for the rest of that.
+_LONGEST_VALIDATOR = 80
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -119,6 +121,7 @@ class Download:
         try:
             # Somebody else may have got the order anew meanwhile.
             self._linked = self._tools.links.of(self._file)
+            self._take_over()
             return self._with_retries()(self._attempt)
         except _AgainError as error:
             kind = OllangRateLimitError if error.status == 429 else OllangUnavailableError
@@ -133,6 +136,26 @@ class Download:
             raise self._error(OllangUnavailableError if gone else OllangPermanentError, str(error)) from None
         finally:
             self._forget()
+
+    def _take_over(self) -> None:
+        """Begin with what a killed try left, if the file's host says then that the rest belongs to it."""
+        left = self._tools.store.left(self._mark(""))
+        if left is None:
+            return
+        validator = _validator_in(left.mark)
+        for piece in left.pieces():
+            self._tools.stop.check()
+            self._append(piece, validator)
+        left.discard()
+        if self._received:
+            self._validator = validator
+            self._tools.log.info("%s: an earlier try left %d bytes of it.", self._title, self._received)
+
+    def _mark(self, validator: str) -> str:
+        """Name this version of the file for the next try; the beginning of that name without a validator."""
+        order = (self._tools.order_id, self._tools.settings.base_url, self._file.key, self._file.state)
+        name = hashlib.sha256("\0".join(order).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"{name}-{validator.encode('latin-1').hex()}"
 
     # --- One attempt ------------------------------------------------------------------------------------------
 
@@ -201,17 +224,18 @@ class Download:
         self._refuse_web_page(headers.get("Content-Type", ""), b"")
         if whole is not None and not encoded:
             self._compare(whole)
+        validator = "" if encoded else _validator_of(headers)
         with self._tools.stop.breaking_off(response):
             try:
                 for piece in self._pieces(response, encoded=encoded):
-                    self._write(piece, encoded=encoded)
+                    self._write(piece, validator, encoded=encoded)
             except NETWORK_ERRORS as error:
                 self._tools.stop.check()
-                self._keep(headers, encoded=encoded)
+                self._keep(validator)
                 raise _AgainError(self._trouble(error)) from None
         self._tools.stop.check()
         if whole is not None and not encoded and self._received < whole:
-            self._keep(headers, encoded=encoded)
+            self._keep(validator)
             raise _AgainError(f"only {self._received} of {whole} bytes came")
         if not self._received or not encoded or self._received != self._file.size != response.raw.tell():
             self._compare(self._received)
@@ -250,13 +274,17 @@ class Download:
             self._refuse_web_page("", head)
             yield head
 
-    def _write(self, piece: bytes, *, encoded: bool) -> None:
-        size = self._file.size
+    def _append(self, piece: bytes, validator: str) -> None:
         if self._part is None:
-            self._part = self._tools.store.begin(size)
+            marked = 0 < len(validator) <= _LONGEST_VALIDATOR
+            self._part = self._tools.store.begin(self._file.size, self._mark(validator) if marked else "")
         self._part.write(piece)
         self._digest.update(piece)
         self._received += len(piece)
+
+    def _write(self, piece: bytes, validator: str, *, encoded: bool) -> None:
+        self._append(piece, validator)
+        size = self._file.size
         self._most = max(self._most, self._received)
         if size is not None and self._received > size and not encoded:
             self._compare(self._received)
@@ -321,11 +349,9 @@ class Download:
         self._relink()
         raise (_LookAgainError if first else _AgainError)(words)
 
-    def _keep(self, headers: Any, *, encoded: bool) -> None:
+    def _keep(self, validator: str) -> None:
         """Keep what came for the next attempt, if that can make sure that the rest belongs to it."""
-        etag = headers.get("ETag", "")
-        validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
-        if encoded or not validator or not self._received:
+        if not validator or not self._received:
             self._forget()
         else:
             self._validator = validator
@@ -397,6 +423,16 @@ class Download:
     def _trouble(self, error: BaseException) -> str:
         """Say why an answer did not come whole; the words of the libraries show links."""
         return f"the connection to the file host failed or broke off ({_innermost(error, self._tools.settings)})"
+
+
+def _validator_of(headers: Any) -> str:
+    """Return what tells one version of a file from another, for ``If-Range``; empty if its host does not say."""
+    etag = str(headers.get("ETag", ""))
+    return etag if etag.startswith('"') else str(headers.get("Last-Modified", ""))
+
+
+def _validator_in(mark: str) -> str:
+    return bytes.fromhex(mark.partition("-")[2]).decode("latin-1")
 
 
 def _innermost(error: BaseException, settings: Settings) -> str:

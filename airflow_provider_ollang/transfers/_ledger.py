@@ -53,6 +53,11 @@ class Ledger:
             return None
         return Delivered(*entry[1:])
 
+    @property
+    def is_written(self) -> bool:
+        """Whether nothing is left to write down that could be."""
+        return self._store is None or self._is_written
+
     def enter(self, file: File, delivered: Delivered) -> None:
         """Note that a file is there."""
         self._entries[file.key] = [file.state, delivered.file_name, delivered.size, delivered.sha256]
@@ -63,7 +68,7 @@ class Ledger:
 
     def write(self) -> None:
         """Write down what is not yet: failing to costs no more than another download."""
-        if self._store is None or self._is_written:
+        if self.is_written:
             return
         self._written_at, self._is_written = _clock.monotonic(), True
         largest = sorted(self._entries.items(), key=lambda entry: entry[1][2], reverse=True)

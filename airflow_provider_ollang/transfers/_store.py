@@ -20,7 +20,7 @@ from airflow_provider_ollang.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow.sdk import ObjectStoragePath
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _BLOCK = 8 << 20
 #: The most blocks a file may have: S3 takes 10,000.
 _BLOCKS = 9000
+#: What is read at a time of what an earlier try left, and what is missing there if any of it is.
+_READ, _LOST = 1 << 20, bytes(4096)
 #: Stores of buckets have no folders to make, and making one would make a missing bucket.
 _BUCKETS = frozenset(
     {"s3", "s3a", "gs", "gcs", "az", "adl", "abfs", "abfss", "wasb", "wasbs", "oss", "cos", "obs", "oci", "r2"}
@@ -52,7 +54,8 @@ class Store:
     A folder of any store that Airflow's ``ObjectStoragePath`` reaches.
 
     A file is written under a name of its own in a hidden folder beside its final place, and then renamed; stores of
-    objects cannot rename, but a copy appears there whole or not at all.
+    objects cannot rename, but a copy appears there whole or not at all. Whatever has a mark stays in the hidden folder,
+    too, until it is released: if the process is killed before that, the next try goes on from it.
 
     :param folder: where the final names go.
     :param owner: names the task instance; what its earlier tries left is removed.
@@ -70,17 +73,22 @@ class Store:
         self._aside = f"{self._folder}/.ollang-{owner}"
         # A try that was superseded may end while the next one is at work already.
         self._mine = f"{self._aside}/{secrets.token_hex(8)}-"
+        self._left: dict[str, int] = {}
+        self._published: dict[str, str] = {}
 
     def prepare(self) -> None:
-        """Make the folders, and remove what earlier tries of this task instance left."""
+        """Make the folders, and look for what earlier tries of this task instance left."""
         if self._protocol not in _BUCKETS:
             with self._in_words("be made"):
                 self._fs.makedirs(self._aside, exist_ok=True)
-        self._empty(f"{self._aside}/")
+        self._end_uploads(f"{self._aside}/", save=True)
+        self._left = self._listed(f"{self._aside}/")
 
     def tidy(self) -> None:
-        """Remove what this try left, and the hidden folder if nothing else is in it."""
-        self._empty(self._mine)
+        """Remove what this try and earlier ones left, and the hidden folder if nothing else is in it."""
+        for path in {**self._left, **self._listed(self._mine)}:
+            self._remove(path)
+        self._end_uploads(self._mine)
         if self._protocol not in _BUCKETS:
             with suppress(Exception):
                 self._fs.rmdir(self._aside)
@@ -96,18 +104,38 @@ class Store:
         except Exception:  # noqa: BLE001 - what cannot be looked at is delivered again
             return False
 
-    def begin(self, size: int | None) -> PartFile:
+    def begin(self, size: int | None, mark: str = "") -> PartFile:
         """
         Open a file aside.
 
         :param size: bytes it will have, if that is known.
+        :param mark: by which the next try finds it; letters, digits and hyphens.
         """
-        path = f"{self._mine}{secrets.token_hex(8)}"
+        path = self._new_path(mark)
         with self._in_words("be written to"):
             if self._protocol not in _BUCKETS:
                 self._fs.makedirs(self._aside, exist_ok=True)
             handle = self._fs.open(path, "wb", block_size=max(_BLOCK, -(-(size or 0) // _BLOCKS)))
         return PartFile(self, path, handle)
+
+    def left(self, mark: str) -> Leftover | None:
+        """Return the longest that earlier tries left, of those whose mark begins so."""
+        found = [path for path in self._left if _mark_of(path).startswith(mark)]
+        path = max(found, key=self._left.__getitem__, default=None)
+        return None if path is None else Leftover(self, path, _mark_of(path), self._left[path])
+
+    def release(self, names: Iterable[str]) -> None:
+        """
+        Leave only the final ones of these files: that they are there is on record now.
+
+        :param names: final names.
+        """
+        for name in names:
+            if name in self._published:
+                self._remove(self._published.pop(name))
+
+    def _new_path(self, mark: str) -> str:
+        return f"{self._mine}{secrets.token_hex(8)}.{mark}".rstrip(".")
 
     def _publish(self, path: str, name: str, size: int) -> None:
         with self._in_words("be written to"):
@@ -119,17 +147,29 @@ class Store:
         final = f"{self._folder}/{name}"
         with self._in_words(f"take {name!r}"):
             if isinstance(self._fs, LocalFileSystem):
+                self._link(path, name)
                 # Its own way of moving falls back to copying, and moves into a folder of that name.
                 os.replace(path, final)  # noqa: PTH105 - as the store has it
             elif type(self._fs).mv is AbstractFileSystem.mv:
                 self._copy(path, final)
-                self._remove(path)
+                if _mark_of(path):
+                    self._published[name] = path
+                else:
+                    self._remove(path)
             else:
                 self._fs.mv(path, final)
             self._fs.invalidate_cache(self._folder)
             there = self._fs.info(final)["size"]
         if there != size:
             raise OllangTransientError(f"{self.address}/{name} has {there} bytes after {size} were moved there.")
+
+    def _link(self, path: str, name: str) -> None:
+        """Let what is about to be renamed be there twice, until it is released, where the disk can."""
+        if mark := _mark_of(path):
+            with suppress(OSError):
+                other = self._new_path(mark)
+                os.link(path, other)
+                self._published[name] = other
 
     def _copy(self, path: str, final: str) -> None:
         """Copy within the store; its usual way of moving takes brackets in a name for a pattern."""
@@ -145,16 +185,16 @@ class Store:
         with suppress(Exception):
             self._fs.rm_file(path)
 
-    def _empty(self, prefix: str) -> None:
+    def _listed(self, prefix: str) -> dict[str, int]:
         # Whoever may write need not be allowed to list; then the leftovers stay.
         with suppress(Exception):
             self._fs.invalidate_cache(self._aside)
-            for path in self._fs.ls(self._aside, detail=False):
-                if path.lstrip("/").startswith(prefix.lstrip("/")):
-                    self._remove(path)
-        self._end_uploads(prefix)
+            found = [one for one in self._fs.ls(self._aside, detail=True) if one["type"] == "file"]
+            start = prefix.lstrip("/")
+            return {one["name"]: one["size"] for one in found if one["name"].lstrip("/").startswith(start)}
+        return {}
 
-    def _end_uploads(self, prefix: str, *, exactly: bool = False) -> None:
+    def _end_uploads(self, prefix: str, *, exactly: bool = False, save: bool = False) -> None:
         """End the uploads to S3 that a killed try left there: nobody sees them, and they are billed until then."""
         if not hasattr(self._fs, "list_multipart_uploads"):
             return
@@ -162,9 +202,21 @@ class Store:
         with suppress(Exception):
             bucket, begin, _ = self._fs.split_path(prefix)
             found = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=begin)
-            for upload in found.get("Uploads", []):
-                if upload["Key"] == begin or not exactly:
-                    self._fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
+            for one in found.get("Uploads", []):
+                if one["Key"] == begin or not exactly:
+                    upload = {"Bucket": bucket, "Key": one["Key"], "UploadId": one["UploadId"]}
+                    if not (save and self._is_saved(upload)):
+                        self._fs.call_s3("abort_multipart_upload", **upload)
+
+    def _is_saved(self, upload: dict[str, str]) -> bool:
+        """Make an object of the parts that are there up to a gap: as the beginning of a file it is of use."""
+        with suppress(Exception):
+            parts = self._fs.call_s3("list_parts", **upload)["Parts"] if _mark_of(upload["Key"]) else []
+            listed = [{key: part[key] for key in ("PartNumber", "ETag")} for part in parts]
+            first = [part for number, part in enumerate(listed, 1) if part["PartNumber"] == number]
+            self._fs.call_s3("complete_multipart_upload", **upload, MultipartUpload={"Parts": first})
+            return True
+        return False
 
     @contextmanager
     def _in_words(self, what: str) -> Iterator[None]:
@@ -202,6 +254,42 @@ class Store:
         return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
 
 
+class Leftover:
+    """
+    What an earlier try left of a file: its beginning, or all of it.
+
+    :param mark: that it was given.
+    :param size: bytes there are.
+    """
+
+    def __init__(self, store: Store, path: str, mark: str, size: int) -> None:
+        self._store = store
+        self._path = path
+        self.mark = mark
+        self.size = size
+
+    def pieces(self) -> Iterator[bytes]:
+        """
+        Yield it, but for its last byte; less, if the store fails.
+
+        That byte is left to be asked for: so the file's host has to say once more that this is the file. What was being
+        written when a machine of a shared disk died may be missing there, as pages of zeros: it ends before those, too.
+        """
+        rest = self.size - 1
+        with suppress(Exception), self._store._fs.open(self._path, "rb", block_size=_READ) as file:
+            while rest > 0 and (piece := file.read(min(_READ, rest))):
+                zeros = piece.find(_LOST)
+                if zeros >= 0:
+                    yield piece[:zeros]
+                    return
+                yield piece
+                rest -= len(piece)
+
+    def discard(self) -> None:
+        """Remove it."""
+        self._store._remove(self._path)
+
+
 class PartFile:
     """A file that is being written aside."""
 
@@ -235,3 +323,7 @@ class PartFile:
             else:
                 self._handle.close()
         self._store._remove(self._path)
+
+
+def _mark_of(path: str) -> str:
+    return path.rpartition("/")[2].partition(".")[2]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import errno
 import importlib
 import itertools
 import json
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk.io import attach
 
+from airflow_provider_ollang.transfers import _delivery
 from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToObjectStorageOperator
 
 
@@ -29,7 +34,64 @@ class FileStore:
     def set(self, key: str, value: Any, **_: object) -> None:
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps({key: value}))
-        new.replace(self._path)
+        new.rename(self._path)
+
+
+def die() -> None:
+    """End this process as the kernel does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(owner: object, name: str, number: int, *, after: bool) -> None:
+    """Let this process kill itself in a call of a function, of which so many came, before or after what that does."""
+    function, calls = getattr(owner, name), itertools.count(1)
+
+    def deadly(*arguments: Any, **named: Any) -> None:
+        last = next(calls) == number
+        if last and not after:
+            die()
+        function(*arguments, **named)
+        if last:
+            die()
+
+    setattr(owner, name, deadly)
+
+
+def end_at_rename() -> None:
+    """Let Airflow end this task when a file is being renamed, which is done when the task waits for no other."""
+    replace, wait, last = os.replace, concurrent.futures.wait, threading.Event()
+
+    def renamed(*paths: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        last.wait()
+        os.replace = replace
+        replace(*paths)
+
+    def waiting(pending: Any, *, timeout: float, **named: Any) -> Any:
+        if timeout == _delivery._LAST_SECONDS:
+            last.set()
+        return wait(pending, timeout=timeout, **named)
+
+    os.replace = renamed  # type: ignore[assignment]
+    concurrent.futures.wait = waiting  # type: ignore[assignment]
+
+
+def refuse_links() -> None:
+    """Let the disk be one without hard links; what a task may write to has them on the machines of developers."""
+
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    os.link = link  # type: ignore[assignment]
+
+
+#: Where a try may die, beside the events of botocore.
+DEATHS: dict[str, Callable[[int], None]] = {
+    "before it is renamed": lambda number: die_at(os, "replace", number, after=False),
+    "before the note": lambda number: die_at(FileStore, "set", number, after=False),
+    "after the note": lambda number: die_at(FileStore, "set", number, after=True),
+    "ended by Airflow": lambda _: end_at_rename(),
+}
 
 
 def attach_s3(address: str, death: dict[str, Any] | None) -> None:
@@ -52,7 +114,7 @@ def attach_s3(address: str, death: dict[str, Any] | None) -> None:
 
         def perhaps_die(**_: object) -> None:
             if next(seen) == death["number"]:
-                os.kill(os.getpid(), signal.SIGKILL)
+                die()
 
         fs.connect()
         fs.s3.meta.events.register(death["at"], perhaps_die)
@@ -65,8 +127,14 @@ def highest_memory() -> int:
 
 
 def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    death = json.loads(os.environ.get("DEATH", "null"))
+    if death is not None and death["at"] in DEATHS:
+        DEATHS[death["at"]](death["number"])
+        death = None
+    if "NO_LINKS" in os.environ:
+        refuse_links()
     if "S3" in os.environ:
-        attach_s3(os.environ["S3"], json.loads(os.environ.get("DEATH", "null")))
+        attach_s3(os.environ["S3"], death)
     operator = OllangToObjectStorageOperator(task_id="deliver", **arguments)
     signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="deliver", map_index=-1, max_tries=3)

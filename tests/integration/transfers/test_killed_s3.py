@@ -19,6 +19,7 @@ from tests.integration.transfers.tries import (
     asked_for,
     beginning,
     order_of,
+    statuses,
     told,
     wanted_of,
 )
@@ -116,7 +117,7 @@ def try_again(ollang: Sandbox, bucket: Place, begin: Begin, order_id: str, state
     # What was noted is not brought again.
     again = asked_for(ollang)[asked:]
     assert sorted(f"{name}.mp4" for name in again) == sorted(whole.keys() - noted)
-    # Each asks for a whole file, so that fewer than twice their number is fewer than twice their bytes.
+    # Each asks for a whole file at most, so that fewer than twice their number is fewer than twice their bytes.
     assert len(asked_for(ollang)) < 2 * len(NAMES)
     return noted
 
@@ -130,24 +131,41 @@ def test_killed_at_once(ollang: Sandbox, bucket: Place, begin: Begin, state: Pat
     try_again(ollang, bucket, begin, order_id, state)
 
 
-#: By events of botocore: where the process dies, and what there is then beside what its other thread may have done.
+#: By events of botocore: where the process dies, what there is then beside what its other thread may have done, and
+#: what the next try gets from the file's host for that file.
 POINTS = {
-    "its parts are there, the object is not": ("before-call.s3.CompleteMultipartUpload", {"upload"}),
-    "whole under both keys": ("after-call.s3.CopyObject", {"aside", "final"}),
-    "whole, and not on record": ("after-call.s3.DeleteObject", {"final"}),
+    "one of its two parts is there": ("before-call.s3.UploadPart", {"upload"}, [206]),
+    "its parts are there, the object is not": ("before-call.s3.CompleteMultipartUpload", {"upload"}, [206]),
+    "whole under both keys": ("after-call.s3.CopyObject", {"aside", "final"}, [206]),
+    "whole under both keys, and on record": ("before-call.s3.DeleteObject", {"aside", "final"}, []),
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [*POINTS][2:])
 def test_killed_between_two_requests(ollang: Sandbox, bucket: Place, begin: Begin, state: Path, point: str) -> None:
     """At the last file, when others have been noted."""
     order_id = order_of(ollang, SIZE, names=NAMES)
-    event, expected = POINTS[point]
+    event, expected, _ = POINTS[point]
     killed = begin(order_id, DEATH=json.dumps({"at": event, "number": len(NAMES)}))
     killed.end()
     assert killed.process.returncode == -signal.SIGKILL
     assert what_is_there(bucket) >= expected
     assert try_again(ollang, bucket, begin, order_id, state)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_single_file(ollang: Sandbox, bucket: Place, begin: Begin, point: str) -> None:
+    order_id = order_of(ollang, SIZE, names=("a",))
+    event, expected, answers = POINTS[point]
+    killed = begin(order_id, DEATH=json.dumps({"at": event, "number": 2 if "UploadPart" in event else 1}))
+    killed.end()
+    assert killed.process.returncode == -signal.SIGKILL
+    assert what_is_there(bucket) == expected
+    manifest = begin(order_id).result()["manifest"]
+    assert told(manifest) == final(bucket) == wanted_of(ollang, order_id, ("a",))
+    assert statuses(ollang) == [200, *answers]
+    assert len(bucket.files()) == 1
+    assert uploads(bucket) == {}
 
 
 def test_killed_in_the_copy_of_a_large_file(ollang: Sandbox, bucket: Place, begin: Begin, state: Path) -> None:

@@ -42,6 +42,62 @@ def test_a_try_that_was_superseded_takes_nothing_from_the_next(tmp_path: Path) -
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a.txt": b"again"}
 
 
+def abandoned(url: str, content: bytes, mark: str) -> None:
+    """Leave what a killed try leaves."""
+    store = store_at(url)
+    store.prepare()
+    part = store.begin(None, mark)
+    part.write(content)
+    part._handle.close()
+
+
+def test_the_next_try_gets_the_longest_that_is_left_but_for_its_last_byte(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/out"
+    for content, mark in (
+        (b"he", "a-1"),
+        (b"hello", "a-2"),
+        (b"hel", "a-1"),
+        (b"something else", "b-1"),
+        (b"none", ""),
+    ):
+        abandoned(url, content, mark)
+    store = store_at(url)
+    store.prepare()
+    left = store.left("a-")
+    assert left is not None
+    assert (left.mark, left.size, b"".join(left.pieces())) == ("a-2", 5, b"hell")
+    assert store.left("c-") is None
+    left.discard()
+    assert list(left.pieces()) == []
+    store.tidy()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+PAGE = 4096
+
+
+@pytest.mark.parametrize(
+    ("content", "good"),
+    [
+        (b"x" * PAGE + bytes(PAGE) + b"x", PAGE),
+        (b"x" * ((1 << 20) + 7 * PAGE) + bytes(3 * PAGE), (1 << 20) + 7 * PAGE),
+        (b"x" * ((1 << 20) - PAGE) + bytes(2 * PAGE) + b"x", (1 << 20) - PAGE),
+        (bytes(PAGE + 1), 0),
+        (b"x" + bytes(PAGE - 1) + b"x" * PAGE, 2 * PAGE - 1),
+    ],
+)
+def test_pages_that_were_lost_with_a_machine_end_what_is_gone_on_with(
+    tmp_path: Path, content: bytes, good: int
+) -> None:
+    url = f"file://{tmp_path}/out"
+    abandoned(url, content, "a-1")
+    store = store_at(url)
+    store.prepare()
+    left = store.left("a-")
+    assert left is not None
+    assert b"".join(left.pieces()) == content[:good]
+
+
 class Stubborn(MemoryFileSystem):  # type: ignore[misc]
     """Moves nothing to where something is, and says nothing of it, as some do."""
 
