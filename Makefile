@@ -49,7 +49,7 @@ requirements: setup ## pin the newest versions that pyproject.toml allows in dev
 	@.venv/bin/uv pip compile --quiet --universal --upgrade --no-header --no-annotate pyproject.toml --group dev -o dev/requirements.txt
 
 audit: setup ## look the pinned versions up in the database of known vulnerabilities; needs the network
-	@.venv/bin/uv tool run --python $(VENV_PYTHON) "pip-audit>=2.10" --strict --no-deps --disable-pip -r dev/requirements.txt
+	@.venv/bin/uv tool run --python $(VENV_PYTHON) $$(grep pip-audit dev/tools.txt) --strict --no-deps --disable-pip -r dev/requirements.txt
 
 clean: ## remove .venv and everything else that was made here
 	@rm -rf .venv .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build docs/_build

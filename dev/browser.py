@@ -10,10 +10,9 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-PLAYWRIGHT = ("playwright", "1.65.2")
+from dev.environment import ROOT, TOOLS
+
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 MISSING = "no Chromium (apt-get install chromium)"
 
@@ -28,7 +27,7 @@ def main() -> int:
 
     :return: 0 if it is there now, else pip's exit code.
     """
-    name, wanted = PLAYWRIGHT
+    name, _, wanted = TOOLS["playwright"].partition("==")
     try:
         if version(name) == wanted:
             return 0
@@ -36,7 +35,7 @@ def main() -> int:
         pass
     print(f"installing {name} {wanted} …", flush=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pinned = ["--constraint", str(ROOT / "dev" / "requirements.txt"), f"{name}=={wanted}"]
+    pinned = ["--constraint", str(ROOT / "dev" / "requirements.txt"), TOOLS["playwright"]]
     return subprocess.run([*pip, *pinned], check=False).returncode
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
-UV = "uv==0.13.9"
+#: Each as pip takes it, by its name.
+TOOLS = {line.partition("==")[0]: line for line in (ROOT / "dev" / "tools.txt").read_text().split("\n") if "==" in line}
+UV = TOOLS["uv"]
 # What is installed depends on these; a change of any of them makes the environment stale.
 INPUTS = ("dev/requirements.txt", "pyproject.toml", "airflow_provider_ollang/__init__.py")
 

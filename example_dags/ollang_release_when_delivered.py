@@ -28,6 +28,7 @@ POKE_INTERVAL = timedelta(seconds=float(os.environ.get("OLLANG_POKE_INTERVAL", "
             "60b8d6f1e1b9b1d8c6c0d8e3", type="string", minLength=1, description="The Ollang order to wait for"
         ),
     },
+    default_args={"retries": 2, "retry_delay": POKE_INTERVAL},
     tags=["ollang"],
     doc_md=__doc__,
 )

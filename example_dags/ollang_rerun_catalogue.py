@@ -31,6 +31,7 @@ POKE_INTERVAL = timedelta(seconds=float(os.environ.get("OLLANG_POKE_INTERVAL", "
             description="The Ollang orders to rerun",
         ),
     },
+    default_args={"retries": 2, "retry_delay": POKE_INTERVAL},
     tags=["ollang"],
     doc_md=__doc__,
 )

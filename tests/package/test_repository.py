@@ -36,6 +36,8 @@ def test_what_developers_get_is_pinned_without_places() -> None:
     names = {re.split(r"[\[<>=]", line)[0] for line in PROJECT["dependency-groups"]["dev"]}
     assert names - set(PINNED) == set()
     assert not re.search(r"://|^-|/", text, re.MULTILINE)
+    tools = [line for line in (ROOT / "dev" / "tools.txt").read_text().splitlines() if not line.startswith("#")]
+    assert [line for line in tools if not re.fullmatch(r"[a-z-]+==[\d.]+", line)] == []
 
 
 def test_the_lowest_versions_are_lower_than_the_pinned_ones() -> None:
@@ -86,7 +88,16 @@ def test_the_workflow_runs_make_on_every_python_that_is_promised() -> None:
     promised = [one.rpartition(" ")[2] for one in classifiers if re.search(r":: 3\.\d+$", one)]
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     assert jobs["test"]["strategy"]["matrix"]["python"] == promised
-    assert {command.split()[:2][1] for command in commands} == {"test", "test-browser", "lowest", "audit"}
+    assert {command.split()[:2][1] for command in commands} == {
+        "test",
+        "test-browser",
+        "lowest",
+        "audit",
+        "test-matrix",
+        "test-crash",
+    }
+    matrix = next(step["with"] for step in jobs["matrix"]["steps"] if "python-version" in step.get("with", {}))
+    assert matrix["python-version"].split() == promised
     assert {command.split()[0] for command in commands} == {"make"}
 
 
