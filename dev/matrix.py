@@ -53,6 +53,14 @@ CORE = (
     "tests/integration/test_rerun_below_3_3.py",
     "tests/integration/test_rerun_record.py",
 )
+#: Without what depends on other libraries than Airflow, and meets them beside the oldest and the newest: the wire, and
+#: deliveries that are killed.
+BETWEEN = (
+    "tests/integration",
+    "--ignore=tests/integration/hook",
+    "--ignore=tests/integration/transfers/test_killed.py",
+    "--ignore=tests/integration/transfers/test_killed_s3.py",
+)
 #: What `make test` runs of them on the oldest Airflow.
 SHORT = (
     # Those that use Airflow, or libraries that come with it; the others are of pure rules.
@@ -92,12 +100,16 @@ class Cell:
         return f"{self.airflow}-py{self.python}"
 
     @property
+    def is_full(self) -> bool:
+        """Whether this is the combination that tries everything on its Airflow."""
+        return self.python == (PYTHONS[-1] if self.airflow == NEWEST else PYTHONS[0])
+
+    @property
     def suites(self) -> dict[str, tuple[str, ...]]:
         """What runs here, each by a pytest of its own."""
-        if self.python == PYTHONS[0] and self.airflow != NEWEST:
-            return {"unit": ("tests/unit",), "integration": ("tests/integration",), "e2e": E2E}
-        if self == Cell(NEWEST, PYTHONS[-1]):
-            return {"unit": ("tests/unit",), "integration": ("tests/integration",), "e2e": E2E}
+        if self.is_full:
+            integration = ("tests/integration",) if self.airflow in (OLDEST, NEWEST) else BETWEEN
+            return {"unit": ("tests/unit",), "integration": integration, "e2e": E2E}
         return {"unit": UNIT, "integration": CORE}
 
 
@@ -308,7 +320,11 @@ def main() -> int:
     try:
         with interruptible(), ThreadPoolExecutor(AT_A_TIME) as pool:
             try:
-                found = dict(zip(cells, pool.map(matrix.run, cells), strict=True))
+                # The long ones first, so that none runs alone at the end.
+                running = {
+                    cell: pool.submit(matrix.run, cell) for cell in sorted(cells, key=lambda one: not one.is_full)
+                }
+                found = {cell: running[cell].result() for cell in cells}
             except Interrupted:
                 matrix.stop()
                 raise

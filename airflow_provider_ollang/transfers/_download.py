@@ -47,7 +47,7 @@ _WEB_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _NOT_ENCODED = frozenset({"", "identity", "aws-chunked"})
 _ENCODED = frozenset({"gzip", "x-gzip", "deflate"})
 #: What is in the name of a file aside must leave room for the rest of that.
-_LONGEST_VALIDATOR = 80
+_LONGEST_VALIDATOR = 44
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -146,7 +146,6 @@ class Download:
         for piece in left.pieces():
             self._tools.stop.check()
             self._append(piece, validator)
-        left.discard()
         if self._received:
             self._validator = validator
             self._tools.log.info("%s: an earlier try left %d bytes of it.", self._title, self._received)
@@ -251,6 +250,11 @@ class Download:
         if not self._received or found is None or int(found[1]) != self._received:
             self._forget()
             raise _AgainError("the file host sent another part than the one asked for")
+        told = _validator_of(response.headers)
+        # Not every host heeds the condition. A date it may leave out of such an answer, but no ETag.
+        if told != self._validator and (told or self._validator.startswith('"')):
+            self._forget()
+            raise _AgainError("the file host sent the rest of another version of it")
         return int(found[2]) if found[2] != "*" else None
 
     def _pieces(self, response: requests.Response, *, encoded: bool) -> Iterator[bytes]:
@@ -428,7 +432,7 @@ class Download:
 def _validator_of(headers: Any) -> str:
     """Return what tells one version of a file from another, for ``If-Range``; empty if its host does not say."""
     etag = str(headers.get("ETag", ""))
-    return etag if etag.startswith('"') else str(headers.get("Last-Modified", ""))
+    return etag if etag.startswith('"') and etag != '""' else str(headers.get("Last-Modified", ""))
 
 
 def _validator_in(mark: str) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
+import hashlib
+import itertools
 import os
 import secrets
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 _BLOCK = 8 << 20
 #: The most blocks a file may have: S3 takes 10,000.
 _BLOCKS = 9000
-#: What is read at a time of what an earlier try left, and what is missing there if any of it is.
+#: What is read at a time of what an earlier try left, and what stands there for what was lost with a machine.
 _READ, _LOST = 1 << 20, bytes(4096)
 #: Stores of buckets have no folders to make, and making one would make a missing bucket.
 _BUCKETS = frozenset(
@@ -73,19 +77,27 @@ class Store:
         self._aside = f"{self._folder}/.ollang-{owner}"
         # A try that was superseded may end while the next one is at work already.
         self._mine = f"{self._aside}/{secrets.token_hex(8)}-"
+        self._numbers = itertools.count()
         self._left: dict[str, int] = {}
         self._published: dict[str, str] = {}
+        self._is_over = False
 
     def prepare(self) -> None:
-        """Make the folders, and look for what earlier tries of this task instance left."""
+        """Make the folders, and see what earlier tries of this task instance left; what is of no use is removed."""
         if self._protocol not in _BUCKETS:
             with self._in_words("be made"):
                 self._fs.makedirs(self._aside, exist_ok=True)
         self._end_uploads(f"{self._aside}/", save=True)
-        self._left = self._listed(f"{self._aside}/")
+        for path, size in self._listed(f"{self._aside}/").items():
+            if _mark_of(path):
+                self._left[path] = size
+            else:
+                self._remove(path)
 
     def tidy(self) -> None:
         """Remove what this try and earlier ones left, and the hidden folder if nothing else is in it."""
+        self._is_over = True
+        self.release([*self._published])
         for path in {**self._left, **self._listed(self._mine)}:
             self._remove(path)
         self._end_uploads(self._mine)
@@ -122,7 +134,7 @@ class Store:
         """Return the longest that earlier tries left, of those whose mark begins so."""
         found = [path for path in self._left if _mark_of(path).startswith(mark)]
         path = max(found, key=self._left.__getitem__, default=None)
-        return None if path is None else Leftover(self, path, _mark_of(path), self._left[path])
+        return None if path is None else Leftover(self, path, self._left[path])
 
     def release(self, names: Iterable[str]) -> None:
         """
@@ -135,7 +147,11 @@ class Store:
                 self._remove(self._published.pop(name))
 
     def _new_path(self, mark: str) -> str:
-        return f"{self._mine}{secrets.token_hex(8)}.{mark}".rstrip(".")
+        path = f"{self._mine}{next(self._numbers)}"
+        return f"{path}.{mark}.{_running_system()}" if mark else path
+
+    def _is_kept(self, path: str) -> bool:
+        return bool(_mark_of(path)) and not self._is_over
 
     def _publish(self, path: str, name: str, size: int) -> None:
         with self._in_words("be written to"):
@@ -152,7 +168,7 @@ class Store:
                 os.replace(path, final)  # noqa: PTH105 - as the store has it
             elif type(self._fs).mv is AbstractFileSystem.mv:
                 self._copy(path, final)
-                if _mark_of(path):
+                if self._is_kept(path):
                     self._published[name] = path
                 else:
                     self._remove(path)
@@ -165,9 +181,9 @@ class Store:
 
     def _link(self, path: str, name: str) -> None:
         """Let what is about to be renamed be there twice, until it is released, where the disk can."""
-        if mark := _mark_of(path):
+        if self._is_kept(path):
             with suppress(OSError):
-                other = self._new_path(mark)
+                other = self._new_path(_mark_of(path))
                 os.link(path, other)
                 self._published[name] = other
 
@@ -189,9 +205,10 @@ class Store:
         # Whoever may write need not be allowed to list; then the leftovers stay.
         with suppress(Exception):
             self._fs.invalidate_cache(self._aside)
-            found = [one for one in self._fs.ls(self._aside, detail=True) if one["type"] == "file"]
-            start = prefix.lstrip("/")
-            return {one["name"]: one["size"] for one in found if one["name"].lstrip("/").startswith(start)}
+            listed = self._fs.ls(self._aside, detail=True)
+            # Some do not tell the size of what they list.
+            found = {one["name"]: one["size"] or 0 for one in listed if one["type"] == "file"}
+            return {path: size for path, size in found.items() if path.lstrip("/").startswith(prefix.lstrip("/"))}
         return {}
 
     def _end_uploads(self, prefix: str, *, exactly: bool = False, save: bool = False) -> None:
@@ -210,10 +227,17 @@ class Store:
 
     def _is_saved(self, upload: dict[str, str]) -> bool:
         """Make an object of the parts that are there up to a gap: as the beginning of a file it is of use."""
+        if not _mark_of(upload["Key"]):
+            return False
         with suppress(Exception):
-            parts = self._fs.call_s3("list_parts", **upload)["Parts"] if _mark_of(upload["Key"]) else []
-            listed = [{key: part[key] for key in ("PartNumber", "ETag")} for part in parts]
-            first = [part for number, part in enumerate(listed, 1) if part["PartNumber"] == number]
+            parts: list[dict[str, Any]] = []
+            answer: dict[str, Any] = {"IsTruncated": True}
+            while answer["IsTruncated"]:
+                answer = self._fs.call_s3("list_parts", **upload, PartNumberMarker=len(parts))
+                parts += answer["Parts"]
+            # Those of checksums have to be given back, too.
+            told = [{key: part[key] for key in part.keys() - {"LastModified", "Size"}} for part in parts]
+            first = [part for number, part in enumerate(told, 1) if part["PartNumber"] == number]
             self._fs.call_s3("complete_multipart_upload", **upload, MultipartUpload={"Parts": first})
             return True
         return False
@@ -258,36 +282,31 @@ class Leftover:
     """
     What an earlier try left of a file: its beginning, or all of it.
 
-    :param mark: that it was given.
     :param size: bytes there are.
     """
 
-    def __init__(self, store: Store, path: str, mark: str, size: int) -> None:
-        self._store = store
+    def __init__(self, store: Store, path: str, size: int) -> None:
+        self._fs = store._fs
         self._path = path
-        self.mark = mark
-        self.size = size
+        self._size = size
+        self.mark = _mark_of(path)
+        # What a system had not written to a shared disk when it died is missing there.
+        self._is_sure = not isinstance(self._fs, LocalFileSystem) or path.endswith(f".{_running_system()}")
 
     def pieces(self) -> Iterator[bytes]:
         """
-        Yield it, but for its last byte; less, if the store fails.
+        Yield it, but for its last byte; less, if the store fails, or some of it may be missing.
 
-        That byte is left to be asked for: so the file's host has to say once more that this is the file. What was being
-        written when a machine of a shared disk died may be missing there, as pages of zeros: it ends before those, too.
+        That byte is left to be asked for: so the file's host has to say once more that this is the file.
         """
-        rest = self.size - 1
-        with suppress(Exception), self._store._fs.open(self._path, "rb", block_size=_READ) as file:
+        rest = self._size - 1
+        with suppress(Exception), self._fs.open(self._path, "rb", block_size=_READ) as file:
             while rest > 0 and (piece := file.read(min(_READ, rest))):
-                zeros = piece.find(_LOST)
-                if zeros >= 0:
-                    yield piece[:zeros]
-                    return
-                yield piece
                 rest -= len(piece)
-
-    def discard(self) -> None:
-        """Remove it."""
-        self._store._remove(self._path)
+                good = piece if self._is_sure else piece.partition(_LOST)[0]
+                yield good if self._is_sure or (rest and good == piece) else good.rstrip(b"\0")
+                if len(good) < len(piece):
+                    return
 
 
 class PartFile:
@@ -326,4 +345,15 @@ class PartFile:
 
 
 def _mark_of(path: str) -> str:
-    return path.rpartition("/")[2].partition(".")[2]
+    """Return the mark in the name of a file aside; empty if it has none."""
+    return path.rpartition("/")[2].partition(".")[2].partition(".")[0]
+
+
+@functools.cache
+def _running_system() -> str:
+    """Name the system that runs here, from its start to its end; anything anew where it has no name."""
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        name = secrets.token_bytes()
+    return hashlib.sha256(name).hexdigest()[:8]

@@ -42,12 +42,18 @@ def test_each_supported_version_is_there_once() -> None:
 @pytest.mark.parametrize("airflow", matrix.AIRFLOWS)
 def test_each_airflow_meets_every_test_and_runs_a_dag(airflow: str) -> None:
     suites = [cell.suites for cell in matrix.CELLS if cell.airflow == airflow]
-    assert {"unit": ("tests/unit",), "integration": ("tests/integration",), "e2e": matrix.E2E} in suites
+    integration = matrix.BETWEEN if airflow not in (matrix.OLDEST, matrix.NEWEST) else ("tests/integration",)
+    assert {"unit": ("tests/unit",), "integration": integration, "e2e": matrix.E2E} in suites
     assert all({"unit", "integration"} <= set(one) for one in suites)
 
 
 def test_what_is_named_is_there() -> None:
-    paths = [one for suite in (matrix.UNIT, matrix.CORE, matrix.SHORT, matrix.E2E) for one in suite if "tests/" in one]
+    paths = [
+        one
+        for suite in (matrix.UNIT, matrix.CORE, matrix.BETWEEN, matrix.SHORT, matrix.E2E)
+        for one in suite
+        if "tests/" in one
+    ]
     assert [path for path in paths if not (ROOT / path.removeprefix("--ignore=")).exists()] == []
 
 

@@ -25,6 +25,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.links import SIGNATURE
 from airflow_provider_ollang.transfers import _plan
 from airflow_provider_ollang.transfers import ollang_to_object_storage as operators
+from airflow_provider_ollang.transfers._file_host import FileHost
 from tests.integration.conftest import Run
 from tests.integration.transfers.conftest import Deliver, Place
 from tests.integration.wishes import in_pause, killing
@@ -174,6 +175,58 @@ def test_a_file_that_changes_while_it_is_brought(
     assert requests_of(ollang)[:2] == [200, 200]
     assert_only_whole(ollang, order_id, strict, 1)
     assert run.results["deliver"]["files"][0]["sha256"] == ollang.expected_sha256(order_id, "a")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "answers"),
+    [
+        ({"ETag": '"one"'}, {"ETag": '"another"'}, [200, 206, 200]),
+        ({"ETag": '"one"'}, {}, [200, 206, 200]),
+        ({"ETag": '""'}, {"ETag": '""'}, [200, 200]),
+        ({"ETag": 'W/"one"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"}, {}, [200, 206]),
+        (
+            {"Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"},
+            {"Last-Modified": "Sun, 06 Nov 1994 08:49:38 GMT"},
+            [200, 206, 200],
+        ),
+    ],
+)
+def test_the_host_says_of_which_version_the_rest_is(
+    ollang: Sandbox,
+    deliver: Deliver,
+    strict: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    first: dict[str, str],
+    then: dict[str, str],
+    answers: list[int],
+) -> None:
+    """Not every host heeds the condition under which it is asked for."""
+    order_id = order_of(ollang)
+    fault(ollang, drop="body")
+    opened = FileHost.open
+
+    def careless(self: FileHost, link: str, headers: dict[str, str]) -> Any:
+        response = opened(self, link, {name: value for name, value in headers.items() if name != "If-Range"})
+        for name in ("ETag", "Last-Modified"):
+            response.headers.pop(name, None)
+        response.headers.update(then if response.status_code == 206 else first)
+        return response
+
+    monkeypatch.setattr(FileHost, "open", careless)
+    assert deliver(strict.url, order_id=order_id).errors == {}
+    assert requests_of(ollang) == answers
+    assert_only_whole(ollang, order_id, strict, 1)
+
+
+@pytest.mark.parametrize("etag", ['"' + "e" * 200 + '"', '""', 'W/"weak"', '"\xe9/?*<>|"', ""])
+def test_whatever_its_host_calls_the_version_of_a_file(
+    ollang: Sandbox, deliver: Deliver, place: Place, etag: str
+) -> None:
+    order_id = ollang.add_order(type="subtitle")
+    fault(ollang, "vttUrl", body="WEBVTT", headers={"Content-Type": "text/vtt", "ETag": etag})
+    run = deliver(place.url, order_id=order_id, document_types="vtt")
+    assert run.errors == {}
+    assert list(place.files().values()) == [b"WEBVTT"]
 
 
 # --- Links --------------------------------------------------------------------------------------------------------

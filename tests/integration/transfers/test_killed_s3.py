@@ -141,7 +141,7 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("point", [*POINTS][2:])
+@pytest.mark.parametrize("point", ["whole under both keys"])
 def test_killed_between_two_requests(ollang: Sandbox, bucket: Place, begin: Begin, state: Path, point: str) -> None:
     """At the last file, when others have been noted."""
     order_id = order_of(ollang, SIZE, names=NAMES)

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
+from fsspec import register_implementation  # type: ignore[import-untyped]
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from airflow_provider_ollang.exceptions import OllangTransientError
+from airflow_provider_ollang.transfers import _store
 from airflow_provider_ollang.transfers._store import Store
+from tests.integration.transfers.stores import StrictFileSystem
 
 
 def store_at(url: str) -> Store:
@@ -65,12 +68,30 @@ def test_the_next_try_gets_the_longest_that_is_left_but_for_its_last_byte(tmp_pa
     store.prepare()
     left = store.left("a-")
     assert left is not None
-    assert (left.mark, left.size, b"".join(left.pieces())) == ("a-2", 5, b"hell")
+    assert (left.mark, b"".join(left.pieces())) == ("a-2", b"hell")
     assert store.left("c-") is None
-    left.discard()
-    assert list(left.pieces()) == []
+    # What nobody can go on with is not kept until the end.
+    assert len(list((tmp_path / "out").glob(".ollang-*/*"))) == 4
     store.tidy()
+    assert list(left.pieces()) == []
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_nothing_aside_outlives_a_try_that_may_not_list() -> None:
+    """Or that writes longer than it is waited for."""
+    fs = StrictFileSystem()
+    register_implementation("strict", StrictFileSystem, clobber=True)
+    attach("strict", fs=fs)
+    fs.fails["ls"] = PermissionError("no")
+    store = store_at("strict://delivered/here")
+    store.prepare()
+    for number in range(3):
+        if number == 2:
+            store.tidy()
+        part = store.begin(5, "a-1")
+        part.write(b"hello")
+        part.publish(f"{number}.txt", 5)
+    assert sorted(fs.objects) == [f"delivered/here/{number}.txt" for number in range(3)]
 
 
 PAGE = 4096
@@ -84,18 +105,23 @@ PAGE = 4096
         (b"x" * ((1 << 20) - PAGE) + bytes(2 * PAGE) + b"x", (1 << 20) - PAGE),
         (bytes(PAGE + 1), 0),
         (b"x" + bytes(PAGE - 1) + b"x" * PAGE, 2 * PAGE - 1),
+        (b"x" * PAGE + bytes(PAGE - 1), PAGE),
+        (b"x" * (1 << 20) + b"x" + bytes(PAGE), (1 << 20) + 1),
     ],
 )
-def test_pages_that_were_lost_with_a_machine_end_what_is_gone_on_with(
-    tmp_path: Path, content: bytes, good: int
+@pytest.mark.parametrize("died", [True, False])
+def test_what_was_lost_with_a_machine_ends_what_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, good: int, died: bool
 ) -> None:
     url = f"file://{tmp_path}/out"
     abandoned(url, content, "a-1")
+    if died:
+        monkeypatch.setattr(_store, "_running_system", lambda: "another")
     store = store_at(url)
     store.prepare()
     left = store.left("a-")
     assert left is not None
-    assert b"".join(left.pieces()) == content[:good]
+    assert b"".join(left.pieces()) == (content[:good] if died else content[:-1])
 
 
 class Stubborn(MemoryFileSystem):  # type: ignore[misc]
