@@ -53,8 +53,7 @@ CORE = (
     "tests/integration/test_rerun_below_3_3.py",
     "tests/integration/test_rerun_record.py",
 )
-#: Without what depends on other libraries than Airflow, and meets them beside the oldest and the newest: the wire, and
-#: deliveries that are killed.
+#: Without what depends on other libraries than Airflow: the wire, and deliveries that are killed.
 BETWEEN = (
     "tests/integration",
     "--ignore=tests/integration/hook",
@@ -100,15 +99,15 @@ class Cell:
         return f"{self.airflow}-py{self.python}"
 
     @property
-    def is_full(self) -> bool:
-        """Whether this is the combination that tries everything on its Airflow."""
+    def is_long(self) -> bool:
+        """Whether this is the combination that tries everything on its Airflow; on the newest `make test` does."""
         return self.python == (PYTHONS[-1] if self.airflow == NEWEST else PYTHONS[0])
 
     @property
     def suites(self) -> dict[str, tuple[str, ...]]:
         """What runs here, each by a pytest of its own."""
-        if self.is_full:
-            integration = ("tests/integration",) if self.airflow in (OLDEST, NEWEST) else BETWEEN
+        if self.is_long:
+            integration = {OLDEST: ("tests/integration",), NEWEST: CORE}.get(self.airflow, BETWEEN)
             return {"unit": ("tests/unit",), "integration": integration, "e2e": E2E}
         return {"unit": UNIT, "integration": CORE}
 
@@ -322,7 +321,7 @@ def main() -> int:
             try:
                 # The long ones first, so that none runs alone at the end.
                 running = {
-                    cell: pool.submit(matrix.run, cell) for cell in sorted(cells, key=lambda one: not one.is_full)
+                    cell: pool.submit(matrix.run, cell) for cell in sorted(cells, key=lambda one: not one.is_long)
                 }
                 found = {cell: running[cell].result() for cell in cells}
             except Interrupted:
