@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,10 @@ _REPEATED_STATUSES = frozenset({408, 500, 502, 503, 504})
 # --- Requests -------------------------------------------------------------------------------------------------
 
 
+#: Control characters, and halves of characters.
+_NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
 def order_id_of(value: object) -> str:
     """
     Read the id of an order from whatever a DAG hands on.
@@ -84,11 +89,7 @@ def order_id_of(value: object) -> str:
             f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
             "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
         )
-    if (
-        order_id in {"", "None", ".", ".."}
-        or "{{" in order_id
-        or any(unicodedata.category(one) in {"Cc", "Cs"} for one in order_id)
-    ):
+    if order_id in {"", "None", ".", ".."} or "{{" in order_id or _NO_CHARACTERS.search(order_id):
         raise OllangConfigurationError(
             f"order_id {order_id[:40]!r} is no Ollang order id; check the task or template it comes from."
         )

@@ -122,6 +122,7 @@ class AiohttpTransport:
         async with session.request(
             call.method,
             _url(call.url(self._settings)),
+            # Those of the session would go to the proxy, too.
             headers=self._headers,
             proxy=self._settings.proxy,
             allow_redirects=False,
