@@ -43,7 +43,23 @@ _OWN_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _NOT_HERE = ("apache-airflow", "check-wheel-contents", "mypy", "ruff", "twine", "types-")
 
 #: All that depends on Airflow, and nothing twice that it has no part in.
-UNIT = ("tests/unit", "--ignore=tests/unit/sandbox", "--ignore=tests/unit/test_api_fuzz.py")
+UNIT = (
+    "tests/unit",
+    "--ignore=tests/unit/sandbox",
+    *(
+        f"--ignore=tests/unit/test_{name}.py"
+        for name in (
+            "api_fuzz",
+            "benchmarks",
+            "dev_bootstrap",
+            "dev_demo",
+            "dev_leaks",
+            "dev_matrix",
+            "dev_run_tests",
+            "dev_stack",
+        )
+    ),
+)
 #: The waits, the reruns and the files by `dag.test()`, without the long tables.
 CORE = (
     "tests/integration/test_operators.py",
