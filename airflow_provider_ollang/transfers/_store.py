@@ -7,6 +7,7 @@ import functools
 import hashlib
 import itertools
 import os
+import platform
 import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 _BLOCK = 8 << 20
 #: The most blocks a file may have: S3 takes 10,000.
 _BLOCKS = 9000
-#: What is read at a time of what an earlier try left, and what stands there for what was lost with a machine.
-_READ, _LOST = 1 << 20, bytes(4096)
+#: What is read at a time of what an earlier try left.
+_READ = 1 << 20
 #: Stores of buckets have no folders to make, and making one would make a missing bucket.
 _BUCKETS = frozenset(
     {"s3", "s3a", "gs", "gcs", "az", "adl", "abfs", "abfss", "wasb", "wasbs", "oss", "cos", "obs", "oci", "r2"}
@@ -133,6 +134,9 @@ class Store:
     def left(self, mark: str) -> Leftover | None:
         """Return the longest that earlier tries left, of those whose mark begins so."""
         found = [path for path in self._left if _mark_of(path).startswith(mark)]
+        if isinstance(self._fs, LocalFileSystem):
+            # What another system had not written to a shared disk when it died is missing there.
+            found = [path for path in found if path.endswith(f".{_running_system()}")]
         path = max(found, key=self._left.__getitem__, default=None)
         return None if path is None else Leftover(self, path, self._left[path])
 
@@ -231,13 +235,15 @@ class Store:
             return False
         with suppress(Exception):
             parts: list[dict[str, Any]] = []
-            answer: dict[str, Any] = {"IsTruncated": True}
-            while answer["IsTruncated"]:
+            more = True
+            while more:
                 answer = self._fs.call_s3("list_parts", **upload, PartNumberMarker=len(parts))
-                parts += answer["Parts"]
+                numbered = enumerate(answer["Parts"], len(parts) + 1)
+                found = [part for number, part in numbered if part["PartNumber"] == number]
+                parts += found
+                more = bool(found) and answer["IsTruncated"]
             # Those of checksums have to be given back, too.
-            told = [{key: part[key] for key in part.keys() - {"LastModified", "Size"}} for part in parts]
-            first = [part for number, part in enumerate(told, 1) if part["PartNumber"] == number]
+            first = [{key: part[key] for key in part.keys() - {"LastModified", "Size"}} for part in parts]
             self._fs.call_s3("complete_multipart_upload", **upload, MultipartUpload={"Parts": first})
             return True
         return False
@@ -290,23 +296,18 @@ class Leftover:
         self._path = path
         self._size = size
         self.mark = _mark_of(path)
-        # What a system had not written to a shared disk when it died is missing there.
-        self._is_sure = not isinstance(self._fs, LocalFileSystem) or path.endswith(f".{_running_system()}")
 
     def pieces(self) -> Iterator[bytes]:
         """
-        Yield it, but for its last byte; less, if the store fails, or some of it may be missing.
+        Yield it, but for its last byte; less, if the store fails.
 
         That byte is left to be asked for: so the file's host has to say once more that this is the file.
         """
         rest = self._size - 1
         with suppress(Exception), self._fs.open(self._path, "rb", block_size=_READ) as file:
             while rest > 0 and (piece := file.read(min(_READ, rest))):
+                yield piece
                 rest -= len(piece)
-                good = piece if self._is_sure else piece.partition(_LOST)[0]
-                yield good if self._is_sure or (rest and good == piece) else good.rstrip(b"\0")
-                if len(good) < len(piece):
-                    return
 
 
 class PartFile:
@@ -351,9 +352,9 @@ def _mark_of(path: str) -> str:
 
 @functools.cache
 def _running_system() -> str:
-    """Name the system that runs here, from its start to its end; anything anew where it has no name."""
+    """Name the system that runs here, from its start to its end; where it has no such name, its machine's must do."""
     try:
-        name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        name = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
-        name = secrets.token_bytes()
-    return hashlib.sha256(name).hexdigest()[:8]
+        name = platform.node()
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

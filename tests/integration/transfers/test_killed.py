@@ -89,7 +89,7 @@ def test_killed_at_once(ollang: Sandbox, tmp_path: Path, begin: Begin, at: float
     assert len(again) <= len(whole.keys() - there.keys()) + 2
     assert len(set(again)) == len(again)
     # Of what had begun only the rest; what was asked for just before the end may not have.
-    assert Counter(statuses(ollang))[200] <= len(NAMES) + 2
+    assert Counter(statuses(ollang))[200] < 2 * len(NAMES)
     assert not list((tmp_path / "out").rglob(".ollang-*"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,34 +95,69 @@ def test_nothing_aside_outlives_a_try_that_may_not_list() -> None:
     assert sorted(fs.objects) == [f"delivered/here/{number}.txt" for number in range(3)]
 
 
-PAGE = 4096
+def test_what_a_system_left_that_may_have_died_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not have written all of it to a disk that others share."""
+    abandoned(f"file://{tmp_path}/out", b"hello", "a-1")
+    monkeypatch.setattr(_store, "_running_system", lambda: "another")
+    store = store_at(f"file://{tmp_path}/out")
+    store.prepare()
+    assert store.left("a-") is None
+    store.tidy()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+class Uploads(StrictFileSystem):
+    """One upload of many parts, which no real S3 in a test could hold: each has 5 MiB at least."""
+
+    list_multipart_uploads = True
+
+    def __init__(self, numbers: Sequence[int], *, heeds_marker: bool) -> None:
+        super().__init__()
+        self._numbers, self._heeds_marker = numbers, heeds_marker
+        self.completed: list[dict[str, Any]] | None = None
+        self.ended = False
+
+    def split_path(self, path: str) -> tuple[str, str, None]:
+        return "bucket", path, None
+
+    def call_s3(self, method: str, **given: Any) -> dict[str, Any]:
+        if method == "list_multipart_uploads":
+            return {"Uploads": [{"Key": f"{given['Prefix']}0-0.a-1.system", "UploadId": "u"}]}
+        if method == "list_parts":
+            rest = [one for one in self._numbers if one > given["PartNumberMarker"] or not self._heeds_marker]
+            parts = [
+                {"PartNumber": one, "ETag": f"e{one}", "ChecksumCRC32": f"c{one}", "Size": 8, "LastModified": "now"}
+                for one in rest[:1000]
+            ]
+            return {"Parts": parts, "IsTruncated": len(rest) > 1000}
+        if method == "complete_multipart_upload":
+            self.completed = given["MultipartUpload"]["Parts"]
+        else:
+            self.ended = True
+        return {}
 
 
 @pytest.mark.parametrize(
-    ("content", "good"),
+    ("numbers", "heeds_marker", "first"),
     [
-        (b"x" * PAGE + bytes(PAGE) + b"x", PAGE),
-        (b"x" * ((1 << 20) + 7 * PAGE) + bytes(3 * PAGE), (1 << 20) + 7 * PAGE),
-        (b"x" * ((1 << 20) - PAGE) + bytes(2 * PAGE) + b"x", (1 << 20) - PAGE),
-        (bytes(PAGE + 1), 0),
-        (b"x" + bytes(PAGE - 1) + b"x" * PAGE, 2 * PAGE - 1),
-        (b"x" * PAGE + bytes(PAGE - 1), PAGE),
-        (b"x" * (1 << 20) + b"x" + bytes(PAGE), (1 << 20) + 1),
+        (range(1, 2501), True, 2500),
+        (range(1, 2501), False, 1000),
+        (range(1, 1001), True, 1000),
+        ([one for one in range(1, 1501) if one != 5], True, 4),
+        ([one for one in range(1, 1501) if one != 1400], True, 1399),
+        ([2, 3], True, 0),
     ],
 )
-@pytest.mark.parametrize("died", [True, False])
-def test_what_was_lost_with_a_machine_ends_what_is_gone_on_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, good: int, died: bool
-) -> None:
-    url = f"file://{tmp_path}/out"
-    abandoned(url, content, "a-1")
-    if died:
-        monkeypatch.setattr(_store, "_running_system", lambda: "another")
-    store = store_at(url)
-    store.prepare()
-    left = store.left("a-")
-    assert left is not None
-    assert b"".join(left.pieces()) == (content[:good] if died else content[:-1])
+def test_the_parts_of_an_upload_are_kept_up_to_a_gap(numbers: Sequence[int], heeds_marker: bool, first: int) -> None:
+    fs = Uploads(numbers, heeds_marker=heeds_marker)
+    register_implementation("strict", StrictFileSystem, clobber=True)
+    attach("strict", fs=fs)
+    store_at("strict://delivered/here").prepare()
+    expected = [{"PartNumber": one, "ETag": f"e{one}", "ChecksumCRC32": f"c{one}"} for one in range(1, first + 1)]
+    assert fs.completed == expected
+    assert not fs.ended
 
 
 class Stubborn(MemoryFileSystem):  # type: ignore[misc]
