@@ -226,11 +226,11 @@ class Store:
             for one in found.get("Uploads", []):
                 if one["Key"] == begin or not exactly:
                     upload = {"Bucket": bucket, "Key": one["Key"], "UploadId": one["UploadId"]}
-                    if not (save and self._is_saved(upload)):
+                    if not (save and self._save_upload(upload)):
                         self._fs.call_s3("abort_multipart_upload", **upload)
 
-    def _is_saved(self, upload: dict[str, str]) -> bool:
-        """Make an object of the parts that are there up to a gap: as the beginning of a file it is of use."""
+    def _save_upload(self, upload: dict[str, str]) -> bool:
+        """Make the parts up to a gap an object, of use as the beginning of a file; tell whether they are one now."""
         if not _mark_of(upload["Key"]):
             return False
         with suppress(Exception):
