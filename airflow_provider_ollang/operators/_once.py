@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeVar
 
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import one_of, seconds_of
@@ -14,8 +14,9 @@ from airflow_provider_ollang.exceptions import (
     OllangRerunOutcomeUnknownError,
     OllangTransientError,
 )
-from airflow_provider_ollang.once import State, is_first_try, settle_pauses
-from airflow_provider_ollang.operators._record_book import RecordBook
+from airflow_provider_ollang.hooks._requests_transport import InterruptedBeforeSending
+from airflow_provider_ollang.once import LOOK_FIRST, State, settle_pauses
+from airflow_provider_ollang.operators._record_book import RecordBook, tries_of
 from airflow_provider_ollang.operators._waiting import StoppableOperator
 from airflow_provider_ollang.receipts import PaidReceipt
 
@@ -131,7 +132,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
 
     def _carry_out(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         plan = book.plan
-        if plan == "send":
+        if plan in {"send", "look first"}:
             return self._send_first(context, hook, book, order_id)
         receipt = self.receipt_class.from_value(book.receipt)
         if plan == "join":
@@ -147,7 +148,12 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
         if plan == "renew":
             if found := self._still_under_way(hook, receipt):
                 return self._join(book, found, "that this task asked for before it was cleared is still under way")
-            self.log.info("Order %s: its last %s is finished and this task was cleared.", order_id, self.noun)
+            self.log.warning(
+                "Order %s: its last %s is finished, and this task was cleared: submitting another one, which may be "
+                "billed.",
+                order_id,
+                self.noun,
+            )
         elif found := self._processed(receipt, hook.get_order(order_id)):
             return self._join(book, found, "was processed after all")
         return self._send(context, hook, book, self._before(hook, order_id))
@@ -164,14 +170,16 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
                 book.record.host,
                 order_id,
             )
-        if book.is_kept or self._is_try(context, 1):
-            return self._send(context, hook, book, self._before(hook, order_id))
+        if book.is_kept or _is_try(context, 1):
+            looks_first = book.is_kept and book.plan == "look first"
+            receipt = self._look_first(hook, order_id) if looks_first else self._before(hook, order_id)
+            return self._send(context, hook, book, receipt)
         return self._send_without_record(context, hook, book, order_id)
 
     def _send_without_record(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         """Go on below Airflow 3.3, where a retry cannot know what the tries before it have sent."""
         receipt = self._before(hook, order_id, join=True)
-        if not receipt.joined and not (self.on_unknown_outcome == "resubmit" and self._is_try(context, 2)):
+        if not receipt.joined and not (self.on_unknown_outcome == "resubmit" and _is_try(context, 2)):
             raise OllangRerunOutcomeUnknownError(
                 f"An earlier try of this task may have asked for the {self.noun} of order {order_id} already: this "
                 "Airflow is older than 3.3 and keeps no record. Nothing was sent now, since that could be billed "
@@ -188,10 +196,26 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             )
         return self._send(context, hook, book, receipt, resubmitted=True)
 
-    def _is_try(self, context: Context, number: int) -> bool:
-        ti = context["ti"]
-        before = ti.try_number - (number - 1)
-        return is_first_try(try_number=before, max_tries=ti.max_tries, retries=self.retries or 0)
+    def _look_first(self, hook: OllangHook, order_id: str) -> ReceiptT:
+        """
+        Poll whether Ollang is at work on the order, and return what is known before the request.
+
+        Airflow may have discarded the record when the task was cleared: from 3.4 on it does
+        (https://github.com/apache/airflow/pull/72100).
+        """
+        self.log.info(
+            "Order %s: this task was cleared and has no record of an earlier %s. Polling for %.0f s whether one is at "
+            "work; nothing is sent meanwhile.",
+            order_id,
+            self.noun,
+            LOOK_FIRST,
+        )
+        for pause in settle_pauses(LOOK_FIRST):
+            self._sleep(pause, order_id)
+            receipt = self._before(hook, order_id, join=True)
+            if receipt.joined:
+                break
+        return receipt
 
     def _send(
         self, context: Context, hook: OllangHook, book: RecordBook, receipt: ReceiptT, *, resubmitted: bool = False
@@ -203,6 +227,8 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
                 hook, receipt, around_send=lambda: self._on_record(book, receipt, resubmitted=resubmitted)
             )
         except OllangRerunOutcomeUnknownError as error:
+            if error.__cause__ is not None:
+                self._stop_interrupted(receipt, error.__cause__)
             return self._settle(context, hook, book, receipt, error)
         except OllangOrderNotEligibleError:
             if resubmitted and self.second_is_refused:
@@ -213,6 +239,17 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             raise
         self.log.info("Order %s: Ollang accepted the %s: %s", receipt.order_id, self.noun, accepted.message)
         return self._note("accepted", book, accepted)
+
+    def _stop_interrupted(self, receipt: ReceiptT, interruption: BaseException) -> NoReturn:
+        """End a try that Airflow interrupts: it has no time left to find out what became of its request."""
+        self.log.warning(
+            "Order %s: the task was interrupted (%s) before the response to its request for the %s was there. The next "
+            "try finds out what became of it, and submits nothing before.",
+            receipt.order_id,
+            type(interruption).__name__,
+            self.noun,
+        )
+        raise interruption
 
     @contextmanager
     def _on_record(self, book: RecordBook, receipt: ReceiptT, *, resubmitted: bool) -> Iterator[None]:
@@ -232,7 +269,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             yield
         except OllangRerunOutcomeUnknownError:
             raise
-        except OllangError:
+        except (OllangError, InterruptedBeforeSending):
             try:
                 book.put_back(before)
             except Exception as trouble:  # noqa: BLE001 - the next try looks for evidence then, and sends nothing
@@ -325,3 +362,9 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             context["ti"].xcom_push(key="return_value", value=receipt.to_json())
         except Exception as error:  # noqa: BLE001 - what was asked for is bought: Airflow pushes it again at the end
             self.log.warning("The receipt could not be pushed early (%s).", type(error).__name__)
+
+
+def _is_try(context: Context, number: int) -> bool:
+    """Tell whether this is try ``number``, counted from 1 since the run began or the task was cleared."""
+    tries = tries_of(context)
+    return tries.try_number == tries.first_try + number - 1

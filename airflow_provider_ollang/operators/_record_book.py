@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.exceptions import OllangUnavailableError
-from airflow_provider_ollang.once import Plan, Record, State, plan
+from airflow_provider_ollang.once import Plan, Record, State, Tries, plan
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 def has_store(context: Context) -> bool:
     """Tell whether this Airflow keeps a task's state: 3.3 and newer do."""
     return context.get("task_state_store") is not None
+
+
+def tries_of(context: Context) -> Tries:
+    """Return what Airflow says about the tries of the task that runs."""
+    ti = context["ti"]
+    return Tries(
+        try_number=ti.try_number,
+        max_tries=ti.max_tries,
+        retries=ti.task.retries or 0,
+        clear_number=context["dag_run"].clear_number,
+    )
 
 
 class RecordBook:
@@ -37,7 +48,7 @@ class RecordBook:
         self._store: Any = context.get("task_state_store")
         self._key, self._retention = key, retention
         self._order_id, self._host = order_id, host
-        self._max_tries = context["ti"].max_tries
+        self._tries = tries_of(context)
         self.record = self._read()
 
     @property
@@ -48,7 +59,7 @@ class RecordBook:
     @property
     def plan(self) -> Plan:
         """What this try of the task has to do."""
-        return plan(self.record, order_id=self._order_id, host=self._host, max_tries=self._max_tries)
+        return plan(self.record, order_id=self._order_id, host=self._host, tries=self._tries)
 
     @property
     def receipt(self) -> dict[str, Any] | None:
@@ -63,7 +74,16 @@ class RecordBook:
 
         :raises Exception: whatever Airflow's store raises.
         """
-        record = Record(self._order_id, self._host, self._max_tries, state, receipt.to_json(), resubmitted=resubmitted)
+        record = Record(
+            self._order_id,
+            self._host,
+            self._tries.max_tries,
+            state,
+            receipt.to_json(),
+            resubmitted=resubmitted,
+            try_number=self._tries.try_number,
+            clear_number=self._tries.clear_number,
+        )
         if self._store is not None:
             self._store.set(self._key, record.to_json(), retention=self._retention)
         self.record = record

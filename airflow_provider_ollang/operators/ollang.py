@@ -238,13 +238,6 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             )
         if joined:
             self.log.info("Order %s is %s already: joining that run, nothing is sent.", order_id, status)
-        else:
-            self.log.info(
-                "Order %s is %s with %s output document(s) before the rerun.",
-                order_id,
-                status,
-                "an unknown number of" if baseline.outputs is None else len(baseline.outputs),
-            )
         return Receipt(
             order_id=order_id,
             host=hook.settings.base_url,
@@ -257,6 +250,13 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         )
 
     def _request(self, hook: OllangHook, receipt: Receipt, **options: Any) -> Receipt:
+        outputs = receipt.baseline.outputs
+        self.log.info(
+            "Order %s is %s with %s output document(s) before the rerun.",
+            receipt.order_id,
+            receipt.last_status,
+            "an unknown number of" if outputs is None else len(outputs),
+        )
         accepted = hook.rerun_order(receipt.order_id, **options)
         return dataclasses.replace(
             receipt, message=accepted["message"], requested_at=accepted["requested_at"] or receipt.requested_at

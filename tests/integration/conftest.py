@@ -28,7 +28,7 @@ from airflow_provider_ollang._compat import AirflowRescheduleException
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors import ollang as sensors
 from tests.installed_airflow import SerializedDAG
-from tests.integration.wishes import TriggererGone
+from tests.integration.wishes import TriggererGone, discard_state
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Run:
 
 
 RunDag = Callable[..., Run]
-ClearRun = Callable[[DAG, Run], Run]
+ClearRun = Callable[..., Run]
 
 
 @pytest.fixture(scope="session")
@@ -102,12 +102,20 @@ def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
 
 @pytest.fixture
 def clear_run(run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> ClearRun:
-    """Clear all tasks of a run as Airflow's API does, and run it to its end again."""
+    """
+    Clear all tasks of a run as Airflow's API does, and run it to its end again.
 
-    def clear(dag: DAG, run: Run) -> Run:
+    Airflow 3.3 keeps the tasks' state then, 3.4 discards it unless it is told to keep it. The DAG may have been edited
+    since it ran.
+    """
+
+    def clear(dag: DAG, run: Run, *, keep_task_state: bool = True) -> Run:
+        _store(dag)
         with create_session() as session:
             tasks = session.scalars(select(TaskInstance).where(TaskInstance.run_id == run.run_id)).all()
             clear_task_instances(list(tasks), session, dag_run_state=DagRunState.RUNNING)
+        if not keep_task_state:
+            discard_state()
         return _play(monkeypatch, dag, run_id=run.run_id)
 
     return clear
@@ -140,10 +148,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = Non
 
     for task in dag.tasks:
         task.on_failure_callback = task.on_retry_callback = [note]
-    lazy = LazyDeserializedDAG.from_dag(dag)
-    with create_session() as session:
-        SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
-        SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
+    _store(dag)
     with monkeypatch.context() as patch:
         patch.setattr(task_runner, "finalize", finalize)
         patch.setattr(dagrun, "get_or_create_dagrun", go_on if run_id else create_or_go_on)
@@ -162,6 +167,14 @@ def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = Non
             results={_name(ti): ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in instances},
             run_id=finished.run_id,
         )
+
+
+def _store(dag: DAG) -> None:
+    """Store a DAG as the DAG processor does."""
+    lazy = LazyDeserializedDAG.from_dag(dag)
+    with create_session() as session:
+        SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
+        SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
 
 
 def _leave_deferred(run_id: str) -> None:

@@ -249,6 +249,8 @@ def test_the_record_is_there_while_the_request_is_on_its_way(
         "max_tries": 0,
         "state": "sending",
         "resubmitted": False,
+        "try_number": 1,
+        "clear_number": 0,
     }
     # A lower bound of the time of acceptance, which nobody knows.
     assert (found["receipt"]["message"], found["receipt"]["requested_at"]) == (

@@ -195,6 +195,16 @@ def delete_record() -> None:
         session.commit()
 
 
+def discard_state() -> None:
+    """Discard all state of the newest run's tasks, as Airflow 3.4 does when a task is cleared."""
+    if TaskStateStoreModel is None:
+        return
+    newest = select(func.max(DagRun.id)).scalar_subquery()
+    with Session(settings.engine) as session:
+        session.execute(delete(TaskStateStoreModel).where(TaskStateStoreModel.dag_run_id == newest))
+        session.commit()
+
+
 def _mine(map_index: int) -> tuple[Any, ...]:
     newest = select(func.max(DagRun.id)).scalar_subquery()
     row = TaskStateStoreModel

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.once import CONFIRM_PAUSES, Record, State, is_first_try, plan, settle_pauses
+from airflow_provider_ollang.once import CONFIRM_PAUSES, LOOK_FIRST, Record, State, Tries, plan, settle_pauses
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 HOST = "https://api-integration.ollang.com"
@@ -17,7 +17,9 @@ STATES = get_args(State)
 
 
 def record(state: Any = "accepted", **changes: Any) -> Record:
-    return Record(**{"order_id": ORDER, "host": HOST, "max_tries": 2, "state": state, "receipt": {}, **changes})
+    """Return what the first of three tries leaves."""
+    usual = {"order_id": ORDER, "host": HOST, "max_tries": 2, "receipt": {}, "try_number": 1, "clear_number": 0}
+    return Record(**{**usual, "state": state, **changes})
 
 
 #: What a try does that finds this state: as a retry, and after the task was cleared.
@@ -28,8 +30,21 @@ PLANS = {
     "unknown": ("settle", "ask"),
     "concluded": ("return", "renew"),
 }
-#: A clear raises it, unless the task's retries were lowered meanwhile.
-MAX_TRIES = {"retry": 2, "clear": 3, "clear of a task with fewer retries": 1}
+RETRIES = {
+    "retry": Tries(try_number=2, max_tries=2, retries=2, clear_number=0),
+    "last retry": Tries(try_number=3, max_tries=2, retries=2, clear_number=0),
+    "retry with fewer retries now": Tries(try_number=2, max_tries=2, retries=1, clear_number=0),
+    "retry after another task was cleared": Tries(try_number=2, max_tries=2, retries=2, clear_number=1),
+    "retry where Airflow counts no clears": Tries(try_number=2, max_tries=2, retries=2),
+}
+CLEARS = {
+    "clear": Tries(try_number=2, max_tries=3, retries=2, clear_number=1),
+    "clear where Airflow counts no clears": Tries(try_number=2, max_tries=3, retries=2),
+    "clear with fewer retries": Tries(try_number=2, max_tries=1, retries=0, clear_number=1),
+    "clear with as many fewer retries as there were tries": Tries(2, max_tries=2, retries=1, clear_number=1),
+    "retry after such a clear": Tries(3, max_tries=2, retries=1, clear_number=1),
+    "clear with more retries": Tries(try_number=2, max_tries=6, retries=5, clear_number=1),
+}
 
 
 def test_the_table_is_about_every_state() -> None:
@@ -37,26 +52,49 @@ def test_the_table_is_about_every_state() -> None:
 
 
 @pytest.mark.parametrize("resubmitted", [False, True])
-@pytest.mark.parametrize(("state", "how"), list(product(PLANS, MAX_TRIES)))
+@pytest.mark.parametrize(("state", "how"), list(product(PLANS, [*RETRIES, *CLEARS])))
 def test_what_is_found_decides(state: str, how: str, resubmitted: bool) -> None:
     found = record(state, resubmitted=resubmitted)
-    expected = PLANS[state][how != "retry"]
-    assert plan(found, order_id=ORDER, host=HOST, max_tries=MAX_TRIES[how]) == expected
+    expected = PLANS[state][how in CLEARS]
+    assert plan(found, order_id=ORDER, host=HOST, tries={**RETRIES, **CLEARS}[how]) == expected
 
 
-@pytest.mark.parametrize("max_tries", MAX_TRIES.values(), ids=MAX_TRIES)
+@pytest.mark.parametrize(("how", "cleared"), [("clear", True), ("retry", False), ("clear with fewer retries", True)])
+def test_a_record_of_an_older_version_tells_a_clear_by_max_tries(how: str, cleared: bool) -> None:
+    found = record("concluded", try_number=None, clear_number=None)
+    expected = "renew" if cleared else "return"
+    assert plan(found, order_id=ORDER, host=HOST, tries={**RETRIES, **CLEARS}[how]) == expected
+
+
+@pytest.mark.parametrize("how", [*RETRIES, *CLEARS])
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(
     "other",
     [{"order_id": "77"}, {"host": "http://localhost:8000"}, {"order_id": "77", "host": "http://localhost:8000"}],
     ids=["another order", "another host", "both"],
 )
-def test_what_is_about_another_order_or_host_says_nothing(state: str, other: dict[str, str], max_tries: int) -> None:
-    assert plan(record(state, **other), order_id=ORDER, host=HOST, max_tries=max_tries) == "send"
+def test_what_is_about_another_order_or_host_says_nothing(state: str, other: dict[str, str], how: str) -> None:
+    found = record(state, **other)
+    assert plan(found, order_id=ORDER, host=HOST, tries={**RETRIES, **CLEARS}[how]) == "send"
 
 
-def test_nothing_found_is_a_new_wish() -> None:
-    assert plan(None, order_id=ORDER, host=HOST, max_tries=2) == "send"
+NOTHING_FOUND = {
+    "first try": (Tries(try_number=1, max_tries=2, retries=2, clear_number=0), "send"),
+    "retry": (Tries(try_number=2, max_tries=2, retries=2, clear_number=0), "send"),
+    "first try after another task was cleared": (Tries(1, max_tries=2, retries=2, clear_number=1), "send"),
+    "clear": (Tries(try_number=2, max_tries=3, retries=2, clear_number=1), "look first"),
+    "retry after a clear": (Tries(try_number=3, max_tries=3, retries=2, clear_number=1), "look first"),
+    "clear that leaves the run alone": (Tries(2, max_tries=3, retries=2, clear_number=0), "look first"),
+    "clear with fewer retries": (Tries(try_number=2, max_tries=2, retries=1, clear_number=1), "look first"),
+    "clear with more retries": (Tries(try_number=2, max_tries=6, retries=5, clear_number=1), "look first"),
+    "first try where Airflow counts no clears": (Tries(try_number=1, max_tries=2, retries=2), "send"),
+    "retry where Airflow counts no clears": (Tries(try_number=2, max_tries=2, retries=2), "look first"),
+}
+
+
+@pytest.mark.parametrize(("tries", "expected"), NOTHING_FOUND.values(), ids=NOTHING_FOUND)
+def test_nothing_found_is_nothing_sent_unless_a_clear_may_have_discarded_it(tries: Tries, expected: str) -> None:
+    assert plan(None, order_id=ORDER, host=HOST, tries=tries) == expected
 
 
 @pytest.mark.parametrize("resubmitted", [False, True])
@@ -65,14 +103,24 @@ def test_a_record_survives_the_store(state: str, resubmitted: bool) -> None:
     one = record(state, receipt={"order_id": ORDER, "baseline": {"outputs": []}}, resubmitted=resubmitted)
     value = json.loads(json.dumps(one.to_json()))
     assert Record.from_json(value) == one
-    assert list(value) == ["order_id", "host", "max_tries", "state", "receipt", "resubmitted"]
+    assert list(value) == [
+        "order_id",
+        "host",
+        "max_tries",
+        "state",
+        "receipt",
+        "resubmitted",
+        "try_number",
+        "clear_number",
+    ]
 
 
 def test_a_record_of_another_version_is_read() -> None:
     value = record().to_json()
     assert Record.from_json({**value, "weather": "fine"}) == record()
-    del value["resubmitted"]
-    assert Record.from_json(value) == record()
+    for name in ("resubmitted", "try_number", "clear_number"):
+        del value[name]
+    assert Record.from_json(value) == record(try_number=None, clear_number=None)
 
 
 GARBAGE = {
@@ -120,13 +168,12 @@ def tries(retries: int, chains: int) -> list[tuple[int, int, bool]]:
 @pytest.mark.parametrize("retries", [0, 1, 2, 5])
 def test_the_first_try_of_a_chain_is_known_by_its_numbers(retries: int) -> None:
     for try_number, max_tries, first in tries(retries, 3):
-        assert is_first_try(try_number=try_number, max_tries=max_tries, retries=retries) is first
+        assert (Tries(try_number, max_tries, retries).first_try == try_number) is first
 
 
 def test_a_task_cleared_before_its_tries_were_used_up_begins_anew() -> None:
     # It succeeded at its second of three tries.
-    assert is_first_try(try_number=3, max_tries=4, retries=2)
-    assert not is_first_try(try_number=4, max_tries=4, retries=2)
+    assert Tries(try_number=3, max_tries=4, retries=2).first_try == 3
 
 
 # --- Pauses -------------------------------------------------------------------------------------------------------
@@ -143,5 +190,5 @@ def test_the_looks_begin_at_once_and_end_at_the_very_end(timeout: float) -> None
 
 def test_the_looks_are_many_early() -> None:
     assert list(settle_pauses(300)) == [0, *CONFIRM_PAUSES, *[30] * 9]
-    assert sum(CONFIRM_PAUSES) == 30
+    assert sum(CONFIRM_PAUSES) == LOOK_FIRST == 30
     assert list(settle_pauses(4)) == [0, 1, 2, 1]
