@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 
 
+class InterruptedBeforeSending(BaseException):
+    """
+    A paid request was interrupted while it had no connection yet, so that it surely was not sent.
+
+    Its cause is the interruption, such as Airflow's ``execution_timeout``, which is no ``Exception`` either.
+    """
+
+
 class _Attempt:
     """What one attempt did so far, and the time that it has."""
 
@@ -152,7 +160,9 @@ class RequestsTransport:
         :param timeout: seconds for the whole answer, if not those of the settings.
         :return: the answer, whatever its status.
         :raises OllangUnavailableError: there was none; for a paid call: it surely was not sent.
-        :raises OllangRerunOutcomeUnknownError: a paid call was, or may have been, sent.
+        :raises OllangRerunOutcomeUnknownError: a paid call was, or may have been, sent; its cause is what interrupted
+            the call, if something did.
+        :raises InterruptedBeforeSending: a paid call was interrupted, and surely was not sent.
         """
         if not call.paid:
             return self._send(self._session, call, timeout)
@@ -189,10 +199,12 @@ class RequestsTransport:
             # Errors of the libraries may show request headers, so none of them goes on as a cause.
             raise not_answered(call, reason) from None
         except BaseException as error:
-            if call.paid and attempt.connected:
+            if not call.paid:
+                raise
+            if attempt.connected:
                 # Airflow's execution_timeout is no Exception, and the task's retry must not send this again.
-                raise unknown_outcome(call, f"the task was interrupted ({type(error).__name__})") from None
-            raise
+                raise unknown_outcome(call, f"the task was interrupted ({type(error).__name__})") from error
+            raise InterruptedBeforeSending from error
         finally:
             attempt.end()
             _attempt.reset(token)

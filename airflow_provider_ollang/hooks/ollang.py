@@ -27,7 +27,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
 )
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
-from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
+from airflow_provider_ollang.hooks._requests_transport import InterruptedBeforeSending, RequestsTransport
 from airflow_provider_ollang.reading import number_of, text_of
 from airflow_provider_ollang.settings import Settings, proxy_url
 
@@ -156,7 +156,8 @@ class OllangHook(BaseHook):
         :param around_send: makes a context manager that is entered just before each time the request is sent: what it
             raises keeps the request from being sent. It is left with what came of it:
             :class:`~airflow_provider_ollang.exceptions.OllangRerunOutcomeUnknownError` if nobody can say, another
-            :class:`~airflow_provider_ollang.exceptions.OllangError` if the request surely was not processed.
+            :class:`~airflow_provider_ollang.exceptions.OllangError`, or ``InterruptedBeforeSending`` where Airflow
+            interrupts the task, if the request surely was not processed.
         :return: ``{"order_id": str, "message": str | None, "requested_at": str | None}``; ``requested_at`` is the
             server's time of acceptance, ISO 8601.
         :raises OllangOrderNotEligibleError: the order is not completed or delivered.
@@ -355,7 +356,11 @@ class OllangHook(BaseHook):
                 answer = self._send(call)
                 return api.read_paid(self.settings, call, answer), answer
 
-        value, answer = self._with_retries(call, send)
+        try:
+            value, answer = self._with_retries(call, send)
+        except InterruptedBeforeSending as marker:
+            # Only `around_send` has to know that nothing was sent.
+            raise (marker.__cause__ or marker) from None
         message = value.get("message")
         accepted = {
             "order_id": call.order_id,

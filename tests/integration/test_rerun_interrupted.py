@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +37,11 @@ from tests.integration.wishes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from airflow_provider_ollang.sandbox import Sandbox
-    from tests.integration.conftest import RunDag
+    from tests.integration.conftest import ClearRun, RunDag
 
 
 @pytest.fixture(autouse=True)
@@ -62,19 +64,70 @@ def test_execution_timeout_while_watching_it_begin(
     assert (bought(ollang), state_on_record()) == (1, "concluded")
 
 
+@needs_task_state_store
+@pytest.mark.parametrize("wait", [{}, WAITING], ids=["not waiting", "waiting"])
 @pytest.mark.parametrize("behaviour", [RESULT_ONLY, NO_TRACE], ids=["evidence", "no trace"])
-def test_execution_timeout_while_the_answer_is_awaited(
-    ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any]
+def test_execution_timeout_while_the_response_is_awaited_is_retried(
+    ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any], wait: dict[str, Any]
 ) -> None:
     ollang.change_order(ORDER, behaviour=behaviour)
     ollang.add_fault("POST", delay=20, processed=True)
-    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2)))
-    assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (1, 1, 1)
+    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **wait))
+    assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (2, 1, 1)
     if behaviour is RESULT_ONLY:
         assert (run.states["rerun"], run.results["rerun"]["joined"]) == ("success", True)
+        assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     else:
         assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
-        assert "AirflowTaskTimeout" in str(run.errors["rerun"])
+
+
+@needs_task_state_store
+def test_execution_timeout_while_the_response_is_awaited_ends_the_last_try_as_timed_out(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+) -> None:
+    ollang.change_order(ORDER, behaviour=RESULT_ONLY)
+    ollang.add_fault("POST", delay=20, processed=True)
+    dag = rerun_dag(execution_timeout=timedelta(seconds=2), retries=0, **WAITING)
+    run = run_dag(dag)
+    assert (run.states, state_on_record()) == ({"rerun": "failed"}, "sending")
+    assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
+    again = clear_run(dag, run)
+    assert "(run 2)" in made_by(again.results["rerun"])
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+@needs_task_state_store
+def test_execution_timeout_while_connecting_leaves_no_record_and_the_retry_submits(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, dead_address: Callable[[], None]
+) -> None:
+    at_record(monkeypatch, "set", dead_address, state="sending", written=True)
+    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **WAITING))
+    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
+    assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
+    assert run.results["rerun"]["joined"] is False
+    assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+@pytest.fixture
+def dead_address(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Return what makes the next connection to the sandbox go to an address where nobody takes it."""
+    address = "127.0.0.9"
+    with ExitStack() as sockets:
+        hole = sockets.enter_context(socket.socket())
+        hole.bind((address, ollang.port))
+        hole.listen(0)
+        # A full backlog swallows whatever comes next, as a dead route does.
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((address, ollang.port))
+        look_up = socket.getaddrinfo
+
+        def dead_once(_host: str, port: Any, *arguments: Any, **named: Any) -> Any:
+            monkeypatch.setattr(socket, "getaddrinfo", look_up)
+            return look_up(address, port, *arguments, **named)
+
+        yield lambda: monkeypatch.setattr(socket, "getaddrinfo", dead_once)
 
 
 def time_out() -> None:
