@@ -22,7 +22,7 @@ SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": N
 UNSEEN: dict[str, Any] = {**SHOWN, "end_status": None}
 AT_WORK: dict[str, Any] = {"rerun_while_running": "accept", "end_status": None}
 STALE, UNKNOWN, FAILED = "OllangStaleResultError", "OllangRerunOutcomeUnknownError", "OllangOrderFailedError"
-NOT_ELIGIBLE = "OllangOrderNotEligibleError"
+NOT_ELIGIBLE, TIMEOUT = "OllangOrderNotEligibleError", "OllangTimeoutError"
 #: All tries die with the record at "accepted".
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 
@@ -45,6 +45,7 @@ def _process_and_stumble(reruns: Wishes, index: int) -> None:
 
 
 NO_WAIT = {"wait_for_completion": False}
+SHORT = {"timeout": 5}
 CASES = {
     "success": Case(SHOWN, End("success", 1, 1), "concluded", End("success", 2, 2)),
     "unknown, nothing was sent": Case(
@@ -80,6 +81,33 @@ CASES = {
     "success without waiting, at work": Case(AT_WORK, End("success", 1, 1), "concluded", End("success", 1, 2), NO_WAIT),
     "success without waiting, finished": Case(
         AT_WORK, End("success", 1, 1), "concluded", End("success", 2, 2), NO_WAIT, between=_complete
+    ),
+    # Airflow 3.4 discards the record when it clears. What is at work is reconnected to all the same.
+    "state gone, success": Case(SHOWN, End("success", 1, 1), "concluded", End("success", 2, 2), between=forget),
+    "state gone, success without waiting, at work": Case(
+        AT_WORK, End("success", 1, 1), "concluded", End("success", 1, 2), NO_WAIT, between=forget
+    ),
+    "state gone, timeout, at work": Case(
+        AT_WORK, End(TIMEOUT, 1, 1), "accepted", End(TIMEOUT, 1, 2), SHORT, between=forget
+    ),
+    "state gone, killed before it is sent": Case(
+        AT_WORK,
+        End(UNKNOWN, 0, 2),
+        "unknown",
+        End(TIMEOUT, 1, 3),
+        {**SHORT, "kill_at": ["after", "sending"], "killed_tries": 2},
+        between=forget,
+    ),
+    "state gone, killed before it is recorded": Case(
+        AT_WORK,
+        End("failed", 1, 3),
+        "sending",
+        End(TIMEOUT, 1, 4),
+        {**SHORT, "kill_at": ["before", "accepted"], "killed_tries": 3},
+        between=forget,
+    ),
+    "state gone, killed once it is recorded": Case(
+        AT_WORK, End("failed", 1, 3), "accepted", End(TIMEOUT, 1, 4), {**SHORT, **MORTAL}, between=forget
     ),
 }
 
@@ -125,11 +153,17 @@ def test_clearing_a_deferred_and_a_running_wait_sends_nothing(airflow: AirflowSt
 WAITS = 200
 
 
-def test_clearing_two_hundred_waits_at_once_sends_nothing(airflow: AirflowStack, ollang: Sandbox) -> None:
+@pytest.mark.parametrize("state_kept", [True, False], ids=["state kept", "state gone"])
+def test_clearing_two_hundred_waits_at_once_sends_nothing(
+    airflow: AirflowStack, ollang: Sandbox, state_kept: bool
+) -> None:
     orders = [ollang.add_order(type="subtitle", behaviour=AT_WORK) for _ in range(WAITS)]
     options = {"deferrable": True, "poll_interval": 30, "confirm_timeout": 0}
     reruns = Reruns(airflow, ollang, [(order_id, options) for order_id in orders])
     reruns.until_all_stay_away(limit=1200)
+    if not state_kept:
+        for index in range(WAITS):
+            forget(reruns, index)
     reruns.clear()
     # A busy Airflow loses the beginning of some and starts them once more.
     reruns.until(lambda: all(one.tries > 1 and one.stays_away for one in reruns.all), "all wait again", limit=1200)

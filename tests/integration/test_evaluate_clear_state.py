@@ -1,0 +1,70 @@
+"""An evaluation task that is retried or cleared, with its state kept (Airflow 3.3) or discarded (3.4 and newer)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
+from tests.installed_airflow import needs_task_state_store
+from tests.integration.test_quality_evaluate import ORDER, bought, evaluate_dag, shown
+from tests.integration.wishes import Died, at_record, posts
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from tests.integration.conftest import ClearRun, RunDag
+
+pytestmark = needs_task_state_store
+
+#: How the order looks when the task begins again: what it shows, how much later that is, and its status if not the same.
+ORDERS: dict[str, tuple[dict[str, Any], float, str | None]] = {
+    "at work": ({"qc_seconds": 1000}, 0, None),
+    "old evaluation": ({"qc_seconds": 1000, "qc_meanwhile": "kept"}, 0, None),
+    "new evaluation": ({"qc_seconds": 60}, 100, None),
+    "failed": ({"qc_seconds": 60}, 100, "failed"),
+}
+#: Evaluations accepted in all, once the task was cleared: with its state kept, and gone.
+ACCEPTED = {"at work": (1, 1), "old evaluation": (1, 2), "new evaluation": (2, 2), "failed": (1, 1)}
+
+
+@pytest.mark.parametrize("state_kept", [True, False], ids=["state kept", "state gone"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_cleared_evaluation_is_submitted_only_if_none_is_at_work(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, order: str, state_kept: bool
+) -> None:
+    behaviour, later, status = ORDERS[order]
+    ollang.change_order(ORDER, behaviour=behaviour)
+    dag = evaluate_dag(retries=0)
+    run = run_dag(dag)
+    ollang.advance(later)
+    if status:
+        ollang.change_order(ORDER, status=status)
+    again = clear_run(dag, run, keep_task_state=state_kept)
+    accepted = ACCEPTED[order][0 if state_kept else 1]
+    assert bought(ollang) == posts(ollang) == accepted
+    if status:
+        assert isinstance(again.errors["evaluate"], OllangOrderNotEligibleError)
+        return
+    receipt = again.results["evaluate"]
+    assert (again.states, receipt["joined"]) == ({"evaluate": "success"}, accepted == 1)
+    assert receipt["evaluation_id"] == shown(ollang)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_retried_evaluation_is_never_submitted_again(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    behaviour, later, status = ORDERS[order]
+    ollang.change_order(ORDER, behaviour=behaviour)
+
+    def die() -> None:
+        ollang.advance(later)
+        if status:
+            ollang.change_order(ORDER, status=status)
+        raise Died
+
+    at_record(monkeypatch, "set", die, state="concluded", written=True)
+    run = run_dag(evaluate_dag())
+    assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 2})
+    assert bought(ollang) == posts(ollang) == 1
