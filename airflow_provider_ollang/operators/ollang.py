@@ -105,7 +105,10 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
     **This may be billed, and the new result replaces the current one.** So the request is sent once per wish: a DAG
     run, or the clearing of a task that was finished, is a wish; a retry is not. A record in Airflow's task state store
     (Airflow 3.3 or newer), written before the request, tells a later try what the earlier ones did, whatever killed
-    them. Where nobody can say whether Ollang got the request, the task looks for evidence, and then fails for good.
+    them. Airflow 3.4 discards the record when the task is cleared, unless *Keep task state* is ticked, and any version
+    when it succeeds with ``[state_store] clear_on_success``: a cleared task without a record polls the order for 30 s,
+    joins what is at work, and else sends. Where nobody can say whether Ollang got the request, the task looks for
+    evidence, and then fails for good.
 
     The API gives no run id, and the order may say ``completed`` with its old files for a while. So the order is looked
     at just before the request, and the receipt carries what it looked like. Give it to

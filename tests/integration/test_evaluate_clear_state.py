@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = needs_task_state_store
 
-#: How the order looks when the task begins again: what it shows, how much later that is, and its status if not the same.
+#: How the order looks when the task begins again: what it shows, how much later that is, its status if another one.
 ORDERS: dict[str, tuple[dict[str, Any], float, str | None]] = {
     "at work": ({"qc_seconds": 1000}, 0, None),
     "old evaluation": ({"qc_seconds": 1000, "qc_meanwhile": "kept"}, 0, None),
