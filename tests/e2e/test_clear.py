@@ -1,0 +1,55 @@
+"""A deferred rerun is cleared as a person does it in the UI, whatever this Airflow does to the task's state then."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dev.processes import wait_until
+from tests.installed_airflow import needs_task_state_store
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from dev.stack import AirflowStack
+
+DAG_ID, TASK_ID, RECORD = "e2e_clear", "rerun", "ollang_rerun"
+LIMIT = 120
+#: Airflow fails a task that is back from its deferral before its last worker has ended.
+STAY_AWAY = 4.0
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("discarded", [False, True], ids=["as this Airflow clears", "state discarded"])
+def test_cleared_deferred_rerun_reconnects(airflow: AirflowStack, ollang: Sandbox, discarded: bool) -> None:
+    behaviour = {"rerun_while_running": "accept", "end_status": None, "status_path": [[0, "ongoing"]]}
+    order_id = ollang.add_order(type="subtitle", behaviour=behaviour)
+    run_id = airflow.trigger(DAG_ID, {"order_id": order_id})
+    _until_deferred(airflow, run_id, try_number=1)
+    store = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{TASK_ID}/state-store/{RECORD}"
+    assert airflow.request("GET", store).ok
+    if discarded:
+        airflow.api("DELETE", store)
+    airflow.clear(DAG_ID, run_id, [TASK_ID])
+    _until_deferred(airflow, run_id, try_number=2)
+    assert ollang.order(order_id)["reruns_accepted"] == 1
+    ollang.change_order(order_id, status="completed")
+    airflow.wait_for_run(DAG_ID, run_id, LIMIT)
+    receipt = airflow.xcom(DAG_ID, run_id, TASK_ID)
+    assert (receipt["joined"], receipt["result"]["evidence"]) == (True, ["running"])
+    assert ollang.order(order_id)["reruns_accepted"] == 1
+
+
+def _until_deferred(airflow: AirflowStack, run_id: str, *, try_number: int) -> None:
+    since: list[float] = []
+
+    def stays_away() -> bool:
+        [task] = airflow.task_instances(DAG_ID, run_id)
+        if (task["state"], task["try_number"]) != ("deferred", try_number):
+            since.clear()
+        elif not since:
+            since.append(time.monotonic())
+        return bool(since) and time.monotonic() - since[0] >= STAY_AWAY
+
+    wait_until(stays_away, LIMIT, f"try {try_number} in the triggerer")
