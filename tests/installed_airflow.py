@@ -36,10 +36,8 @@ except ImportError:  # Airflow 3.1
         smart_decode_trigger_kwargs,
     )
 
-TaskStateStoreModel: Any = None
 TaskStateStoreAccessor: Any = None
 if find_spec("airflow.models.task_state_store"):
-    from airflow.models.task_state_store import TaskStateStoreModel
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
 RetryDecision: Any = None
@@ -61,7 +59,6 @@ __all__ = [
     "RetryDecision",
     "SerializedDAG",
     "TaskStateStoreAccessor",
-    "TaskStateStoreModel",
     "deserialize",
     "hands_out_broken_connections",
     "limits_headers",
@@ -90,7 +87,7 @@ def _needs(feature: str, *, is_there: bool) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not is_there, reason=MISSING + feature)
 
 
-needs_task_state_store = _needs("a task state store (Airflow 3.3)", is_there=TaskStateStoreModel is not None)
+needs_task_state_store = _needs("a task state store (Airflow 3.3)", is_there=TaskStateStoreAccessor is not None)
 needs_retry_policies = _needs("retry policies (Airflow 3.3)", is_there=RetryDecision is not None)
 needs_start_in_the_triggerer = _needs(
     "templates that are rendered in the triggerer (Airflow 3.3)",

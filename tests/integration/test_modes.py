@@ -17,7 +17,7 @@ from airflow.sdk import DAG
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait
-from tests.installed_airflow import MISSING, TaskStateStoreModel
+from tests.installed_airflow import MISSING, TaskStateStoreAccessor
 from tests.integration.conftest import Run
 from tests.stories import ENDS, FLAGS, RETRIED, STORIES, Stage
 
@@ -34,7 +34,7 @@ MODES: dict[str, dict[str, Any]] = {
     "deferrable": {"deferrable": True},
 }
 #: Without a store, reschedule mode remembers nothing from look to look, and cannot but differ.
-COMPARED = [mode for mode in MODES if mode != "reschedule" or TaskStateStoreModel is not None]
+COMPARED = [mode for mode in MODES if mode != "reschedule" or TaskStateStoreAccessor is not None]
 
 
 class Act(Stage):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow import settings
-from airflow.models.dagrun import DagRun
 from airflow.sdk import DAG
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
@@ -25,7 +20,8 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
-from tests.installed_airflow import TaskStateStoreModel, needs_task_state_store
+from tests.installed_airflow import needs_task_state_store
+from tests.integration import wishes
 from tests.integration.wishes import Died, at_record, break_down, die, die_sending, in_pause, posts
 
 if TYPE_CHECKING:
@@ -78,14 +74,8 @@ def shown(ollang: Sandbox, number: int = -1) -> str:
     return str(ollang.order(ORDER)["evaluations"][number]["shown_id"])
 
 
-def state_on_record(run: Run) -> str | None:
-    row = TaskStateStoreModel
-    if row is None:
-        return None
-    mine = select(DagRun.id).where(DagRun.run_id == run.run_id, DagRun.dag_id == "judging").scalar_subquery()
-    with Session(settings.engine) as session:
-        value = session.scalar(select(row.value).where(row.dag_run_id == mine, row.key == "ollang_evaluation"))
-    return None if value is None else str(json.loads(value)["state"])
+def state_on_record() -> str | None:
+    return wishes.state_on_record(key=OllangEvaluateOrderOperator.record_key)
 
 
 # --- What it sends, and hands on ------------------------------------------------------------------------------------
@@ -107,7 +97,7 @@ def test_it_looks_and_asks_once(ollang: Sandbox, run_dag: RunDag) -> None:
         "before": OLD,
     }
     assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
-    assert (run.states, bought(ollang), state_on_record(run)) == ({"evaluate": "success"}, 1, "concluded")
+    assert (run.states, bought(ollang), state_on_record()) == ({"evaluate": "success"}, 1, "concluded")
 
 
 def test_an_order_without_evaluation_had_none_before(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -137,7 +127,7 @@ def test_an_unknown_criterion_is_refused_and_nothing_sent(ollang: Sandbox, run_d
     run = run_dag(evaluate_dag(criteria=criteria))
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
     assert isinstance(run.errors["evaluate"], OllangConfigurationError)
-    assert (posts(ollang), state_on_record(run)) == (0, None)
+    assert (posts(ollang), state_on_record()) == (0, None)
 
 
 def test_an_unknown_criterion_is_refused_before_anybody_looks(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -214,7 +204,7 @@ def test_what_was_not_processed_and_not_answered(
         error = run.errors["evaluate"]
         assert isinstance(error, OllangRerunOutcomeUnknownError)
         assert f"Nobody can say whether the request for the evaluation of order {ORDER} was processed" in str(error)
-        assert state_on_record(run) == "unknown"
+        assert state_on_record() == "unknown"
         # Marked as success by hand, the task hands on what it knows.
         assert run.results["evaluate"].keys() == RECEIPT_KEYS
     else:
@@ -237,7 +227,7 @@ def test_what_was_processed_and_not_answered_is_found(
     receipt = run.results["evaluate"]
     assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 1})
     assert (receipt["joined"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
-    assert (bought(ollang), posts(ollang), state_on_record(run)) == (1, 1, "concluded")
+    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "concluded")
 
 
 def test_what_leaves_no_trace_is_not_asked_for_again(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -283,7 +273,7 @@ def test_a_refusal_fails_at_once(
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
     assert isinstance(run.errors["evaluate"], error)
-    assert (posts(ollang), bought(ollang), state_on_record(run)) == (1, 0, None)
+    assert (posts(ollang), bought(ollang), state_on_record()) == (1, 0, None)
 
 
 @pytest.mark.parametrize("behaviour", [{"qc_success": False}, {"qc_no_credits": 402}], ids=str)

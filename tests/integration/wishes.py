@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow import settings
 from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.api.client import Client
 from airflow.sdk.definitions import dag as sdk_dag
-from sqlalchemy import delete, func, select, update
+from airflow.sdk.execution_time import supervisor
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
-from tests.installed_airflow import TaskStateStoreAccessor, TaskStateStoreModel
+from tests.installed_airflow import TaskStateStoreAccessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,47 +167,54 @@ def break_down() -> None:
 # --- What is on record ------------------------------------------------------------------------------------------
 
 
-def record(map_index: int = -1) -> Any:
+def record(map_index: int = -1, *, key: str = OllangRerunOperator.record_key) -> Any:
     """
     Return what the store holds for the newest run, by a session of its own: the task may be running.
 
     Nothing where there is no store.
     """
-    if TaskStateStoreModel is None:
+    if TaskStateStoreAccessor is None:
         return None
-    with Session(settings.engine) as session:
-        value = session.scalar(select(TaskStateStoreModel.value).where(*_mine(map_index)))
-    return None if value is None else json.loads(value)
+    with _store(map_index) as (store, task_instance_id):
+        # What is not there comes as an error, which has no value.
+        return getattr(store.get(task_instance_id, key), "value", None)
 
 
-def state_on_record(map_index: int = -1) -> str | None:
-    found = record(map_index)
+def state_on_record(map_index: int = -1, *, key: str = OllangRerunOperator.record_key) -> str | None:
+    found = record(map_index, key=key)
     return None if found is None else cast("str", found["state"])
 
 
 def replace_record(value: Any) -> None:
-    with Session(settings.engine) as session:
-        session.execute(update(TaskStateStoreModel).where(*_mine(-1)).values(value=json.dumps(value)))
-        session.commit()
+    with _store() as (store, task_instance_id):
+        store.set(task_instance_id, OllangRerunOperator.record_key, value, None)
 
 
 def delete_record() -> None:
-    with Session(settings.engine) as session:
-        session.execute(delete(TaskStateStoreModel).where(*_mine(-1)))
-        session.commit()
+    with _store() as (store, task_instance_id):
+        store.delete(task_instance_id, OllangRerunOperator.record_key)
 
 
 def discard_state() -> None:
-    """Discard all state of the newest run's tasks, as Airflow 3.4 does when a task is cleared."""
-    if TaskStateStoreModel is None:
+    """Discard all state of the newest run's only task, as Airflow 3.4 does when a task is cleared."""
+    if TaskStateStoreAccessor is None:
         return
-    newest = select(func.max(DagRun.id)).scalar_subquery()
+    with _store() as (store, task_instance_id):
+        store.clear(task_instance_id)
+
+
+@contextmanager
+def _store(map_index: int = -1) -> Iterator[tuple[Any, Any]]:
+    """
+    Give the store as Airflow's API hands it to a task, and the id of the newest run's only task that has one.
+
+    The columns of Airflow's own table differ from version to version.
+    """
     with Session(settings.engine) as session:
-        session.execute(delete(TaskStateStoreModel).where(TaskStateStoreModel.dag_run_id == newest))
-        session.commit()
-
-
-def _mine(map_index: int) -> tuple[Any, ...]:
-    newest = select(func.max(DagRun.id)).scalar_subquery()
-    row = TaskStateStoreModel
-    return row.dag_run_id == newest, row.key == OllangRerunOperator.record_key, row.map_index == map_index
+        newest = select(DagRun.id).order_by(DagRun.id.desc()).limit(1).scalar_subquery()
+        mine = select(TaskInstance.id).join(TaskInstance.dag_run).where(DagRun.id == newest)
+        [task_instance_id] = session.scalars(mine.where(TaskInstance.map_index == map_index)).all()
+    transport = supervisor.in_process_api_server().transport
+    with Client(base_url=None, dry_run=True, token="", transport=transport) as client:
+        client.base_url = "http://in-process.invalid./"
+        yield client.task_state_store, task_instance_id
