@@ -47,6 +47,8 @@ if "RetryPolicy" in sdk.__all__:
 
     from airflow_provider_ollang.retry_policy import OllangRetryPolicy
 
+#: Whether a retry policy can have a task run again without using a retry.
+can_reschedule = hasattr(RetryDecision, "reschedule")
 #: Whether a connection with a broken extra comes out of Airflow at all, so that ours can say what is wrong with it.
 hands_out_broken_connections = hasattr(BaseSecretsBackend, "_set_connection_class")
 #: Whether this aiohttp refuses an answer with too many headers, as http.client does.
@@ -59,13 +61,16 @@ __all__ = [
     "RetryDecision",
     "SerializedDAG",
     "TaskStateStoreAccessor",
+    "can_reschedule",
     "deserialize",
     "hands_out_broken_connections",
     "limits_headers",
     "needs_form_metadata",
     "needs_forms_without_hooks",
+    "needs_reschedule",
     "needs_retry_policies",
     "needs_start_in_the_triggerer",
+    "needs_task_loops",
     "needs_task_state_store",
     "needs_whole_names_in_no_proxy",
     "read_dags",
@@ -89,6 +94,8 @@ def _needs(feature: str, *, is_there: bool) -> pytest.MarkDecorator:
 
 needs_task_state_store = _needs("a task state store (Airflow 3.3)", is_there=TaskStateStoreAccessor is not None)
 needs_retry_policies = _needs("retry policies (Airflow 3.3)", is_there=RetryDecision is not None)
+needs_reschedule = _needs("retry policies that reschedule (Airflow 3.4)", is_there=can_reschedule)
+needs_task_loops = _needs("task loops (Airflow 3.4)", is_there="LoopDecision" in sdk.__all__)
 needs_start_in_the_triggerer = _needs(
     "templates that are rendered in the triggerer (Airflow 3.3)",
     is_there=hasattr(BaseTrigger, "render_template_fields"),
