@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ollang.api import CRITERIA, is_same_order
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.reading import plain_name, score_of
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _HUNDREDTH = Decimal("0.01")
+_HIGHEST_SCORE = 100
+#: So near to a known criterion that it is a misspelling of it, and no criterion of an account's own.
+_NEAR = 0.8
+_KNOWN = {plain_name(name): name for name in CRITERIA}
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class Bar:
 
         :param min_scores: a mapping of criteria to numbers, or texts that are numbers; ``None``: none.
         :param min_average: a number, a text that is one, or ``None``.
-        :raises OllangConfigurationError: one is no number, two are for one criterion, or there are none at all.
+        :raises OllangConfigurationError: one is no number from 0 to 100, or a share of 1; a criterion is a misspelling
+            of a known one; two are for one criterion; or there are none at all.
         """
         if not isinstance(min_scores, Mapping | None):
             raise OllangConfigurationError(
@@ -45,11 +55,28 @@ class Bar:
                 raise OllangConfigurationError(f"min_scores names a criterion {name!r:.80}, which is no text.")
             if plain_name(name) in map(plain_name, scores):
                 raise OllangConfigurationError(f"min_scores names {name!r} twice; case, spaces, _ and - do not count.")
+            _check_spelling(name)
             scores[name] = _threshold(f"min_scores[{name!r}]", value)
         average = None if min_average is None else _threshold("min_average", min_average)
         if not scores and average is None:
             raise OllangConfigurationError("Give min_scores, min_average or both: without them anything would pass.")
         return cls(scores, average)
+
+    @staticmethod
+    def check_literals(min_scores: object, min_average: object) -> None:
+        """
+        Check what is known of a task's thresholds when its DAG is parsed: all that is no template and no XCom.
+
+        :param min_scores: as for :meth:`from_arguments`, and so is the other parameter.
+        :raises OllangConfigurationError: a criterion is a misspelling of a known one, or a number is no threshold.
+        """
+        for name, value in min_scores.items() if isinstance(min_scores, Mapping) else ():
+            if isinstance(name, str) and "{" not in name:
+                _check_spelling(name)
+            if isinstance(value, int | float):
+                _threshold(f"min_scores[{name!r}]", value)
+        if isinstance(min_average, int | float):
+            _threshold("min_average", min_average)
 
     def judge(self, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
         """
@@ -111,7 +138,8 @@ def passed_of(report: object, order_id: str) -> bool:
 
     :param report: what a quality gate returned.
     :param order_id: the order it has to be about.
-    :raises OllangConfigurationError: it is no such report, or about another order.
+    :raises OllangConfigurationError: it is no such report, or about another order; or the order did not pass only
+        because something was not evaluated, which says nothing about its quality.
     """
     passed = report.get("passed") if isinstance(report, Mapping) else None
     if not isinstance(report, Mapping) or not isinstance(passed, bool):
@@ -120,17 +148,52 @@ def passed_of(report: object, order_id: str) -> bool:
             f"{'None' if report is None else f'a {type(report).__name__}'}. If the gate was marked as success by hand, "
             "there is none: clear it, or mark this task as success too."
         )
-    if report.get("order_id") != order_id:
+    if not is_same_order(report.get("order_id"), order_id):
         raise OllangConfigurationError(
             f"This task is given order {order_id} and the quality report of order {report.get('order_id')}."
         )
+    if not passed and (gap := _not_evaluated(report)):
+        raise OllangConfigurationError(
+            f"The quality report of order {order_id} cannot tell whether a rerun is needed: {gap}. Nothing was sent. "
+            "Correct min_scores of the gate, or have these criteria evaluated with OllangEvaluateOrderOperator.",
+            order_id=order_id,
+        )
     return passed
+
+
+def _not_evaluated(report: Mapping[str, Any]) -> str | None:
+    """Say what a report lacks, in words for a message."""
+    if report.get("evaluation", ...) is None:
+        return "the order has no evaluation that counts"
+    missing = report.get("missing")
+    return missing_criteria(missing) if missing else None
+
+
+def missing_criteria(names: Iterable[str]) -> str:
+    """Say that thresholds are on criteria without a score."""
+    return f"its evaluation has no score for {', '.join(map(repr, names)):.200}"
+
+
+def _check_spelling(name: str) -> None:
+    plain = plain_name(name)
+    near = [] if plain in _KNOWN else difflib.get_close_matches(plain, _KNOWN, n=1, cutoff=_NEAR)
+    if near:
+        raise OllangConfigurationError(
+            f"min_scores names {name!r:.80}, which no evaluation has; did you mean {_KNOWN[near[0]]!r}?"
+        )
 
 
 def _threshold(name: str, value: object) -> float:
     number = score_of(value)
     if number is None:
         raise OllangConfigurationError(f"{name} must be a number, not {value!r:.80}.")
+    if not 0 <= number <= _HIGHEST_SCORE:
+        raise OllangConfigurationError(f"{name} must be from 0 to 100, as scores are, not {value!r:.80}.")
+    if 0 < number < 1:
+        raise OllangConfigurationError(
+            f"{name} must be from 0 to 100, as scores are, and {value!r:.80} looks like a share of 1: write "
+            f"{number * _HIGHEST_SCORE:.10g}."
+        )
     return number
 
 

@@ -21,7 +21,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators._once import SETTLE_TIMEOUT, OncePerWishOperator
 from airflow_provider_ollang.operators._waiting import POLL_INTERVAL, WaitingOperator
 from airflow_provider_ollang.orders import DONE_STATUSES, FAILURE_STATUSES
-from airflow_provider_ollang.quality import Bar
+from airflow_provider_ollang.quality import Bar, missing_criteria
 from airflow_provider_ollang.reading import parse_time
 from airflow_provider_ollang.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.triggers.ollang import DEFERRABLE
@@ -208,8 +208,10 @@ class OllangQualityGateOperator(WaitingOperator):
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with a receipt (templated).
     :param min_scores: a threshold for each criterion that matters, such as ``{"Accuracy": 90}``; case, spaces, ``_``
-        and ``-`` in names do not count. A score equal to it passes, a criterion without a score does not (templated).
-    :param min_average: a threshold for the average of all scores; default none.
+        and ``-`` in names do not count. Thresholds are from 0 to 100. A score equal to it passes, a criterion without a
+        score does not: the report names it as missing. A misspelling of ``Accuracy``, ``Fluency``, ``Tone`` or
+        ``Cultural Fit`` is an error, when the DAG is parsed if it is no template (templated).
+    :param min_average: a threshold for the average of all scores, from 0 to 100; default none.
     :param rerun: the receipt of :class:`.OllangRerunOperator`: only an evaluation of its result counts (templated).
     :param evaluation: the receipt of :class:`OllangEvaluateOrderOperator`: only that evaluation counts (templated).
     :param on_missing: what to do if the order has no evaluation that counts: ``"fail"``, ``"wait"`` for one, or
@@ -267,6 +269,7 @@ class OllangQualityGateOperator(WaitingOperator):
         self.ollang_conn_id = ollang_conn_id
         if order_id is None and not (self.rerun_given or self.evaluation_given):
             raise OllangConfigurationError(f"{type(self).__name__} needs an order_id, a rerun or an evaluation.")
+        Bar.check_literals(min_scores, min_average)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the evaluation, and judge it."""
@@ -308,6 +311,8 @@ class OllangQualityGateOperator(WaitingOperator):
             return {**report, "passed": True}
         if not report["passed"] and self.if_below == "fail":
             raise self._not_good_enough(bar, report, evaluation)
+        if evaluation is not None and report["missing"]:
+            self.log.warning("Order %s: %s.", order_id, missing_criteria(report["missing"]))
         verdict = "passed" if report["passed"] else "not good enough"
         self.log.info("Order %s: %s.\n%s", order_id, verdict, bar.table(report))
         return report
@@ -371,6 +376,7 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
     :param follow_task_ids_if_failed: those to go on with if not.
     :param order_id: as for :class:`OllangQualityGateOperator`, and so are the other parameters, but ``if_below``.
     :return: the report.
+    :raises OllangQualityError: the evaluation has no score for a criterion of ``min_scores``; no path is followed.
     :raises OllangConfigurationError: a name is not right behind this task, or it is in a mapped task group.
     """
 
@@ -404,6 +410,13 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
 
     def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:
         report = super()._end(context, bar, found)
+        if report["missing"] and report["evaluation"] is not None:
+            # The failed path usually buys a rerun, which would change nothing about it.
+            raise OllangQualityError(
+                f"Order {report['order_id']} cannot be judged: {missing_criteria(report['missing'])}. No path was "
+                "followed. Correct min_scores, or have these criteria evaluated with OllangEvaluateOrderOperator.",
+                order_id=report["order_id"],
+            )
         if self.do_xcom_push:
             # Airflow ends a task that skips others before it returns.
             context["ti"].xcom_push(key="return_value", value=report)

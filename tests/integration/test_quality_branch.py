@@ -216,6 +216,16 @@ def test_an_order_without_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any
     assert not isinstance(run.errors.get("branch"), OllangQualityError)
 
 
+def test_a_criterion_that_was_not_evaluated_follows_no_path(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
+    with a_dag() as dag:
+        branch = branch_on(True, "a", "b", min_scores={"Style": 60}, **mode)
+        branch >> [Step(task_id="a"), Step(task_id="b")]
+    run = run_dag(dag)
+    assert run.states == {"branch": "failed", "a": "upstream_failed", "b": "upstream_failed"}
+    assert isinstance(run.errors["branch"], OllangQualityError)
+    assert "no score for 'Style'. No path was followed." in str(run.errors["branch"])
+
+
 def test_nothing_is_pushed_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None:
     with a_dag() as dag:
         branch_on(True, "a", "b", do_xcom_push=False) >> [Step(task_id="a"), Step(task_id="b")]

@@ -23,8 +23,8 @@ START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
 
 def with_score(ollang: Sandbox, score: float | None) -> str:
     """Add an order whose evaluation will give it this score, or never one."""
-    behaviour = {"qc_seconds": 5, "qc_scores": [{"Accuracy": score}] if score is not None else [{"Tone": 99}]}
-    return ollang.add_order(type="subtitle", behaviour=behaviour)
+    scores = {} if score is None else {"Accuracy": score}
+    return ollang.add_order(type="subtitle", behaviour={"qc_seconds": 5, "qc_scores": [{**scores, "Tone": 99}]})
 
 
 def bought(ollang: Sandbox, order_id: str = ORDER) -> int:
@@ -35,7 +35,7 @@ def bought(ollang: Sandbox, order_id: str = ORDER) -> int:
 def test_in_a_mapped_group_exactly_the_passed_ones_are_skipped(
     ollang: Sandbox, run_dag: RunDag, deferrable: bool
 ) -> None:
-    scores = [95, 60, 90, 89.9, None, 100]
+    scores = [95, 60, 90, 89.9, 100]
     orders = [with_score(ollang, score) for score in scores]
     with DAG("repairing", schedule=None, start_date=START) as dag:
 
@@ -56,7 +56,7 @@ def test_in_a_mapped_group_exactly_the_passed_ones_are_skipped(
     run = run_dag(dag)
     assert run.state == "success"
     for number, (order_id, score) in enumerate(zip(orders, scores, strict=True)):
-        passed = score is not None and score >= 90
+        passed = score >= 90
         assert run.results[f"repair.gate[{number}]"]["passed"] is passed
         assert run.results[f"repair.gate[{number}]"]["order_id"] == order_id
         for name in ("rerun", "wait"):
@@ -81,6 +81,27 @@ def test_a_single_one(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, pas
     again = clear_run(dag, run)
     assert again.states["rerun"] == ("skipped" if passed else "success")
     assert len(ollang.requests("POST")) == (0 if passed else requests + 1)
+
+
+@pytest.mark.parametrize("min_scores", [{"Accuracy": 90}, {"Style": 60}], ids=["not evaluated", "no such criterion"])
+def test_what_was_not_evaluated_buys_no_rerun(ollang: Sandbox, run_dag: RunDag, min_scores: dict[str, float]) -> None:
+    order_id = with_score(ollang, None)
+    with DAG("repairing", schedule=None, start_date=START) as dag:
+        evaluate = OllangEvaluateOrderOperator(task_id="evaluate", order_id=order_id)
+        gate = OllangQualityGateOperator(
+            task_id="gate", evaluation=evaluate.output, min_scores=min_scores, if_below="report"
+        )
+        OllangRerunOperator(task_id="rerun", order_id=order_id, skip_if_passed=gate.output, retries=2, retry_delay=0)
+    run = run_dag(dag)
+    assert run.results["gate"]["missing"] == list(min_scores)
+    assert (run.states["rerun"], run.tries["rerun"]) == ("failed", 1)
+    assert f"no score for {next(iter(min_scores))!r}. Nothing was sent." in str(run.errors["rerun"])
+    assert bought(ollang, order_id) == 0
+
+
+def test_a_misspelt_threshold_is_refused_when_the_dag_is_parsed() -> None:
+    with pytest.raises(OllangConfigurationError, match="did you mean 'Accuracy'"):
+        OllangQualityGateOperator(task_id="gate", order_id=ORDER, min_scores={"Acuracy": 60}, if_below="report")
 
 
 NO_REPORTS: dict[str, Any] = {

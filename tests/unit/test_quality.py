@@ -73,7 +73,7 @@ class TestReport:
 
     def test_without_evaluation_no_average_is_high_enough(self) -> None:
         assert Bar.from_arguments(None, 0).judge(ORDER_ID, None)["passed"] is False
-        assert Bar.from_arguments(None, -5).judge(ORDER_ID, {**KEY, "scores": []})["passed"] is False
+        assert Bar.from_arguments(None, 0).judge(ORDER_ID, {**KEY, "scores": []})["passed"] is False
 
     @pytest.mark.parametrize("shape", [("value", "id", "explain"), ("score", "segmentId", "comments")])
     def test_of_either_shape_is_the_same(self, shape: tuple[str, str, str]) -> None:
@@ -150,7 +150,7 @@ class TestThresholds:
         assert not passes([("Tone", 90), ("tone", 59), ("Accuracy", 100)], None, 80)
 
     @pytest.mark.parametrize(
-        ("scores", "average"), [([60.8] * 3, 60.8), ([83.6, 75.8], 79.7), ([0.1] * 10, 0.1), ([1.7e308] * 2, 1.7e308)]
+        ("scores", "average"), [([60.8] * 3, 60.8), ([83.6, 75.8], 79.7), ([1.1] * 10, 1.1), ([99.7] * 2, 99.7)]
     )
     def test_an_average_that_people_find_equal_is_enough(self, scores: list[float], average: float) -> None:
         report = judged([(f"Criterion {number}", score) for number, score in enumerate(scores)], None, average)
@@ -191,6 +191,60 @@ class TestArguments:
         with pytest.raises(OllangConfigurationError, match="min_scores names 'cultural_fit' twice"):
             Bar.from_arguments({"Cultural Fit": 90, "cultural_fit": 10}, None)
 
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("Acuracy", "Accuracy"),
+            ("accurracy", "Accuracy"),
+            ("FLUENCE", "Fluency"),
+            ("Tones", "Tone"),
+            ("cultural-fitt", "Cultural Fit"),
+            ("Cultural", "Cultural Fit"),
+        ],
+    )
+    def test_a_misspelling_of_a_known_criterion_is_refused(self, name: str, meant: str) -> None:
+        for check in (Bar.from_arguments, Bar.check_literals):
+            with pytest.raises(OllangConfigurationError, match=f"min_scores names {name!r}.*did you mean {meant!r}"):
+                check({"Tone": 90, name: 60}, None)
+
+    @pytest.mark.parametrize(
+        "name", ["Adequacy", "Clarity", "Style", "Terminology", "Grammar", "Readability", "Consistency", "Timing"]
+    )
+    def test_a_criterion_of_an_accounts_own_is_taken(self, name: str) -> None:
+        assert passes({name: 90}, {name: 90})
+        Bar.check_literals({name: 90}, None)
+
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            (900, "from 0 to 100"),
+            (-1, "from 0 to 100"),
+            (100.5, "from 0 to 100"),
+            (0.99, "share of 1: write 99"),
+            (0.5, "write 50"),
+        ],
+    )
+    def test_a_threshold_that_no_score_or_every_score_reaches_is_refused(self, value: float, words: str) -> None:
+        for check in (Bar.from_arguments, Bar.check_literals):
+            for arguments in (({"Tone": value}, None), (None, value)):
+                with pytest.raises(OllangConfigurationError, match=words):
+                    check(*arguments)
+        with pytest.raises(OllangConfigurationError, match=words):
+            Bar.from_arguments({"Tone": str(value)}, None)
+
+    @pytest.mark.parametrize(
+        ("min_scores", "min_average"),
+        [
+            (None, None),
+            ("{{ params.scores }}", None),
+            (object(), object()),
+            ({"Accuracy": "{{ params.min_accuracy }}", "{{ params.criterion }}": 80, "Tone": object()}, "{{ x }}"),
+        ],
+        ids=repr,
+    )
+    def test_what_is_known_only_later_is_not_checked_early(self, min_scores: Any, min_average: Any) -> None:
+        Bar.check_literals(min_scores, min_average)
+
     def test_errors_are_short(self) -> None:
         for arguments in (("x" * 10_000, None), ({"Tone": "x" * 10_000}, None), (None, [1] * 10_000)):
             with pytest.raises(OllangConfigurationError) as caught:
@@ -225,7 +279,7 @@ class TestTable:
         report = bar.judge(ORDER_ID, {**KEY, "scores": [{"name": "Tone", "score": 80}]})
         assert bar.table(report).split("\n")[-1] == "  average      80"
 
-    @pytest.mark.parametrize(("score", "minimum"), [(89.996, 90), (89.9999999, 90), (90, 90.001), (99999, 100000)])
+    @pytest.mark.parametrize(("score", "minimum"), [(89.996, 90), (89.9999999, 90), (90, 90.001), (99.999, 100)])
     def test_a_score_that_is_below_looks_so(self, score: float, minimum: float) -> None:
         bar = Bar.from_arguments({"Tone": minimum}, None)
         line = bar.table(bar.judge(ORDER_ID, {**KEY, "scores": [{"name": "Tone", "score": score}]})).split("\n")[0]
@@ -261,6 +315,22 @@ class TestPassedOf:
             assert part in str(caught.value)
         assert ("not None" in str(caught.value)) is (report is None)
 
+    def test_what_was_not_evaluated_is_no_reason_for_a_rerun(self) -> None:
+        report = judged({"Accuracy": 93}, {"Accuracy": 90, "Style": 60})
+        with pytest.raises(OllangConfigurationError, match=r"no score for 'Style'\. Nothing was sent\."):
+            passed_of(report, ORDER_ID)
+        # Whoever says on_missing="pass" has decided.
+        assert passed_of({**report, "passed": True}, ORDER_ID) is True
+
+    def test_an_order_without_evaluation_is_no_reason_for_a_rerun(self) -> None:
+        for bar in (Bar.from_arguments({"Accuracy": 90}, None), Bar.from_arguments(None, 90)):
+            with pytest.raises(OllangConfigurationError, match="no evaluation that counts"):
+                passed_of(bar.judge(ORDER_ID, None), ORDER_ID)
+
+    def test_the_order_is_compared_as_the_api_does(self) -> None:
+        report = {**judged({"Tone": 80}, {"Tone": 80}), "order_id": "60B8D6F1E1B9B1D8C6C0D8E1"}
+        assert passed_of(report, "60b8d6f1e1b9b1d8c6c0d8e1") is True
+
     @pytest.mark.parametrize("order_id", ["other", None, ...])
     @pytest.mark.parametrize("passed", [True, False])
     def test_the_report_of_another_order_is_refused(self, order_id: Any, *, passed: bool) -> None:
@@ -275,10 +345,15 @@ criteria = st.sampled_from(["Accuracy", "accuracy", "Fluency", "Cultural Fit", "
 numbers = st.sampled_from([0, 1, 60.8, 70, "70", 80.25, 90, 100, "1e2", -5]) | st.floats(-1e6, 1e6).map(
     lambda value: round(value, 3)
 )
+thresholds = st.sampled_from([0, 1, 60.8, 70, "70", 80.25, 90, 100, "1e2"]) | st.floats(1, 100).map(
+    lambda value: round(value, 3)
+)
 values = numbers | st.sampled_from([None, True, False, "", "n/a", "nan", [], {}])
 score_lists = st.lists(st.tuples(criteria, values), max_size=8)
-wishes = st.dictionaries(st.sampled_from(["accuracy", "FLUENCY", "cultural_fit", "Tone", "Style"]), numbers, max_size=4)
-averages = st.none() | numbers
+wishes = st.dictionaries(
+    st.sampled_from(["accuracy", "FLUENCY", "cultural_fit", "Tone", "Style"]), thresholds, max_size=4
+)
+averages = st.none() | thresholds
 
 
 def reckoned(scores: list[tuple[Any, Any]]) -> dict[str, float]:
@@ -348,7 +423,7 @@ def test_a_higher_score_never_fails_what_passed(scores: Any, wanted: Any, averag
 def test_a_higher_bar_never_passes_what_failed(scores: Any, wanted: Any, average: Any, name: str, more: int) -> None:
     if not wanted and average is None:
         return
-    stricter = {**wanted, name: float(wanted.get(name, 0)) + more}
+    stricter = {**wanted, name: min(float(wanted.get(name, 0)) + more, 100)}
     assert passes(scores, wanted, average) or not passes(scores, stricter, average)
 
 
