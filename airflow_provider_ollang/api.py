@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from airflow_provider_ollang.arguments import names_of
 from airflow_provider_ollang.exceptions import (
@@ -33,7 +33,7 @@ from airflow_provider_ollang.exceptions import (
     OllangRerunRefusedError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.reading import plain_name
+from airflow_provider_ollang.reading import plain_name, readable
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.settings import Settings
@@ -57,6 +57,9 @@ _REPEATED_STATUSES = frozenset({408, 500, 502, 503, 504})
 
 #: Control characters, and halves of characters.
 _NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: A scheme, a host without one, a query, or the signature of a link: with it a link of any spelling is a URL.
+_URL_PARTS = re.compile(r"://|^//|\?|[\w-]*(?:signature|credential|token)=", re.IGNORECASE)
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
 
 
 def order_id_of(value: object) -> str:
@@ -66,7 +69,8 @@ def order_id_of(value: object) -> str:
     :param value: the id as text or number, or a mapping with ``order_id`` or ``id``, such as the result of an
         operator or sensor of this provider, or an order.
     :return: the id, trimmed.
-    :raises OllangConfigurationError: it is empty, ``None``, an unrendered template, or could not be one path segment.
+    :raises OllangConfigurationError: it is empty, ``None``, an unrendered template, a URL, a name or a list, or could
+        not be one path segment. Of a URL the message shows no path and no query.
     """
     if isinstance(value, Mapping):
         if not {"order_id", "id"} & value.keys():
@@ -81,7 +85,7 @@ def order_id_of(value: object) -> str:
         # Only its type is shown: an order would bring its links along.
         raise OllangConfigurationError(
             "order_id must be an Ollang order id, or a mapping with 'order_id' or 'id', not "
-            f"{'None' if value is None else type(value).__name__}; an upstream task may have returned nothing."
+            f"{'None' if value is None else type(value).__name__}; {_advice_for(value)}."
         )
     order_id = value.strip()
     if order_id.startswith(('{"', "{'", "{\n", "[")):
@@ -89,11 +93,53 @@ def order_id_of(value: object) -> str:
             f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
             "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
         )
+    # An encoded link is one, too.
+    if _URL_PARTS.search(order_id) or _URL_PARTS.search(unquote(order_id)):
+        raise OllangConfigurationError(
+            f"order_id is a URL ({_start_of_url(order_id)}), not an Ollang order id; nothing was sent. Check the key "
+            "in the template it comes from: hand on the order's 'id'."
+        )
     if order_id in {"", "None", ".", ".."} or "{{" in order_id or _NO_CHARACTERS.search(order_id):
         raise OllangConfigurationError(
-            f"order_id {order_id[:40]!r} is no Ollang order id; check the task or template it comes from."
+            f"order_id {readable(order_id, 40)!r} is no Ollang order id; check the task or template it comes from."
+        )
+    # The API documents ids of letters, digits, "_" and "-" only; what else they hold is not for us to say.
+    if re.search(r"[\s,]", order_id):
+        raise OllangConfigurationError(
+            f"order_id {order_id[:40]!r} holds a space or a comma, so it is a name or a list and not an Ollang order "
+            "id; nothing was sent. For several orders use .expand(order_id=[...])."
         )
     return order_id
+
+
+def _advice_for(value: object) -> str:
+    """Say what to hand on in place of something that is no order id."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return "for several orders use .expand(order_id=[...]), which makes a task for each"
+    if hasattr(value, "task_id") and hasattr(value, "output"):
+        return "it is a task itself: hand on its result, `task.output`"
+    return "an upstream task may have returned nothing"
+
+
+def _start_of_url(text: str) -> str:
+    """Return what may be shown of a URL: its scheme and host. Its path and query may be a key to a file."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not scheme.isalnum():
+        return "not shown, it may hold a signature"
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return repr(f"{scheme[:10]}://{host[:60]}/…")
+
+
+def is_same_order(one: object, other: object) -> bool:
+    """
+    Tell whether two ids name the same order.
+
+    Ids look like MongoDB's, which are 24 hexadecimal digits without case; any other id is compared as it stands.
+    """
+    first, second = str(one), str(other)
+    if first == second:
+        return True
+    return first.casefold() == second.casefold() and _OBJECT_ID.fullmatch(first) is not None
 
 
 #: What an evaluation can judge: its name there, and its switch in the request.
@@ -273,7 +319,7 @@ def read_order(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]
     if not isinstance(status, str) or not status.isprintable() or len(status) > _LONGEST_STATUS:
         _raise_garbled(settings, call, answer, "an order without a status")
     other = value.get("id")
-    if other is not None and str(other) != call.order_id:
+    if other is not None and not is_same_order(other, call.order_id):
         _raise_garbled(settings, call, answer, "another order")
     return value
 
@@ -309,7 +355,7 @@ class _Seen(NamedTuple):
     @property
     def is_about_another(self) -> bool:
         other = (self.value or {}).get("orderId")
-        return other is not None and str(other) != self.order_id
+        return other is not None and not is_same_order(other, self.order_id)
 
 
 class _PaidAnswer(NamedTuple):
@@ -376,6 +422,15 @@ def unknown_outcome(
 def not_answered(call: Call, reason: str) -> OllangUnavailableError:
     """Return the error of a request that got no whole answer and that may be sent again."""
     return OllangUnavailableError(f"Could not {call.what}: {reason}.", **call.fields())
+
+
+def host_not_found(settings: Settings) -> str:
+    """Say that the name of the server, or of the proxy, leads nowhere, and what to look at."""
+    peer, field = ("the proxy", "the proxy") if settings.proxy else (settings.base_url, "the base URL (host)")
+    return (
+        f"the host of {peer} could not be found.\nCheck {field} of connection {settings.conn_id!r}, and that this "
+        "machine can resolve the name (DNS)"
+    )
 
 
 def rate_limited(call: Call, retry_after: float | None, detail: str | None = None) -> OllangRateLimitError:
@@ -463,6 +518,21 @@ _CLIENT_ERRORS = (
         "only completed or delivered orders",
         "Nothing was started. Wait until the order is completed or delivered.",
     ),
+    # No page tells what a request for an order that is being worked on is answered with.
+    _Meaning(
+        OllangOrderNotEligibleError,
+        409,
+        None,
+        None,
+        "Nothing was started: Ollang is at work on this order already. Wait until it is completed or delivered.",
+    ),
+    _Meaning(
+        OllangBadRequestError,
+        402,
+        "INSUFFICIENT_CREDITS",
+        "credits",
+        "Nothing was started. Add credits to the Ollang account of connection {conn_id!r}, then clear this task.",
+    ),
 )
 _OTHER_CLIENT_ERROR = _Meaning(OllangBadRequestError, None, None, None, "The same request would be refused again.")
 
@@ -491,7 +561,7 @@ def _client_error(settings: Settings, call: Call, answer: Answer, value: dict[st
     )
     row = next((row for match in matches for row in _CLIENT_ERRORS if match(row)), _OTHER_CLIENT_ERROR)
     advice = row.advice.format(conn_id=settings.conn_id)
-    return row.error(f"Could not {call.what}: Ollang answered {words}. {advice}", **fields)
+    return row.error(f"Could not {call.what}: Ollang answered {words}.\n{advice}", **fields)
 
 
 def _raise_garbled(settings: Settings, call: Call, answer: Answer, what: str) -> NoReturn:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from airflow_provider_ollang.api import order_id_of
+from airflow_provider_ollang.api import is_same_order, order_id_of
 from airflow_provider_ollang.evaluations import EvaluationGoal
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import Baseline, Rerun
@@ -158,7 +158,7 @@ def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
     named = [receipt.order_id for receipt in receipts if receipt is not None]
     wanted = named[0] if order_id is None and named else order_id_of(order_id)
     for other in named:
-        if other != wanted:
+        if not is_same_order(other, wanted):
             raise OllangConfigurationError(
                 f"This task is given order {wanted} and the receipt of order {other}; give only one of them.",
                 order_id=wanted,

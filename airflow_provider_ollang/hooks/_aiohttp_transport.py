@@ -20,6 +20,7 @@ from airflow_provider_ollang.api import (
     MAX_ANSWER_BYTES,
     Answer,
     Call,
+    host_not_found,
     not_answered,
 )
 
@@ -154,7 +155,7 @@ class AiohttpTransport:
         base_url = self._settings.base_url
         peer = "the proxy" if self._settings.proxy else base_url
         if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return f"the host of {peer} could not be found"
+            return host_not_found(self._settings)
         cause: BaseException = error
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             # Before aiohttp 3.14 it has no os_error, though it is a ClientConnectorError.

@@ -21,6 +21,7 @@ from airflow_provider_ollang.api import (
     MAX_ANSWER_BYTES,
     Answer,
     Call,
+    host_not_found,
     not_answered,
     unknown_outcome,
 )
@@ -243,7 +244,7 @@ class RequestsTransport:
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
-                return f"the host of {peer} could not be found"
+                return host_not_found(self._settings)
             if isinstance(cause, ConnectionRefusedError):
                 return f"{peer} refused the connection"
         last = causes[-1]

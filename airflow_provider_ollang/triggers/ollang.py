@@ -154,7 +154,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
             step = Step(error=error)
         except Exception as error:
             # Its own words go to the log only: an event is stored, and nobody knows what is in them.
-            self.log.exception("The wait for order %s broke off.", self.order_id)
+            self.log.exception("The wait for order %s broke off.", _shown(self.order_id))
             step = Step(error=OllangUnavailableError(f"The wait broke off: {type(error).__name__}; see the log."))
         error_json = None if step.error is None else error_to_json(step.error)
         yield TriggerEvent({"result": step.result, "error": error_json, "memory": memory})  # type: ignore[no-untyped-call]
@@ -199,3 +199,11 @@ class OllangOrderStatusTrigger(BaseTrigger):
             if step.is_end:
                 return step
             pause = step.pause + (self._spread(wait, step.pause) if step.after_rate_limit else 0.0)
+
+
+def _shown(order_id: object) -> str:
+    """Return an order id for the log; what is none may be a link with its signature."""
+    try:
+        return order_id_of(order_id)
+    except OllangError:
+        return "(no order id)"

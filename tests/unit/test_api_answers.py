@@ -89,6 +89,7 @@ NOT_ELIGIBLE = documented(
     "Order not eligible for rerun", "Only completed or delivered orders can be rerun", "ORDER_NOT_ELIGIBLE"
 )
 OTHER = documented("Conflict", "Something else", "SOMETHING_ELSE")
+NO_CREDITS = documented("Insufficient credits", "Not enough credits to rerun this order", "INSUFFICIENT_CREDITS")
 
 # --- GET: which error, and whether the hook repeats the request --------------------------------------------------
 
@@ -199,6 +200,11 @@ def test_order_is_returned_as_the_api_gave_it(order: dict[str, Any], status: int
     assert api.read_order(SETTINGS, GET, answer(status, order)) == order
 
 
+def test_order_id_is_compared_without_case_as_the_api_does() -> None:
+    assert api.read_order(SETTINGS, api.get_order(ID.upper()), answer(200, ORDER)) == ORDER
+    assert api.read_paid(SETTINGS, api.rerun_order(ID.upper()), answer(200, ACCEPTED)) == ACCEPTED
+
+
 def test_order_with_a_number_for_an_id() -> None:
     assert api.read_order(SETTINGS, api.get_order(17), answer(200, {"id": 17, "status": "x"}))["id"] == 17
 
@@ -269,7 +275,7 @@ PAID_ROWS: dict[str, Row] = {
     "404 Cannot POST": (404, generic("Cannot POST /integration/orders/1/rerun"), OllangConfigurationError, False),
     "404 HTML": (404, HTML, OllangConfigurationError, False),
     "405": (405, OTHER, OllangBadRequestError, False),
-    "409": (409, OTHER, OllangBadRequestError, False),
+    "409": (409, OTHER, OllangOrderNotEligibleError, False),
     "423": (423, OTHER, OllangBadRequestError, False),
     "425": (425, OTHER, OllangBadRequestError, False),
     "422": (422, OTHER, OllangBadRequestError, False),
@@ -519,6 +525,9 @@ ADVICE = [
     (RERUN, 400, NOT_ELIGIBLE, ["Nothing was started", "completed or delivered"]),
     (GET, 404, HTML, ["'c1'", "base URL", "https://ollang.example"]),
     (GET, 402, OTHER, ["Something else"]),
+    (RERUN, 402, OTHER, ["'c1'", "\nNothing was started", "Add credits"]),
+    (RERUN, 400, NO_CREDITS, ["'c1'", "Add credits"]),
+    (RERUN, 409, OTHER, ["\nNothing was started", "at work on this order"]),
 ]
 
 

@@ -97,7 +97,9 @@ def check_error(call: api.Call, answer: api.Answer, error: OllangError) -> None:
     assert KEY not in shown
     assert len(shown) < 2500
     shown.encode()
-    assert "\n" not in str(error)
+    # The advice has a line of its own; the server's words never break one.
+    assert str(error).count("\n") <= 1
+    assert "\n" not in f"{error.detail} {error.code}"
     asked = getattr(error, "retry_after", None)
     assert asked is None or (math.isfinite(asked) and asked >= 0)
     check_repeat(call, answer, error)

@@ -338,7 +338,10 @@ def test_nobody_listens(connect: Connect) -> None:
 
 
 def test_unknown_host(connect: Connect) -> None:
-    assert "the host of https://nobody.invalid could not be found" in alike(connect("https://nobody.invalid")).text
+    text = alike(connect("https://nobody.invalid")).text
+    first, advice = text.split("\n")
+    assert first.endswith("the host of https://nobody.invalid could not be found.")
+    assert "Check the base URL (host) of connection 'ollang_default'" in advice
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://ollang.example"])
@@ -350,7 +353,8 @@ def test_proxy_that_is_not_there(connect: Connect, url: str) -> None:
 
 def test_proxy_of_an_unknown_host(connect: Connect) -> None:
     hook = connect("https://ollang.example", proxy=f"http://user:{PROXY_PASSWORD}@nobody.invalid:3128")
-    assert "the host of the proxy could not be found" in alike(hook).text
+    text = alike(hook).text
+    assert "the host of the proxy could not be found.\nCheck the proxy of connection" in text
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"])
