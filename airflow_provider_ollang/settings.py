@@ -10,9 +10,10 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.get_provider_info import DEFAULT_HOST
@@ -26,6 +27,10 @@ MAX_DETAIL = 500
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _PRINTABLE_ASCII = re.compile(r"[ -~]+")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset(f"{string.ascii_letters}{string.digits}-._~")
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 
 
@@ -35,7 +40,8 @@ class Settings:
     Everything the hook needs to talk to Ollang, read once from an Airflow connection.
 
     :param conn_id: the connection they came from, for messages.
-    :param base_url: scheme, host, port and path before ``/integration``, without a trailing slash.
+    :param base_url: scheme, host, port and path before ``/integration``, without a trailing slash, in the one form that
+        every library sends as it is.
     :param api_key: sent as ``X-Api-Key``; never shown.
     :param timeout: seconds one request may take, its whole answer included.
     :param max_attempts: how often a request that is safe to repeat is sent at most.
@@ -211,32 +217,72 @@ def _api_key(conn_id: str, password: str | None) -> str:
 
 
 def _base_url(conn_id: str, host: str | None, port: int | None, schema: str | None) -> str:
-    text = (host or "").strip() or DEFAULT_HOST
-    wanted_scheme = (schema or "").strip().rstrip(":/").casefold() or None
-    if wanted_scheme not in {None, "http", "https"}:
-        raise _bad_connection(conn_id, f"its schema must be https, http or empty, not {wanted_scheme!r}")
+    """Return the one form of the base URL that both transports send as it is, whatever a person wrote."""
+    scheme = (schema or "").strip().rstrip(":/").casefold() or None
+    if scheme not in {None, "http", "https"}:
+        raise _bad_connection(conn_id, f"its schema must be https, http or empty, not {scheme!r}")
     if port and not 0 < port < 65536:
         raise _bad_connection(conn_id, f"its port must be from 1 to 65535, not {port}")
-    if text.count(":") > 1 and not set(text) & set("[/"):
-        # Airflow takes the brackets off an IPv6 address in a URI.
-        text = f"[{text}]"
     try:
-        url = urlsplit(text if "://" in text else f"{wanted_scheme or 'https'}://{text}")
-        own_port = url.port
-        known = url.scheme in {"http", "https"} and ("@" in url.netloc or _is_host(url.hostname))
+        url = _split((host or "").strip() or DEFAULT_HOST, scheme or "https")
     except ValueError:
         raise _bad_connection(conn_id, "its base URL (host) is no URL") from None
-    if not known or not text.isprintable() or " " in text:
+    if url is None:
         raise _bad_connection(conn_id, f"its base URL (host) must look like {DEFAULT_HOST}")
     if url.query or url.fragment or "@" in url.netloc:
         raise _bad_connection(conn_id, "its base URL (host) must hold no user, query or fragment")
-    if wanted_scheme and wanted_scheme != url.scheme:
-        raise _bad_connection(conn_id, f"its base URL says {url.scheme}:// but its schema says {wanted_scheme}")
-    if port and own_port and port != own_port:
-        raise _bad_connection(conn_id, f"its base URL says port {own_port} but its port says {port}")
-    name = f"[{url.hostname}]" if ":" in str(url.hostname) else url.hostname
-    number = own_port or port
-    default = {"https": 443, "http": 80}[url.scheme]
-    netloc = f"{name}:{number}" if number and number != default else name
-    path = url.path.rstrip("/").removesuffix("/integration").rstrip("/")
-    return f"{url.scheme}://{netloc}{path}"
+    if scheme and scheme != url.scheme:
+        raise _bad_connection(conn_id, f"its base URL says {url.scheme}:// but its schema says {scheme}")
+    if port and url.port and port != url.port:
+        raise _bad_connection(conn_id, f"its base URL says port {url.port} but its port says {port}")
+    path = _canonical_path(url.path).rstrip("/").removesuffix("/integration").rstrip("/")
+    return f"{url.scheme}://{_canonical_netloc(url, url.port or port)}{path}"
+
+
+def _split(text: str, scheme: str) -> SplitResult | None:
+    """
+    Split a base URL.
+
+    :param scheme: what it has if it names none.
+    :return: ``None`` if it is far from one.
+    :raises ValueError: its host or port is none.
+    """
+    if not text.isprintable() or " " in text:
+        return None
+    if text.count(":") > 1 and not set(text) & set("[/"):
+        # Airflow takes the brackets off an IPv6 address in a URI.
+        text = f"[{text}]"
+    url = urlsplit(text if "://" in text else f"{scheme}://{text}")
+    if url.scheme not in _DEFAULT_PORTS:
+        return None
+    # Asked for so that it raises: a port may be out of range.
+    _ = url.port
+    return url if "@" in url.netloc or _is_host(url.hostname) else None
+
+
+def _canonical_netloc(url: SplitResult, port: int | None) -> str:
+    name = str(url.hostname)
+    name = f"[{name}]" if ":" in name else name.encode("idna").decode()
+    return name if port in {None, 0, _DEFAULT_PORTS[url.scheme]} else f"{name}:{port}"
+
+
+def _canonical_path(path: str) -> str:
+    """
+    Return a path as RFC 3986 normalises it (sections 6.2.2 and 5.2.4), so that no library changes it any more.
+
+    ``requests`` and ``aiohttp`` encode and shorten what is not so, and not alike.
+    """
+    whole = _ENCODED.sub(_normal_octet, _STRAY_PERCENT.sub("%25", path))
+    encoded = quote(whole, safe="/%:@!$&'()*+,;=~")
+    segments: list[str] = []
+    for segment in encoded.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment != "." and (segment or segments):
+            segments.append(segment)
+    return "".join(f"/{segment}" for segment in segments)
+
+
+def _normal_octet(found: re.Match[str]) -> str:
+    character = chr(int(found[1], 16))
+    return character if character in _UNRESERVED else found[0].upper()

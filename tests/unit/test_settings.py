@@ -364,6 +364,22 @@ BASE_URLS: list[tuple[str | None, int | None, str | None, str]] = [
     ("https://ollang.example/gateway/integration/", None, None, "https://ollang.example/gateway"),
     ("https://ollang.example/my-integration", None, None, "https://ollang.example/my-integration"),
     ("https://ollang.example/integration/v2", None, None, "https://ollang.example/integration/v2"),
+    ("https://ollang.example/pfäd", None, None, "https://ollang.example/pf%C3%A4d"),
+    ("https://ollang.example/pf%c3%a4d", None, None, "https://ollang.example/pf%C3%A4d"),
+    ("https://ollang.example/%7euser/%41", None, None, "https://ollang.example/~user/A"),
+    ("https://ollang.example/a%2Fb", None, None, "https://ollang.example/a%2Fb"),
+    ("https://ollang.example/100%", None, None, "https://ollang.example/100%25"),
+    ("https://ollang.example/a[b]", None, None, "https://ollang.example/a%5Bb%5D"),
+    ("https://ollang.example/a\\b|c", None, None, "https://ollang.example/a%5Cb%7Cc"),
+    ("https://ollang.example/a/../b", None, None, "https://ollang.example/b"),
+    ("https://ollang.example/a/./b/.", None, None, "https://ollang.example/a/b"),
+    ("https://ollang.example/%2e%2e/b", None, None, "https://ollang.example/b"),
+    ("https://ollang.example/../..", None, None, "https://ollang.example"),
+    ("https://ollang.example//gateway", None, None, "https://ollang.example/gateway"),
+    ("https://ollang.example/a//b", None, None, "https://ollang.example/a//b"),
+    ("https://ollang.example/a/../integration", None, None, "https://ollang.example"),
+    ("https://ollang.example/a:b@c;d=e+f,(g)!$&'*~", None, None, "https://ollang.example/a:b@c;d=e+f,(g)!$&'*~"),
+    ("https://Bücher.example/", None, None, "https://xn--bcher-kva.example"),
     ("https://192.0.2.7", None, None, "https://192.0.2.7"),
     ("[2001:db8::7]", None, None, "https://[2001:db8::7]"),
     ("[2001:db8::7]:8443", None, None, "https://[2001:db8::7]:8443"),
@@ -380,6 +396,11 @@ BASE_URLS: list[tuple[str | None, int | None, str | None, str]] = [
 @pytest.mark.parametrize(("host", "port", "schema", "expected"), BASE_URLS)
 def test_base_url(host: str | None, port: int | None, schema: str | None, expected: str) -> None:
     assert read(host, port, schema).base_url == expected
+
+
+@pytest.mark.parametrize("url", [url for *_, url in BASE_URLS])
+def test_canonical_base_url_stays_as_it_is(url: str) -> None:
+    assert read(url).base_url == url
 
 
 BAD_BASE_URLS: list[tuple[str | None, int | None, str | None, str]] = [

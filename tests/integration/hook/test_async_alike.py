@@ -329,6 +329,39 @@ def test_small_answer_that_unpacks_to_more(ollang: Sandbox, hook: OllangHook, mo
     assert "larger than 1 MB" in end.whole_text
 
 
+# --- What is asked for --------------------------------------------------------------------------------------------
+
+PATHS = {
+    "/gateway": "/gateway",
+    "/pfäd": "/pf%C3%A4d",
+    "/pf%c3%a4d": "/pf%C3%A4d",
+    "/a/../b": "/b",
+    "/a/%2e%2e/b/.": "/b",
+    "/a[b]": "/a%5Bb%5D",
+    "//a//b": "/a//b",
+    "/100%/%7e'!*~": "/100%25/~'!*~",
+    "/a|b^c`{d}": "/a%7Cb%5Ec%60%7Bd%7D",
+}
+
+
+@pytest.mark.parametrize(("path", "sent"), PATHS.items())
+def test_request_target_is_the_same(connect: Connect, path: str, sent: str) -> None:
+    """Read from the socket: no server has a hand in it."""
+    targets: list[bytes] = []
+
+    def script(peer: Peer, request: bytes) -> None:
+        targets.append(request.split(b"\r\n")[0])
+        peer.send(http("200 OK", BODY))
+
+    with RawServer(script) as server:
+        for order_id in (ORDER, "a/b~(c)'*!;ü", "%2e%2e"):
+            alike(connect(f"{server.url}{path}"), order_id)
+    one, other = targets[::2], targets[1::2]
+    assert one == other
+    assert len(one) == 3
+    assert all(target.startswith(f"GET {sent}/integration/orders/".encode()) for target in one)
+
+
 # --- Who is there -------------------------------------------------------------------------------------------------
 
 
@@ -341,7 +374,7 @@ def test_unknown_host(connect: Connect) -> None:
     text = alike(connect("https://nobody.invalid")).text
     first, advice = text.split("\n")
     assert first.endswith("the host of https://nobody.invalid could not be found.")
-    assert "Check the base URL (host) of connection 'ollang_default'" in advice
+    assert "Check the base URL (host) of connection 'ollang_1'" in advice
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://ollang.example"])
