@@ -54,6 +54,25 @@ def count_of(name: str, value: int) -> int:
     return value
 
 
+def count_between(name: str, value: object, low: int, high: int) -> int:
+    """
+    Read a whole number, given as such or as text, as templates and forms bring it.
+
+    :param name: the argument, for the message.
+    :param value: what was given.
+    :param low: the lowest that may be, and ``high`` the highest.
+    :raises OllangConfigurationError: it is none, or out of range.
+    """
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        number = int(value)
+    if number is None or not low <= number <= high:
+        raise OllangConfigurationError(f"{name} must be a whole number from {low} to {high}, not {value!r:.80}.")
+    return number
+
+
 def one_of(name: str, value: Choice, choices: Sequence[str]) -> Choice:
     """
     Check an argument that is one of a few words.

@@ -20,6 +20,7 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from airflow_provider_ollang import __version__, _clock, api
 from airflow_provider_ollang._compat import AirflowNotFoundException
+from airflow_provider_ollang.arguments import count_between
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangConfigurationError,
@@ -150,7 +151,12 @@ class OllangHook(BaseHook):
         self, order_id: object, *, around_send: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> dict[str, Any]:
         """
-        Ask Ollang to produce an order anew (`Rerun Order`). This may be billed, and replaces the current result.
+        Ask Ollang to produce an order anew (`Rerun Order`). A retry of the task asks again: it may be billed twice.
+
+        This method knows nothing of earlier tries. In a DAG use :class:`.OllangRerunOperator`, which asks once whatever
+        is retried or killed, and whose receipt ``OllangOrderStatusSensor(rerun=...)`` and the other operators take;
+        what this method returns is no receipt. In a ``@task`` call it with ``retries=0`` only. The new result replaces
+        the current one.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
         :param around_send: makes a context manager that is entered just before each time the request is sent: what it
@@ -177,9 +183,12 @@ class OllangHook(BaseHook):
         around_send: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> dict[str, Any]:
         """
-        Ask Ollang to judge the quality of a finished order (`QC Evaluation`). This is billed.
+        Ask Ollang to judge a finished order (`QC Evaluation`). A retry of the task asks again: it is billed twice.
 
-        The scores come later, as the order's ``latestEvaluation``.
+        This method knows nothing of earlier tries. In a DAG use :class:`.OllangEvaluateOrderOperator`, which asks once
+        whatever is retried or killed, and whose receipt ``OllangQualityGateOperator(evaluation=...)`` takes; what this
+        method returns is no receipt. In a ``@task`` call it with ``retries=0`` only. The scores come later, as the
+        order's ``latestEvaluation``.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
         :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or
@@ -211,19 +220,19 @@ class OllangHook(BaseHook):
 
         :param order_type: only orders of this type, such as ``"subtitle"``.
         :param status: only orders in this status.
-        :param name: only orders of this name.
+        :param name: only orders of exactly this name, case included. Ollang's pages disagree on whether its own filter
+            takes a part of a name, so rows are compared here again; for a part of a name use ``search``.
         :param project_id: only orders of this project.
         :param created_from: only orders created at or after this time, ISO 8601.
         :param created_to: only orders created at or before this time, ISO 8601.
-        :param search: free text.
-        :param page_size: rows a request, 1 to 50.
+        :param search: free text; what Ollang finds by it is returned as it is.
+        :param page_size: rows a request, 1 to 50, as number or text.
         :return: an iterator over short rows: ``id, name, sourceLanguage, targetLanguage, status, type, createdAt,
             clientId, projectId``; each order once.
-        :raises OllangConfigurationError: ``page_size`` is out of range.
+        :raises OllangConfigurationError: ``page_size`` is no such number.
         :raises OllangError: as :meth:`get_order`, when a page is fetched; a filter that is no text is refused then.
         """
-        if not 1 <= page_size <= api.MAX_PAGE_SIZE:
-            raise OllangConfigurationError(f"page_size must be from 1 to {api.MAX_PAGE_SIZE}, not {page_size}.")
+        rows_a_page = count_between("page_size", page_size, 1, api.MAX_PAGE_SIZE)
         filters = {
             "filter[type]": order_type,
             "filter[status]": status,
@@ -233,9 +242,10 @@ class OllangHook(BaseHook):
             "filter[createdAtRange][to]": created_to,
             "pageOptions[search]": search,
         }
-        # Not every server is documented to know these filters, so what they let through is looked at again.
-        wanted = {"type": order_type, "status": status, "projectId": project_id}
-        return self._rows(page_size, filters, {key: value for key, value in wanted.items() if value is not None})
+        # Not every server is documented to know these filters, nor whether a name may be a part of it: what they let
+        # through is looked at again, since somebody may rerun what is listed.
+        wanted = {"type": order_type, "status": status, "name": name, "projectId": project_id}
+        return self._rows(rows_a_page, filters, {key: value for key, value in wanted.items() if value is not None})
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[OllangReader]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeVar
 
+from airflow_provider_ollang._context import require_task_instance
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
@@ -111,6 +112,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the request, or take over what an earlier try has sent."""
+        require_task_instance(context)
         order_id = order_id_of(self.order_id)
         hook = self._hook(order_id)
         book = self._book(context, hook, order_id)

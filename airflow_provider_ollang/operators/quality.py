@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
+from airflow_provider_ollang._context import require_task_instance
 from airflow_provider_ollang.api import evaluate_order
 from airflow_provider_ollang.arguments import NOT_GIVEN, names_of, one_of
 from airflow_provider_ollang.evaluations import Evaluation, EvaluationGoal
@@ -398,6 +399,7 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the evaluation, judge it, and branch."""
+        require_task_instance(context)
         if context["ti"].map_index not in {None, -1}:
             raise OllangConfigurationError(
                 "OllangQualityBranchOperator cannot be mapped or in a mapped task group: Airflow does not skip the "

@@ -14,6 +14,7 @@ from airflow_provider_ollang._compat import (
     AirflowRescheduleException,
     AirflowSkipException,
 )
+from airflow_provider_ollang._context import require_task_instance
 from airflow_provider_ollang.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
@@ -162,6 +163,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait, in whichever mode, with the same ends."""
+        require_task_instance(context)
         with self._ends_alike():
             return self._wait(context)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator, ObjectStoragePath
 
+from airflow_provider_ollang._context import require_task_instance
 from airflow_provider_ollang.arguments import NOT_GIVEN, count_of, names_of, one_of
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -117,6 +118,7 @@ class OllangToObjectStorageOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver the files."""
+        require_task_instance(context)
         self._stop = Stop()
         receipt = self._receipt()
         order_id = agreed_order_id(self.order_id, receipt)

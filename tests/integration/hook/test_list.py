@@ -70,8 +70,8 @@ def test_making_the_list_reads_no_connection() -> None:
     OllangHook("no_such_connection").list_orders()
 
 
-@pytest.mark.parametrize("page_size", [0, -1, 51, 1000])
-def test_page_size_is_checked_at_once(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
+@pytest.mark.parametrize("page_size", [0, -1, 51, 1000, 2.5, 2.0, True, "fifty", "0", "1e1", "", None, [5], "9" * 5000])
+def test_page_size_is_checked_at_once(ollang: Sandbox, hook: OllangHook, page_size: Any) -> None:
     with pytest.raises(OllangConfigurationError, match=r"page_size .* 50"):
         hook.list_orders(page_size=page_size)
     assert ollang.journal == []
@@ -86,6 +86,18 @@ def test_filter_that_is_no_text_is_refused_before_anything_is_sent(
     with pytest.raises(OllangConfigurationError, match="must be a text, not"):
         list(hook.list_orders(**wrong))
     assert ollang.journal == []
+
+
+def test_page_size_of_a_template_is_a_number_all_the_same(ollang: Sandbox, hook: OllangHook) -> None:
+    assert len(list(hook.list_orders(page_size=" 50 "))) == len(own(ollang))  # type: ignore[arg-type]
+    assert queries(ollang) == [{"pageOptions[page]": "1", "pageOptions[take]": "50"}]
+
+
+def test_name_lists_orders_of_exactly_this_name(ollang: Sandbox, hook: OllangHook) -> None:
+    wanted = ollang.add_order(name="Pilot")
+    part, other_case = ollang.add_order(name="Pilot, part 2"), ollang.add_order(name="pilot")
+    assert ids(hook.list_orders(name="Pilot")) == [wanted]
+    assert set(ids(hook.list_orders(search="Pilot"))) == {wanted, part, other_case}
 
 
 FILTERS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
