@@ -100,6 +100,52 @@ def test_an_order_id_gets_in_every_way_airflow_has(ollang: Sandbox, run_dag: Run
     assert run.results["use_the_hook"] == "completed"
 
 
+SIGNED = "https://files.example/canary-path/a.vtt?Signature=canary-signature"
+
+
+def test_what_is_no_order_id_sends_nothing_and_says_what_is_meant(
+    ollang: Sandbox, run_dag: RunDag, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with DAG("naming", schedule=None, start_date=START, params={"url": SIGNED}) as dag:
+        check = OllangGetOrderOperator(task_id="check", order_id=ORDER, fields="id")
+        OllangGetOrderOperator(task_id="url", order_id="{{ params.url }}")
+        OllangRerunOperator(task_id="rerun_url", order_id=SIGNED)
+        OllangOrderStatusSensor(task_id="wait_url", order_id=SIGNED, deferrable=True)
+        OllangRerunOperator(task_id="many", order_id=[ORDER, ORDER])
+        OllangRerunOperator(task_id="task", order_id=check)
+        OllangRerunOperator(task_id="name", order_id="Documentary - Episode 1")
+        OllangRerunOperator(task_id="two", order_id=f"{ORDER},{ORDER}")
+    run = run_dag(dag)
+    wrong = {
+        "url": "is a URL ('https://files.example/…')",
+        "rerun_url": "is a URL",
+        "wait_url": "is a URL",
+        "many": ".expand(order_id=[...])",
+        "task": "hand on its result, `task.output`",
+        "name": "holds a space or a comma",
+        "two": ".expand(order_id=[...])",
+    }
+    for name, words in wrong.items():
+        assert (run.states[name], run.tries[name]) == ("failed", 1)
+        assert isinstance(run.errors[name], OllangConfigurationError)
+        assert words in str(run.errors[name])
+        assert "canary" not in str(run.errors[name])
+    assert "canary" not in "".join(capfd.readouterr())
+    assert [entry.path for entry in ollang.journal] == [f"/integration/orders/{ORDER}"]
+
+
+def test_an_id_in_capitals_is_the_order_that_the_api_answers_with(ollang: Sandbox, run_dag: RunDag) -> None:
+    order_id = "60B8D6F1E1B9B1D8C6C0D8AA"
+    ollang.add_order(id=order_id, type="subtitle", behaviour={"answered_id": order_id.lower()})
+    with DAG("shouting", schedule=None, start_date=START) as dag:
+        rerun = OllangRerunOperator(task_id="rerun", order_id=order_id)
+        OllangOrderStatusSensor(task_id="wait", rerun=rerun.output)
+    run = run_dag(dag)
+    assert run.states == {"rerun": "success", "wait": "success"}
+    assert run.tries == {"rerun": 1, "wait": 1}
+    assert ollang.order(order_id)["reruns_accepted"] == 1
+
+
 def test_getting_an_order_asks_no_more_once_the_task_was_ended(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -320,6 +320,26 @@ def test_bad_order_id(ollang: Sandbox, order_id: object) -> None:
     assert ollang.journal == []
 
 
+@pytest.mark.parametrize(
+    "order_id",
+    [
+        "https://files.example/canary-path/a.vtt?Signature=canary-signature",
+        {"id": "https://files.example/canary-path/a.vtt?Signature=canary-signature"},
+        "canary?X-Amz-Signature=canary-signature",
+    ],
+    ids=["text", "mapping", "no scheme"],
+)
+def test_signed_url_as_order_id_is_in_no_event_and_no_log(
+    ollang: Sandbox, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, order_id: Any
+) -> None:
+    event = event_of(trigger(order_id=order_id))
+    assert event["error"]["class"] == "OllangConfigurationError"
+    # Rules that nobody can read end in another way, which is logged.
+    event_of(trigger(order_id=order_id, rules=None))
+    assert "canary" not in f"{event} {capfd.readouterr()} {caplog.text}"
+    assert ollang.journal == []
+
+
 def test_rules_that_miss_something(ollang: Sandbox) -> None:
     without = {name: value for name, value in rules().items() if name != "target_statuses"}
     assert type(error_of(trigger(rules=without))) is OllangConfigurationError
