@@ -288,7 +288,8 @@ class Answer:
 
         :raises ValueError: it is no JSON, or nested or sized beyond what can be read and written.
         """
-        text = self.body.decode()
+        # RFC 8259 section 8.1: a byte order mark may be ignored.
+        text = self.body.decode("utf-8-sig")
         try:
             value = _JSON.decode(text)
         except RecursionError:

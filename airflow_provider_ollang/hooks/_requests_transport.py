@@ -83,8 +83,23 @@ class _Attempt:
 _attempt: ContextVar[_Attempt] = ContextVar("_attempt")
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """A response that is read past interim ones, such as 102 and 103: http.client skips only 100."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            # RFC 9110 section 15.2: any number of 1xx may come first. 101 is final, for a request that asks for no
+            # other protocol.
+            if not http.client.CONTINUE < status < http.client.OK or status == http.client.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
 class _Limited(HTTPConnection):
     """A connection that each attempt uses within its own time."""
+
+    response_class = _FinalResponse
 
     def connect(self) -> None:
         super().connect()
