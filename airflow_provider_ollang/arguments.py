@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.orders import KNOWN_STATUSES
+from airflow_provider_ollang.reading import plain_name
 
 
 class NotGiven(enum.Enum):
@@ -24,6 +25,10 @@ Choice = TypeVar("Choice", bound=str)
 
 #: Beyond any wait, and within what a ``timedelta`` can hold.
 _LONGEST = float(timedelta.max.days * 86400)
+#: Seconds after which any wait ends: Airflow keeps its end as a date, and there is none beyond the year 9999.
+LONGEST_TIMEOUT = 3650 * 86400.0
+#: How much of a status must be that of a known one to be a misspelling of it: about one letter in eight may differ.
+_MISSPELT = 0.87
 
 
 def seconds_of(name: str, value: float | timedelta) -> float:
@@ -39,6 +44,18 @@ def seconds_of(name: str, value: float | timedelta) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
         raise OllangConfigurationError(f"{name} must be a number of seconds from 0 or a timedelta, not {value!r:.80}.")
     return float(value)
+
+
+def timeout_of(name: str, value: float | timedelta) -> float:
+    """
+    Read how long a wait may take: as :func:`seconds_of`, and at most :data:`LONGEST_TIMEOUT`.
+
+    :param name: the argument, for the message.
+    :param value: seconds, or a ``timedelta``.
+    :raises OllangConfigurationError: it is no duration, or negative.
+    """
+    longest = timedelta(seconds=LONGEST_TIMEOUT)
+    return min(seconds_of(name, min(value, longest) if isinstance(value, timedelta) else value), LONGEST_TIMEOUT)
 
 
 def count_of(name: str, value: int) -> int:
@@ -115,3 +132,26 @@ def unknown_statuses(statuses: Iterable[str]) -> dict[str, str | None]:
             near = difflib.get_close_matches(status.casefold(), by_lower, n=1)
             found[status] = by_lower[near[0]] if near else None
     return found
+
+
+def require_no_misspelt_status(name: str, statuses: object) -> None:
+    """
+    Refuse a status that is surely meant to be a known one: it would be waited for in vain.
+
+    The set of statuses is open, so one that resembles none is let through, and so is a template.
+
+    :param name: the argument, for the message.
+    :param statuses: what was given: a text, a collection, or what stands for either until the task runs.
+    :raises OllangConfigurationError: one is a known status in another case or spelling.
+    """
+    given = statuses.split(",") if isinstance(statuses, str) else statuses
+    # An iterator could be gone through only once, and what comes from another task is not there yet.
+    if not isinstance(given, list | tuple | set | frozenset) or "{{" in str(statuses) or "{%" in str(statuses):
+        return
+    known = {plain_name(one): one for one in KNOWN_STATUSES}
+    for status in (one.strip() for one in given if isinstance(one, str)):
+        near = difflib.get_close_matches(plain_name(status), known, n=1, cutoff=_MISSPELT)
+        if status not in KNOWN_STATUSES and near:
+            raise OllangConfigurationError(
+                f"{name} names {status!r}, which is no status of Ollang: did you mean {known[near[0]]!r}?"
+            )

@@ -45,8 +45,11 @@ MAX_POLL_FAILURES = 10
 OUTPUTS_TIMEOUT = 120.0
 STALE_TIMEOUT = 2 * 3600.0
 
+#: The shortest pause between two looks.
+SHORTEST_INTERVAL = 1.0
 _SHORTEST_FAILURE_PAUSE = 5.0
-_LONGEST_FAILURE_PAUSE = 300.0
+#: A server may ask for longer, even for years where its clock or ours is off: one poll shows whether it still does.
+LONGEST_FAILURE_PAUSE = 300.0
 _SECOND_OPINION_AFTER = 30.0
 _REMIND_AFTER = 24 * 3600.0
 #: One bad answer of a gateway says these, too.
@@ -78,7 +81,7 @@ class WaitRules:
     :param target_statuses: statuses that end the wait well.
     :param failure_statuses: statuses that end it badly.
     :param rerun: the rerun whose result is wanted; ``None`` accepts any result.
-    :param poke_interval: pause between two looks.
+    :param poke_interval: pause between two looks, a second at least.
     :param exponential_backoff: double the pause after each look.
     :param max_wait: the longest pause then.
     :param timeout: how long the wait may take, for messages; the deadline is given with each look.
@@ -264,9 +267,11 @@ class Wait:
             return self._denied(error, now)
         if isinstance(error, OllangRateLimitError) and error.retry_after is not None:
             # A server that asks for no pause at all must not be asked again and again.
-            asked = max(error.retry_after, _SHORTEST_FAILURE_PAUSE)
-            self.log.info("%s The next look is in %.0f s, as the server asked.", error, asked)
-            return self._again(asked, now, last_error=error)
+            pause = min(max(error.retry_after, _SHORTEST_FAILURE_PAUSE), LONGEST_FAILURE_PAUSE)
+            self.log.info(
+                "%s The server asked for %.0f s, the next look is in %.0f s.", error, error.retry_after, pause
+            )
+            return self._again(pause, now, last_error=error)
         self.memory.failures += 1
         failures = self.memory.failures
         if failures >= self.rules.max_poll_failures and now < self.deadline:
@@ -277,7 +282,7 @@ class Wait:
             self.log.warning("%s Look %d in a row that failed.", error, failures)
         doubled = self.rules.poke_interval * 2.0 ** min(failures - 1, 30)
         asked = error.retry_after if isinstance(error, OllangTransientError) and error.retry_after else 0.0
-        pause = max(_SHORTEST_FAILURE_PAUSE, min(doubled, _LONGEST_FAILURE_PAUSE), asked)
+        pause = max(_SHORTEST_FAILURE_PAUSE, min(max(doubled, asked), LONGEST_FAILURE_PAUSE))
         return self._again(pause, now, last_error=error)
 
     def _saw_evaluation(self, order: Order, status: str, goal: EvaluationGoal, now: float) -> Step:
@@ -402,10 +407,11 @@ class Wait:
         return _names(self.rules.target_statuses) if self.rules.evaluation is None else "a finished evaluation"
 
     def _interval(self) -> float:
-        if not self.rules.exponential_backoff:
-            return self.rules.poke_interval
-        doubled = self.rules.poke_interval * 2.0 ** min(max(self.memory.looks - 1, 0), 30)
-        return doubled if self.rules.max_wait is None else min(doubled, self.rules.max_wait)
+        interval = self.rules.poke_interval
+        if self.rules.exponential_backoff:
+            interval *= 2.0 ** min(max(self.memory.looks - 1, 0), 30)
+            interval = interval if self.rules.max_wait is None else min(interval, self.rules.max_wait)
+        return max(interval, SHORTEST_INTERVAL)
 
     def _rerun(self) -> Rerun:
         rerun = self.rules.rerun

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.arguments import count_of, seconds_of
+from airflow_provider_ollang.arguments import count_of, seconds_of, timeout_of
 from airflow_provider_ollang.exceptions import OllangTransientError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.triggers.ollang import deferral_errors, hand_over
@@ -60,7 +60,7 @@ class WaitingOperator(StoppableOperator):
     """
     Waits for an order, in its worker or in the triggerer, with the same ends.
 
-    :param poll_interval: seconds, or ``timedelta``, between two looks.
+    :param poll_interval: seconds, or ``timedelta``, between two looks; a second at least.
     :param timeout: seconds, or ``timedelta``, after which the wait fails.
     :param max_poll_failures: how many looks in a row may fail for passing reasons.
     :param deferrable: wait in the triggerer.
@@ -76,7 +76,7 @@ class WaitingOperator(StoppableOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.timeout = seconds_of("timeout", timeout)
+        self.timeout = timeout_of("timeout", timeout)
         self.poll_interval = seconds_of("poll_interval", poll_interval)
         self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
         self.deferrable = deferrable

@@ -15,7 +15,15 @@ from airflow_provider_ollang._compat import (
     AirflowSkipException,
 )
 from airflow_provider_ollang._context import require_task_instance
-from airflow_provider_ollang.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of
+from airflow_provider_ollang.arguments import (
+    LONGEST_TIMEOUT,
+    NOT_GIVEN,
+    count_of,
+    names_of,
+    one_of,
+    require_no_misspelt_status,
+    seconds_of,
+)
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -124,7 +132,16 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        try:
+            super().__init__(**kwargs)
+        except OverflowError:
+            raise OllangConfigurationError(
+                "poke_interval, timeout and max_wait must be durations that a timedelta can hold; for a wait without "
+                "an end give a timeout of ten years."
+            ) from None
+        self.timeout = min(self.timeout, LONGEST_TIMEOUT)
+        for name, statuses in (("target_statuses", target_statuses), ("failure_statuses", failure_statuses)):
+            require_no_misspelt_status(name, statuses)
         self.order_id = order_id
         self.rerun_given = rerun is not NOT_GIVEN
         self.rerun = rerun if self.rerun_given else None
@@ -238,6 +255,8 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     def _rules(self, order_id: str, receipt: Receipt | None) -> WaitRules:
         targets = frozenset(names_of("target_statuses", self.target_statuses))
         failures = frozenset(names_of("failure_statuses", self.failure_statuses) if self.failure_statuses else ())
+        require_no_misspelt_status("target_statuses", targets)
+        require_no_misspelt_status("failure_statuses", failures)
         return WaitRules(
             order_id=order_id,
             target_statuses=targets,
