@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,11 @@ from airflow_provider_ollang.api import (
     host_not_found,
     not_answered,
 )
+from airflow_provider_ollang.waiting import LONGEST_FAILURE_PAUSE
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp.connector import Connection
 
     from airflow_provider_ollang.settings import Settings
@@ -69,18 +73,42 @@ class AiohttpTransport:
         self._settings = settings
         self._headers = settings.headers(user_agent)
         self._session: aiohttp.ClientSession | None = None
-        self._paused_until = 0.0
-        #: Held while a request is sent and answered, so that nobody who waits for a connection is past the pause.
-        self.turns = asyncio.Semaphore(_POOL_SIZE)
+        self._turns = asyncio.Semaphore(_POOL_SIZE)
+        self._probe = asyncio.Lock()
+        self._throttled = False
+        self._throttled_until = 0.0
+
+    @asynccontextmanager
+    async def turn(self, *, throttled: bool = True) -> AsyncIterator[float]:
+        """
+        Take a turn, for the time of a ``with`` block, to send a request and have its response.
+
+        Who waits for a connection is thus not past a throttle that begins meanwhile. When a throttle ends, the first
+        request goes alone: all others wait until it has told whether the server still limits them.
+
+        :param throttled: whether a throttle counts.
+        :return: a context manager; inside, the seconds for which nothing may be sent yet.
+        """
+        async with self._turns:
+            if throttled and self._throttled:
+                async with self._probe:
+                    if self._throttled:
+                        try:
+                            yield self._throttle_left
+                        finally:
+                            self._throttled = self._throttle_left > 0
+                        return
+            yield 0.0
+
+    def throttle(self, seconds: float) -> None:
+        """Keep everybody from sending for a while, as the server asked, but not for longer than a worker would."""
+        self._throttled = True
+        until = _clock.monotonic() + min(seconds, LONGEST_FAILURE_PAUSE)
+        self._throttled_until = max(self._throttled_until, until)
 
     @property
-    def pause_left(self) -> float:
-        """Seconds for which the server asked everybody to send nothing."""
-        return max(self._paused_until - _clock.monotonic(), 0.0)
-
-    def pause(self, seconds: float) -> None:
-        """Keep everybody from sending for a while."""
-        self._paused_until = max(self._paused_until, _clock.monotonic() + seconds)
+    def _throttle_left(self) -> float:
+        return max(self._throttled_until - _clock.monotonic(), 0.0)
 
     async def close(self) -> None:
         """Close the connections."""

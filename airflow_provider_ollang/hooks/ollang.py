@@ -252,7 +252,7 @@ class OllangHook(BaseHook):
         """
         Open the asynchronous half of the hook, for triggers.
 
-        All who wait on one connection in one event loop share one session, and a 429 makes all of them pause.
+        All who wait on one connection in one event loop share one session, and a 429 throttles all of them.
 
         :return: a context manager; inside, the reader gets orders. The connection is read with Airflow's asynchronous
             helpers only.
@@ -474,23 +474,25 @@ class OllangReader:
         self.settings = settings
         self._transport = transport
 
-    async def get_order(self, order_id: object) -> dict[str, Any]:
+    async def get_order(self, order_id: object, *, throttled: bool = True) -> dict[str, Any]:
         """
         Get an order with all its details, in one attempt: a wait looks again anyway.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :param throttled: send nothing while the server's rate limit throttles this connection: for as long as it asked,
+            at most 5 minutes, after which one request finds out for all. ``False``: send it in any case.
         :return: the order as the API gave it.
         :raises OllangRateLimitError: the server answered so, to this request, or lately to that of another wait on this
             connection: then nothing was sent.
         :raises OllangError: as :meth:`OllangHook.get_order`.
         """
         call = api.get_order(order_id)
-        async with self._transport.turns:
-            if (left := self._transport.pause_left) > 0:
-                raise api.rate_limited(call, left)
+        async with self._transport.turn(throttled=throttled) as throttle_left:
+            if throttle_left > 0:
+                raise api.rate_limited(call, throttle_left)
             answer = await self._transport.send(call)
             if answer.status == 429 and answer.retry_after:
-                self._transport.pause(answer.retry_after)
+                self._transport.throttle(answer.retry_after)
         return api.read_order(self.settings, call, answer)
 
 

@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import TaskDeferralError, TaskDeferralTimeout, conf
 from airflow_provider_ollang.api import order_id_of
+from airflow_provider_ollang.arguments import LONGEST_TIMEOUT
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
@@ -20,7 +21,7 @@ from airflow_provider_ollang.exceptions import (
     error_to_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
-from airflow_provider_ollang.waiting import Step, Wait, WaitMemory, WaitRules
+from airflow_provider_ollang.waiting import LONGEST_FAILURE_PAUSE, Step, Wait, WaitMemory, WaitRules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
 GRACE = timedelta(seconds=120)
+#: Seconds that a wait may begin after its end for no other reason than that everything takes a while.
+_LATE = 1.0
 #: Whether tasks wait in the triggerer unless they are told otherwise.
 DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 
@@ -47,7 +50,7 @@ def hand_over(task: BaseOperator, wait: Wait, step: Step, *, ollang_conn_id: str
     task.defer(
         trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=ollang_conn_id, now=now),
         method_name="execute_complete",
-        timeout=timedelta(seconds=max(wait.deadline - now, 0.0)) + GRACE,
+        timeout=timedelta(seconds=min(max(wait.deadline - now, 0.0), LONGEST_TIMEOUT)) + GRACE,
     )
 
 
@@ -65,10 +68,20 @@ def deferral_errors(timeout: float) -> Iterator[None]:
     except TaskDeferralTimeout:
         raise OllangTimeoutError(
             f"The triggerer had not ended the wait when its time of {timeout:.0f} s was over. Check that a triggerer "
-            "is running, and clear this task."
+            "is running, and that there are no more waits than the triggerers take together ([triggerer] capacity, "
+            "each); then clear this task."
         ) from None
     except TaskDeferralError as error:
         raise OllangUnavailableError(f"The triggerer gave up the wait: {error}.") from error
+
+
+def _began_late(error: OllangTimeoutError, late: float) -> OllangTimeoutError:
+    """Return the error of a wait that was over before it began in the triggerer: the order may not be the reason."""
+    return OllangTimeoutError(
+        f"{error} When it began in the triggerer, it should have ended {late:.0f} s ago. If no triggerer was free or "
+        "running for that long, the clocks of workers and triggerers differ: synchronise them.",
+        order_id=error.order_id,
+    )
 
 
 class OllangOrderStatusTrigger(BaseTrigger):
@@ -82,10 +95,12 @@ class OllangOrderStatusTrigger(BaseTrigger):
     :param ollang_conn_id: the Airflow connection.
     :param order_id: the order.
     :param rules: what is waited for, as :meth:`.WaitRules.to_json` returned it.
-    :param deadline: epoch seconds at which the wait ends; a restart of the triggerer does not move it. ``None``: the
-        timeout of the rules, counted from the start in the triggerer.
+    :param deadline: epoch seconds, by the worker's clock, at which the wait ends; a restart of the triggerer does not
+        move it. Airflow's own timeout, where there is one, tells it by the clock of Airflow's server, and it is never
+        later than the timeout of the rules from now. ``None``: that timeout, counted from the start in the triggerer.
     :param memory: what the wait knew when it was handed over, as :meth:`.WaitMemory.to_json` returned it.
     :param not_before: epoch seconds before which nothing is sent, because the last look failed.
+    :param pause: how many seconds that was from the last look, whatever the clocks say; ``None``: not known.
     :param later: arguments that a newer version of this provider stored; ignored.
     """
 
@@ -98,6 +113,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         deadline: float | None = None,
         memory: dict[str, Any] | None = None,
         not_before: float = 0.0,
+        pause: float | None = None,
         **later: Any,  # noqa: ARG002 - stored by a newer version
     ) -> None:
         # An error raised here takes the whole triggerer down, so nothing is looked at before run().
@@ -108,6 +124,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         self.deadline = deadline
         self.memory = memory
         self.not_before = not_before
+        self.pause = pause
 
     @classmethod
     def taking_over(cls, wait: Wait, step: Step, *, ollang_conn_id: str, now: float) -> OllangOrderStatusTrigger:
@@ -126,6 +143,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
             deadline=wait.deadline,
             memory=wait.memory.to_json(),
             not_before=now + step.pause if step.after_failure else now,
+            pause=step.pause if step.after_failure else 0.0,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -139,6 +157,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "memory": self.memory,
                 "not_before": self.not_before,
+                "pause": self.pause,
             },
         )
 
@@ -148,7 +167,10 @@ class OllangOrderStatusTrigger(BaseTrigger):
         try:
             rules = WaitRules.from_json({**self.rules, "order_id": order_id_of(self.order_id)})
             wait = Wait(rules, WaitMemory.from_json(memory), self._deadline(rules), self.log)
+            late = _clock.now() - wait.deadline
             step = await self._wait(wait)
+            if late > _LATE and isinstance(step.error, OllangTimeoutError):
+                step = Step(error=_began_late(step.error, late))
             memory = wait.memory.to_json()
         except OllangError as error:
             step = Step(error=error)
@@ -160,17 +182,18 @@ class OllangOrderStatusTrigger(BaseTrigger):
         yield TriggerEvent({"result": step.result, "error": error_json, "memory": memory})  # type: ignore[no-untyped-call]
 
     def _deadline(self, rules: WaitRules) -> float:
-        if self.deadline is not None:
-            return self.deadline
-        # Begun here, not on a worker: only Airflow's own timeout, which stands behind, survives a restart.
-        behind: datetime | None = getattr(self, "timeout_after", None)
         latest = _clock.now() + rules.timeout
-        return latest if behind is None else min(latest, behind.timestamp() - GRACE.total_seconds())
+        # Airflow's own timeout stands behind the wait, and survives a restart; no clock of a worker has a part in it.
+        behind: datetime | None = getattr(self, "timeout_after", None)
+        if behind is not None:
+            return min(latest, behind.timestamp() - GRACE.total_seconds())
+        return latest if self.deadline is None else min(latest, self.deadline)
 
     async def _wait(self, wait: Wait) -> Step:
         hook = OllangHook(self.ollang_conn_id)
         # Thousands of waits that begin together, or go on together elsewhere, should not look together ever after.
-        begin = min(max(self.not_before - _clock.now(), 0.0), max(wait.deadline - _clock.now(), 0.0))
+        longest = LONGEST_FAILURE_PAUSE if self.pause is None else self.pause
+        begin = max(min(self.not_before - _clock.now(), longest, wait.deadline - _clock.now()), 0.0)
         pause = begin + self._spread(wait, begin)
         while True:
             async with hook.waiting() as reader:
@@ -189,7 +212,9 @@ class OllangOrderStatusTrigger(BaseTrigger):
         while True:
             await _clock.asleep(pause)
             try:
-                order = await reader.get_order(wait.rules.order_id)
+                # The last look is at the order, not at what another wait was told.
+                is_last = _clock.now() >= wait.deadline
+                order = await reader.get_order(wait.rules.order_id, throttled=not is_last)
             except OllangError as error:
                 if isinstance(error, OllangAuthenticationError) and await hook.key_changed(reader):
                     return None

@@ -159,6 +159,7 @@ def stored_trigger() -> OllangOrderStatusTrigger:
             proven_since=1705400003.0,
         ).to_json(),
         not_before=1705400004.0,
+        pause=30.0,
     )
 
 
@@ -245,7 +246,7 @@ NONSENSE: list[Any] = [
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=lambda one: repr(one)[:20])
-@pytest.mark.parametrize("name", ["ollang_conn_id", "order_id", "rules", "deadline", "memory", "not_before"])
+@pytest.mark.parametrize("name", ["ollang_conn_id", "order_id", "rules", "deadline", "memory", "not_before", "pause"])
 def test_nonsense_raises_nothing_and_ends_in_an_event(ollang: Sandbox, at_once: None, name: str, value: Any) -> None:
     """An error of a constructor takes the triggerer down, and every other wait with it."""
     ollang.add_fault("GET", times=None, status=404, body={"code": "ORDER_NOT_FOUND"})
@@ -263,7 +264,8 @@ def test_unknown_arguments_are_ignored(ollang: Sandbox) -> None:
     later = trigger(memory={**WaitMemory().to_json(), "a_later_memory": 1}, rules=rules())
     for each in (one, later):
         assert event_of(each)["result"]["order_id"] == ORDER
-    assert set(one.serialize()[1]) == {"ollang_conn_id", "order_id", "rules", "deadline", "memory", "not_before"}
+    names = {"ollang_conn_id", "order_id", "rules", "deadline", "memory", "not_before", "pause"}
+    assert set(one.serialize()[1]) == names
 
 
 def test_running_changes_nothing_of_what_is_stored(ollang: Sandbox, at_once: None) -> None:

@@ -1,0 +1,128 @@
+"""The trigger where time is not what the worker thought: other clocks, long throttles, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_ollang.exceptions import OllangTimeoutError, OllangUnavailableError
+from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger
+from airflow_provider_ollang.waiting import Wait, WaitMemory, WaitRules
+from tests.integration.test_trigger import ORDER, error_of, event_of, events_of, rules, trigger
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+
+TIMEOUT = 300.0
+
+
+class Silent:
+    """A log that nobody reads."""
+
+    def debug(self, *_: Any) -> None: ...
+
+    info = warning = error = debug
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the jitter of the first poll."""
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+
+
+def deferred(ollang: Sandbox, *, ahead: float, failed: bool = False, timeout: float = TIMEOUT) -> Any:
+    """Return the trigger that a worker defers with, whose clock is so many seconds ahead of the triggerer's."""
+    now = ollang.now.timestamp() + ahead
+    wait = Wait(WaitRules.from_json(rules(timeout=timeout)), WaitMemory(), now + timeout, Silent())
+    order = {"id": ORDER, "status": "ongoing"}
+    step = wait.failed_to_look(OllangUnavailableError("503"), now) if failed else wait.saw(order, now)
+    one = OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id="ollang_default", now=now)
+    path, arguments = one.serialize()
+    assert path.endswith(".OllangOrderStatusTrigger")
+    return OllangOrderStatusTrigger(**json.loads(json.dumps(arguments)))
+
+
+def seconds_of_polls(ollang: Sandbox, started: Any) -> list[float]:
+    times = [type(started).fromisoformat(entry.time) for entry in ollang.journal]
+    return [round((time - started).total_seconds()) for time in times]
+
+
+@pytest.mark.parametrize("ahead", [-600, -100, -1, 0, 1, 100, 600, 10 * 86400])
+def test_first_poll_is_made_at_once_whatever_the_clocks(ollang: Sandbox, ahead: float) -> None:
+    started = ollang.now
+    assert event_of(deferred(ollang, ahead=ahead))["result"]["status"] == "completed"
+    assert seconds_of_polls(ollang, started) == [0]
+
+
+@pytest.mark.parametrize("ahead", [0, 100, 600, 10 * 86400])
+def test_pause_after_failure_is_never_longer_than_it_was(ollang: Sandbox, ahead: float) -> None:
+    started = ollang.now
+    event_of(deferred(ollang, ahead=ahead, failed=True))
+    assert seconds_of_polls(ollang, started) == [60]
+
+
+def test_pause_of_stored_trigger_without_its_length_is_bounded(ollang: Sandbox) -> None:
+    started = ollang.now
+    event_of(trigger(not_before=started.timestamp() + 86400))
+    assert seconds_of_polls(ollang, started) == [300]
+
+
+@pytest.mark.parametrize("ahead", [0, 100, 600, 10 * 86400])
+def test_wait_is_never_longer_than_its_timeout(ollang: Sandbox, ahead: float) -> None:
+    started = ollang.now
+    ollang.change_order(ORDER, status="ongoing")
+    assert type(error_of(deferred(ollang, ahead=ahead))) is OllangTimeoutError
+    assert (ollang.now - started).total_seconds() == pytest.approx(TIMEOUT, abs=0.1)
+
+
+@pytest.mark.parametrize("ahead", [-600, -100, 0, 100, 600])
+def test_airflows_own_timeout_tells_when_the_wait_ends(ollang: Sandbox, ahead: float) -> None:
+    """Airflow's server counts it from the deferral, by its own clock, and stores it with the task."""
+    started = ollang.now
+    ollang.change_order(ORDER, status="ongoing")
+    one = deferred(ollang, ahead=ahead)
+    one.timeout_after = started + timedelta(seconds=TIMEOUT) + GRACE
+    again = type(one)(**one.serialize()[1])
+    again.timeout_after = one.timeout_after
+    ollang.advance(100)
+    # Another triggerer, 100 s later, ends it when the first one would have.
+    assert type(error_of(again)) is OllangTimeoutError
+    assert (ollang.now - started).total_seconds() == pytest.approx(TIMEOUT, abs=0.1)
+
+
+def test_deadline_past_at_the_start_names_clocks(ollang: Sandbox) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+    error = str(error_of(deferred(ollang, ahead=-600)))
+    assert len(ollang.journal) == 1
+    for words in ("began", "clock", "triggerer", "300 s ago"):
+        assert words in error
+
+
+def test_ordinary_timeout_does_not_name_clocks(ollang: Sandbox) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+    assert "clock" not in str(error_of(deferred(ollang, ahead=0)))
+
+
+def test_last_poll_is_sent_though_the_connection_is_throttled(ollang: Sandbox) -> None:
+    """Poke mode takes it, too: it alone can find what was finished meanwhile."""
+    ollang.change_order(ORDER, status="ongoing")
+    ollang.change_order(ORDER, status="completed", after=100)
+    ollang.add_fault("GET", status=429, headers={"Retry-After": "7200"})
+    started = ollang.now
+    event = event_of(deferred(ollang, ahead=0, timeout=150.0))
+    assert event["result"]["status"] == "completed"
+    assert seconds_of_polls(ollang, started) == [0, 150]
+
+
+def test_throttle_by_another_wait_does_not_swallow_the_last_poll(ollang: Sandbox) -> None:
+    ollang.add_fault("GET", status=429, headers={"Retry-After": "7200"})
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(events_of(deferred(ollang, ahead=0, timeout=150.0)) for _ in range(3)))
+
+    assert [event["result"]["status"] for (event,) in asyncio.run(main())] == ["completed"] * 3
