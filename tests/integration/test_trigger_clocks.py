@@ -123,6 +123,7 @@ def test_throttle_by_another_wait_does_not_swallow_the_last_poll(ollang: Sandbox
     ollang.add_fault("GET", status=429, headers={"Retry-After": "7200"})
 
     async def main() -> list[Any]:
-        return await asyncio.gather(*(events_of(deferred(ollang, ahead=0, timeout=150.0)) for _ in range(3)))
+        waits = [events_of(deferred(ollang, ahead=0, timeout=150.0)) for _ in range(3)]
+        return list(await asyncio.gather(*waits))
 
     assert [event["result"]["status"] for (event,) in asyncio.run(main())] == ["completed"] * 3

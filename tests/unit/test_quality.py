@@ -240,7 +240,7 @@ class TestArguments:
             (object(), object()),
             ({"Accuracy": "{{ params.min_accuracy }}", "{{ params.criterion }}": 80, "Tone": object()}, "{{ x }}"),
         ],
-        ids=repr,
+        ids=["nothing", "a template", "another task's", "parts that are templates"],
     )
     def test_what_is_known_only_later_is_not_checked_early(self, min_scores: Any, min_average: Any) -> None:
         Bar.check_literals(min_scores, min_average)

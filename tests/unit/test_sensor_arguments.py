@@ -48,7 +48,7 @@ def test_unknown_status_and_template_are_let_through(value: Any) -> None:
 def test_statuses_of_another_task_are_read_only_when_it_runs() -> None:
     with DAG("statuses", schedule=None):
         other = OllangGetOrderOperator(task_id="get", order_id=ORDER)
-        output = other.output
+        output: Any = other.output
         assert sensor(target_statuses=output).target_statuses is output
 
 
