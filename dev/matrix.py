@@ -1,7 +1,8 @@
 """`make test-matrix`: the tests on each supported Airflow and Python, two combinations at a time, and a table.
 
 `ONLY=3.1.8` or `ONLY=py3.12` chooses combinations. Each has an environment of its own below `.airflow/matrix`, which is
-made once and kept as long as what it is made from stays the same.
+made once and kept as long as what it is made from stays the same. A Python that an Airflow allows but this machine does
+not have is named in the table as not run; `ONLY=` with its name demands it.
 """
 
 from __future__ import annotations
@@ -25,14 +26,26 @@ from dev.environment import ROOT, UV
 from dev.processes import Interrupted, interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 PLACE = ROOT / ".airflow" / "matrix"
 #: An Airflow and the day as of which everything around it is taken: an older one does not run with what came out later.
-#: The newest, which is the last, is taken as `make test` has it; the oldest is the first.
-AIRFLOWS = {"3.1.8": "2026-03-15", "3.2.2": "2026-06-15", "3.3.2": ""}
+#: The pinned one is taken as `make test` has it, the newest with all that is newest; the oldest is the first.
+AIRFLOWS = {"3.1.8": "2026-03-15", "3.2.2": "2026-06-15", "3.3.2": "", "3.4": ""}
+#: What of Airflow itself to install where it is no single version: pre-releases only until the final one is there.
+SPECIFIERS = {
+    "3.4": (
+        "apache-airflow>=3.4.0b2,<3.5",
+        "apache-airflow-core>=3.4.0b2,<3.5",
+        "apache-airflow-task-sdk>=1.4.0b2,<1.5",
+    )
+}
+#: Which of them `dev/requirements.txt` pins.
+PINNED = "3.3.2"
 PYTHONS = ("3.11", "3.12", "3.13")
+#: Where Airflow allows one more.
+LATER_PYTHONS = {"3.3.2": ("3.14",), "3.4": ("3.14",)}
 OLDEST, *_, NEWEST = AIRFLOWS
 #: How many combinations run at once.
 AT_A_TIME = 2
@@ -116,14 +129,14 @@ class Cell:
 
     @property
     def is_long(self) -> bool:
-        """Whether this is the combination that tries everything on its Airflow; on the newest `make test` does."""
-        return self.python == (PYTHONS[-1] if self.airflow == NEWEST else PYTHONS[0])
+        """Whether this is the combination that tries everything on its Airflow; on the pinned one `make test` does."""
+        return self.python == (PYTHONS[-1] if self.airflow == PINNED else PYTHONS[0])
 
     @property
     def suites(self) -> dict[str, tuple[str, ...]]:
         """What runs here, each by a pytest of its own."""
         if self.is_long:
-            integration = {OLDEST: ("tests/integration",), NEWEST: CORE}.get(self.airflow, BETWEEN)
+            integration = {OLDEST: ("tests/integration",), PINNED: CORE}.get(self.airflow, BETWEEN)
             return {"unit": ("tests/unit",), "integration": integration, "e2e": E2E}
         return {"unit": UNIT, "integration": CORE}
 
@@ -136,13 +149,15 @@ class Counts:
     failed: list[str] = field(default_factory=list)
     missing: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    #: Why nothing ran, where that is no failure.
+    not_run: str = ""
 
 
 class InstallationFailedError(Exception):
     """An environment could not be made; the message has the command and what it said."""
 
 
-CELLS = [Cell(airflow, python) for airflow in AIRFLOWS for python in PYTHONS]
+CELLS = [Cell(airflow, python) for airflow in AIRFLOWS for python in (*PYTHONS, *LATER_PYTHONS.get(airflow, ()))]
 
 
 # --- Environments ---------------------------------------------------------------------------------------------------
@@ -172,6 +187,9 @@ def installation(cell: Cell, root: Path = ROOT) -> list[list[str]]:
     """Return what pip is asked for, step by step."""
     provider = ["-e", str(root)]
     day = AIRFLOWS[cell.airflow]
+    if cell.airflow in SPECIFIERS:
+        # Only what is named with a pre-release may be one.
+        return [[*SPECIFIERS[cell.airflow], *tools(root), *provider]]
     if not day:
         return [["-r", str(root / "dev" / "requirements.txt"), *provider]]
     # The provider comes second and undated: it has to do with what stands there already.
@@ -193,7 +211,7 @@ def ensure(cell: Cell, executable: str, place: Path = PLACE) -> str:
 def _ensure(cell: Cell, executable: str, venv: Path) -> str:
     python, stamp = str(venv / "bin" / "python"), venv / ".made-from"
     steps = installation(cell)
-    pins = (ROOT / "dev" / "requirements.txt").read_bytes() if not AIRFLOWS[cell.airflow] else b""
+    pins = (ROOT / "dev" / "requirements.txt").read_bytes() if cell.airflow == PINNED else b""
     inputs = repr((UV, executable, str(venv), steps)).encode() + pins + (ROOT / "pyproject.toml").read_bytes()
     wanted = hashlib.sha256(inputs).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -228,11 +246,13 @@ class Matrix:
 
     :param place: where environments, logs and reports are.
     :param extra: more arguments for every pytest.
+    :param demanded: whether a Python that is not on this machine is a failure also where only some Airflows have it.
     """
 
-    def __init__(self, place: Path = PLACE, extra: Sequence[str] = ()) -> None:
+    def __init__(self, place: Path = PLACE, extra: Sequence[str] = (), *, demanded: bool = False) -> None:
         self._place = place
         self._extra = extra
+        self._demanded = demanded
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopped = False
 
@@ -240,7 +260,10 @@ class Matrix:
         """Run all suites of a combination, in its environment."""
         executable = interpreter(cell.python)
         if executable is None:
-            return {"python": Counts(failed=[f"there is no python{cell.python} on this machine"])}
+            missing = f"there is no python{cell.python} on this machine"
+            if cell.python in LATER_PYTHONS.get(cell.airflow, ()) and not self._demanded:
+                return {"python": Counts(not_run=missing)}
+            return {"python": Counts(failed=[missing])}
         try:
             python = ensure(cell, executable, self._place)
         except InstallationFailedError as error:
@@ -301,9 +324,17 @@ def counts(report: str, *, newest: bool) -> Counts:
 
 def row(cell: Cell, suite: str, found: Counts) -> str:
     """Return a line of the table."""
+    if found.not_run:
+        return f"{cell.name:<14} NOT RUN: {found.not_run}"
     skipped = "".join(f", {number} x {reason}" for reason, number in sorted(found.missing.items()))
     failed = f", {len(found.failed)} FAILED" if found.failed else ""
     return f"{cell.name:<14} {suite:<12} {found.seconds:6.0f} s  {found.passed:5} passed{failed}{skipped}"
+
+
+def verdict(found: Mapping[Cell, Mapping[str, Counts]]) -> str:
+    """Say that all passed, and what was not run: it has not."""
+    idle = [cell.name for cell, suites in found.items() if any(one.not_run for one in suites.values())]
+    return f"all that ran passed; NOT RUN: {', '.join(idle)}" if idle else "all passed"
 
 
 def run_oldest(arguments: Sequence[str]) -> int:
@@ -331,7 +362,8 @@ def main() -> int:
     if not cells:
         print(f"There is no {only!r}; there are {', '.join(cell.name for cell in CELLS)}.", file=sys.stderr)
         return 2
-    matrix = Matrix(extra=shlex.split(os.environ.get("ARGS", "")))
+    demanded = all(cell.python not in PYTHONS for cell in cells)
+    matrix = Matrix(extra=shlex.split(os.environ.get("ARGS", "")), demanded=demanded)
     try:
         with interruptible(), ThreadPoolExecutor(AT_A_TIME) as pool:
             try:
@@ -351,7 +383,7 @@ def main() -> int:
     failed = [
         f"{cell.name}: {one}" for cell, suites in found.items() for each in suites.values() for one in each.failed
     ]
-    print("\n".join(["\n---- failed", *failed] if failed else ["all passed"]))
+    print("\n".join(["\n---- failed", *failed] if failed else [verdict(found)]))
     return 1 if failed else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -31,10 +32,12 @@ REPORT = """<?xml version="1.0"?><testsuites><testsuite>
 def test_each_supported_version_is_there_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pythons = {line.rpartition(" ")[2] for line in project["classifiers"] if "Python :: 3." in line}
-    assert set(matrix.PYTHONS) == pythons
-    assert len({cell.name for cell in matrix.CELLS}) == len(matrix.CELLS) == len(matrix.AIRFLOWS) * len(pythons)
+    later = sum(len(one) for one in matrix.LATER_PYTHONS.values())
+    assert {*matrix.PYTHONS, *(each for one in matrix.LATER_PYTHONS.values() for each in one)} == pythons
+    assert len({cell.name for cell in matrix.CELLS}) == len(matrix.CELLS)
+    assert len(matrix.CELLS) == len(matrix.AIRFLOWS) * len(matrix.PYTHONS) + later
     assert (
-        f"apache-airflow=={matrix.NEWEST}"
+        f"apache-airflow=={matrix.PINNED}"
         in tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["dev"]
     )
 
@@ -42,8 +45,8 @@ def test_each_supported_version_is_there_once() -> None:
 @pytest.mark.parametrize("airflow", matrix.AIRFLOWS)
 def test_each_airflow_meets_every_test_and_runs_a_dag(airflow: str) -> None:
     suites = [cell.suites for cell in matrix.CELLS if cell.airflow == airflow]
-    # All of it on the newest is what `make test` runs.
-    integration = {matrix.OLDEST: ("tests/integration",), matrix.NEWEST: matrix.CORE}.get(airflow, matrix.BETWEEN)
+    # All of it on the pinned one is what `make test` runs.
+    integration = {matrix.OLDEST: ("tests/integration",), matrix.PINNED: matrix.CORE}.get(airflow, matrix.BETWEEN)
     assert {"unit": ("tests/unit",), "integration": integration, "e2e": matrix.E2E} in suites
     assert all({"unit", "integration"} <= set(one) for one in suites)
 
@@ -66,9 +69,19 @@ def test_an_old_airflow_is_installed_as_of_its_day_and_the_provider_as_of_today(
     assert second == ["-e", str(ROOT)]
 
 
-def test_the_newest_is_installed_as_it_is_for_make_test() -> None:
-    [only] = matrix.installation(Cell(matrix.NEWEST, "3.13"))
+def test_the_pinned_one_is_installed_as_it_is_for_make_test() -> None:
+    [only] = matrix.installation(Cell(matrix.PINNED, "3.13"))
     assert only == ["-r", str(ROOT / "dev" / "requirements.txt"), "-e", str(ROOT)]
+
+
+def test_pre_releases_are_of_airflow_alone() -> None:
+    [only] = matrix.installation(Cell("3.4", "3.12"))
+    early = [line for line in only if re.search(r"\d(a|b|rc)\d", line)]
+    assert early == [line for line in only if line.startswith("apache-airflow")]
+    # The final version is newer than any of them.
+    assert all(re.fullmatch(r"apache-airflow[a-z-]*>=\d\.4\.0b\d,<\d\.5", line) for line in early)
+    assert not [line for line in only if line.startswith("--")]
+    assert any(line.startswith("pytest") for line in only)
 
 
 def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +105,32 @@ def test_a_python_that_is_not_there_is_a_failure(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", str(tmp_path))
     found = matrix.Matrix(tmp_path).run(Cell("3.1.8", "3.99"))
     assert found["python"].failed == ["there is no python3.99 on this machine"]
+
+
+def test_python_that_only_some_airflows_have_is_named_as_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(matrix.LATER_PYTHONS, "3.4", ("3.99",))
+    cell = Cell("3.4", "3.99")
+    found = matrix.Matrix(tmp_path).run(cell)
+    assert found["python"].failed == []
+    assert " ".join(matrix.row(cell, "python", found["python"]).split()) == (
+        "3.4-py3.99 NOT RUN: there is no python3.99 on this machine"
+    )
+    assert matrix.verdict({cell: found}) == "all that ran passed; NOT RUN: 3.4-py3.99"
+    assert matrix.verdict({Cell("3.4", "3.12"): {"unit": Counts(passed=1)}}) == "all passed"
+
+
+def test_python_that_was_asked_for_has_to_be_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ONLY", "py3.99")
+    monkeypatch.setattr(sys, "argv", ["matrix"])
+    monkeypatch.setattr(matrix, "CELLS", [Cell("3.4", "3.12"), Cell("3.4", "3.99")])
+    assert matrix.main() == 1
+    assert "3.4-py3.99: there is no python3.99 on this machine" in capsys.readouterr().out
 
 
 def test_an_installation_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
