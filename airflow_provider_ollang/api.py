@@ -496,7 +496,7 @@ _CLIENT_ERRORS = (
         401,
         "UNAUTHORIZED",
         "invalid or missing api key",
-        "Ollang does not accept the API key of connection {conn_id!r}; put a valid one into its password.",
+        "Ollang does not accept the API key of connection {conn_id!r}; put a valid one into its API key (password).",
     ),
     _Meaning(
         OllangAccessDeniedError,

@@ -208,7 +208,9 @@ def _bad_connection(conn_id: str, problem: str) -> OllangConfigurationError:
 def _api_key(conn_id: str, password: str | None) -> str:
     key = (password or "").strip()
     if not key:
-        raise _bad_connection(conn_id, "it has no API key; put the key from your Ollang dashboard into its password")
+        raise _bad_connection(
+            conn_id, "it has no API key; put the key from your Ollang dashboard into its field API key (password)"
+        )
     if not _PRINTABLE_ASCII.fullmatch(key):
         raise _bad_connection(
             conn_id, "its API key (password) holds a character that no key has, such as a line break; copy it anew"

@@ -4,7 +4,10 @@ Take one order all the way: rerun it, wait, have it evaluated, and deliver its f
 Below the bar it is rerun once more; still below, a person is asked (Required Actions in Airflow's UI). If that person
 says no, nothing is delivered.
 
-    airflow dags trigger ollang_localize_order --conf '{"order_id": "60b8d6f1e1b9b1d8c6c0d8e1"}'
+    airflow dags test ollang_localize_order --conf '{"order_id": "60b8d6f1e1b9b1d8c6c0d8fe"}'
+
+With a scheduler, `airflow dags trigger` takes the same. Against a fresh sandbox it runs as it is; on Ollang itself
+reruns may be billed, and evaluations are.
 
 The param `destination` takes any object storage, such as `s3://aws_default@media/subtitles`.
 """
@@ -31,7 +34,10 @@ BAR = {"Accuracy": "{{ params.min_accuracy }}", "Fluency": 80}
     schedule=None,
     params={
         "order_id": Param(
-            "60b8d6f1e1b9b1d8c6c0d8e1", type="string", minLength=1, description="The Ollang order to rerun"
+            "60b8d6f1e1b9b1d8c6c0d8fe",
+            type="string",
+            minLength=1,
+            description="The Ollang order to rerun and evaluate, which may be billed",
         ),
         "min_accuracy": Param(90, type="number", minimum=0, maximum=100, description="The bar for its accuracy"),
         "destination": Param(

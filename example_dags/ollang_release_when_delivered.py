@@ -4,7 +4,9 @@ Release a title as soon as its order, placed elsewhere, is delivered.
 The order was made in the Ollang dashboard and goes through human review, so this may take days. Nothing is rerun and
 nothing is billed.
 
-    airflow dags trigger ollang_release_when_delivered --conf '{"order_id": "60b8d6f1e1b9b1d8c6c0d8e3"}'
+    airflow dags test ollang_release_when_delivered --conf '{"order_id": "60b8d6f1e1b9b1d8c6c0d8e3"}'
+
+With a scheduler, `airflow dags trigger` takes the same.
 """
 
 from __future__ import annotations

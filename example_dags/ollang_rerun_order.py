@@ -1,9 +1,12 @@
 """
 Rerun one order with Ollang's current models, wait for the new result, and hand it on.
 
-Trigger it with the order to rerun:
+Against a fresh sandbox it runs as it is; on Ollang itself the rerun may be billed. Name the order to rerun in the run's
+configuration:
 
-    airflow dags trigger ollang_rerun_order --conf '{"order_id": "60b8d6f1e1b9b1d8c6c0d8e1"}'
+    airflow dags test ollang_rerun_order --conf '{"order_id": "60b8d6f1e1b9b1d8c6c0d8fb"}'
+
+With a scheduler, `airflow dags trigger` takes the same.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ POKE_INTERVAL = timedelta(seconds=float(os.environ.get("OLLANG_POKE_INTERVAL", "
     schedule=None,
     params={
         "order_id": Param(
-            "60b8d6f1e1b9b1d8c6c0d8e1", type="string", minLength=1, description="The Ollang order to rerun"
+            "60b8d6f1e1b9b1d8c6c0d8fb",
+            type="string",
+            minLength=1,
+            description="The Ollang order to rerun, which may be billed",
         ),
     },
     # A task that dies takes its request over from where it was: nothing is asked for twice.

@@ -50,7 +50,9 @@ async def _serve(sandbox: Sandbox) -> None:
     await sandbox.serve()
     try:
         print(f"Ollang sandbox listening on {sandbox.url}", flush=True)  # noqa: T201 - the program's output
-        print(f"AIRFLOW_CONN_OLLANG_DEFAULT='{sandbox.connection_json}'", flush=True)  # noqa: T201
+        print(f"export AIRFLOW_CONN_OLLANG_DEFAULT='{sandbox.connection_json}'", flush=True)  # noqa: T201
+        # The example DAGs poll once a minute, which is long for a sandbox.
+        print("export OLLANG_POKE_INTERVAL=2", flush=True)  # noqa: T201
         if sandbox.ca_bundle:
             print(f"Its certificate is vouched for by {sandbox.ca_bundle}", flush=True)  # noqa: T201
         await ended.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from importlib.resources import files
 from types import MappingProxyType
@@ -38,6 +39,8 @@ class Row(NamedTuple):
     behaviour: Mapping[str, Any] = MappingProxyType({})
 
 
+#: Quick enough to watch.
+_QUICK: Mapping[str, Any] = MappingProxyType({"run_seconds": 5, "outputs_after": 1, "qc_seconds": 2})
 #: Beside the example, under the ids that follow the example's.
 ROWS: tuple[Row, ...] = (
     Row("subtitle", "completed", "Documentary - Episode 1"),
@@ -83,6 +86,13 @@ ROWS: tuple[Row, ...] = (
         "its first run begins when the sandbox starts",
         behaviour={"first_run": True},
     ),
+    # Each example DAG has orders of its own, so that none meets an order that another one is working on.
+    Row("subtitle", "completed", "Lecture 1", "for `ollang_rerun_order`; quick", behaviour=_QUICK),
+    Row("subtitle", "completed", "Lecture 2", "for `ollang_rerun_catalogue`; quick", behaviour=_QUICK),
+    Row("document", "completed", "Lecture 2, handout", "for `ollang_rerun_catalogue`; quick", behaviour=_QUICK),
+    Row("subtitle", "completed", "Lecture 3", "for `ollang_localize_order`; quick", behaviour=_QUICK),
+    Row("subtitle", "completed", "Lecture 4", "for `ollang_localize_catalogue`; quick", behaviour=_QUICK),
+    Row("document", "completed", "Lecture 4, handout", "for `ollang_localize_catalogue`; quick", behaviour=_QUICK),
 )
 
 
@@ -115,7 +125,8 @@ def start_orders(now: int) -> list[StartOrder]:
 
 def row_ids() -> list[str]:
     """Return the ids of `ROWS`."""
-    return [f"{int(EXAMPLE_ID, 16) + 1 + index:024x}" for index in range(len(ROWS))]
+    following = (f"{number:024x}" for number in itertools.count(int(EXAMPLE_ID, 16) + 1))
+    return list(itertools.islice((order_id for order_id in following if order_id != FOREIGN_ID), len(ROWS)))
 
 
 def _order_of(row: Row, order_id: str, now: int) -> dict[str, Any]:

@@ -59,17 +59,15 @@ def test_many_orders_go_their_own_ways(airflow: AirflowStack, ollang: Sandbox) -
     run_id, _ = finish(airflow, "ollang_rerun_catalogue", order_ids=orders)
     found = states(airflow, "ollang_rerun_catalogue", run_id)
     by_order = {
-        order_id: {
-            task: found[f"localize.{task}", index][0] for task in ("rerun_order", "wait_for_new_result", "hand_on")
-        }
+        order_id: {task: found[f"localize.{task}", index][0] for task in ("rerun_order", "hand_on")}
         for index, order_id in enumerate(orders)
     }
-    fine = {"rerun_order": "success", "wait_for_new_result": "success", "hand_on": "success"}
+    fine = {"rerun_order": "success", "hand_on": "success"}
     assert by_order == {
         good[0]: fine,
         good[1]: fine,
-        bad: {"rerun_order": "success", "wait_for_new_result": "failed", "hand_on": "upstream_failed"},
-        busy: {"rerun_order": "failed", "wait_for_new_result": "upstream_failed", "hand_on": "upstream_failed"},
+        bad: {"rerun_order": "failed", "hand_on": "upstream_failed"},
+        busy: {"rerun_order": "failed", "hand_on": "upstream_failed"},
     }
     report = airflow.xcom("ollang_rerun_catalogue", run_id, "report")
     assert sorted(line.split(":")[0] for line in report) == sorted(good)
@@ -78,7 +76,7 @@ def test_many_orders_go_their_own_ways(airflow: AirflowStack, ollang: Sandbox) -
     names = {
         ti["rendered_map_index"]
         for ti in airflow.task_instances("ollang_rerun_catalogue", run_id)
-        if ti["task_id"] == "localize.wait_for_new_result"
+        if ti["task_id"] == "localize.rerun_order"
     }
     assert {good[0], good[1], bad} <= names
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+from airflow.cli import cli_parser
+from airflow.models.dagrun import DagRun
 from airflow.sdk import DAG
+from airflow.utils.session import create_session
+from sqlalchemy import select
 
 from airflow_provider_ollang.sandbox import Sandbox
 from tests.installed_airflow import read_dags
 from tests.integration.conftest import RunDag
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
+AT_WORK = "60b8d6f1e1b9b1d8c6c0d8ec"
 
 
 def example(dag_id: str) -> DAG:
@@ -33,6 +46,81 @@ def test_rerun_catalogue(fast_ollang: Sandbox, run_dag: RunDag) -> None:
     assert len(run.results["report"]) == 2
     assert all("(run 2)" in line for line in run.results["report"])
     assert [fast_ollang.order(order_id)["reruns_accepted"] for order_id in orders[:2]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("orders", "finished"),
+    [
+        (["60b8d6f1e1b9b1d8c6c0d8e2"], 1),
+        (["60b8d6f1e1b9b1d8c6c0d8e2", AT_WORK], 1),
+        ([AT_WORK, "60b8d6f1e1b9b1d8c6c0d8eb"], 0),
+    ],
+    ids=["1 of 1", "1 of 2", "0 of 2"],
+)
+def test_report_of_a_catalogue_is_made_whatever_became_of_its_orders(
+    fast_ollang: Sandbox, run_dag: RunDag, orders: list[str], finished: int
+) -> None:
+    run = run_dag(example("ollang_rerun_catalogue"), order_ids=orders)
+    assert run.states["report"] == "success"
+    assert [line.split(":")[0] for line in run.results["report"]] == orders[:finished]
+
+
+# --- As their users run them -------------------------------------------------------------------------------------
+
+
+def commands(file: Path) -> list[str]:
+    """Return the commands that an example's description names, and the one without a configuration."""
+    named = re.findall(r"^    (airflow dags test .*)$", file.read_text(), re.MULTILINE)
+    assert named, f"{file.name} does not say how to run it"
+    return [f"airflow dags test {file.stem}", *named]
+
+
+@pytest.fixture
+def dags_folder() -> Iterator[Path]:
+    """The examples in Airflow's own DAGs folder, where their users put them."""
+    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    shutil.copytree(EXAMPLES, folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def run_command(command: str, folder: Path) -> None:
+    """Run a command of Airflow in this process: to start one takes longer than the DAG does."""
+    _, *arguments = shlex.split(command)
+    conf: dict[str, Any] = {}
+    if "--conf" in arguments:
+        at = arguments.index("--conf")
+        conf = json.loads(arguments[at + 1])
+        del arguments[at : at + 2]
+    if "localize" in command:
+        conf["destination"] = f"file://{folder}"
+    given = cli_parser.get_parser().parse_args([*arguments, "--conf", json.dumps(conf)])
+    # It raises SystemExit if the run fails.
+    given.func(given)
+
+
+def test_examples_run_as_they_say_in_any_order_and_again(
+    airflow_db: None, dags_folder: Path, fast_ollang: Sandbox, tmp_path: Path
+) -> None:
+    files = sorted(dags_folder.glob("ollang_*.py"))
+    assert len(files) == 5
+    for file, number in [*((file, 0) for file in files), *((file, 1) for file in reversed(files))]:
+        run_command(commands(file)[number], tmp_path)
+    with create_session() as session:
+        runs = session.scalars(select(DagRun).order_by(DagRun.id.desc()).limit(10)).all()
+        assert {(run.dag_id, str(run.state)) for run in runs} == {(file.stem, "success") for file in files}
+    delivered = {path.name for path in tmp_path.iterdir()}
+    assert delivered == {"60b8d6f1e1b9b1d8c6c0d8fe", "60b8d6f1e1b9b1d8c6c0d900", "60b8d6f1e1b9b1d8c6c0d901"}
+    assert any("(run 3)" in file.name for file in (tmp_path / "60b8d6f1e1b9b1d8c6c0d8fe").iterdir())
+    rerun = {order["id"]: order["reruns_accepted"] for order in fast_ollang.overview()["orders"]}
+    assert {order_id: count for order_id, count in rerun.items() if count} == {
+        "60b8d6f1e1b9b1d8c6c0d8fb": 2,
+        "60b8d6f1e1b9b1d8c6c0d8fc": 2,
+        "60b8d6f1e1b9b1d8c6c0d8fd": 1,
+        "60b8d6f1e1b9b1d8c6c0d8fe": 2,
+        "60b8d6f1e1b9b1d8c6c0d900": 2,
+        "60b8d6f1e1b9b1d8c6c0d901": 1,
+    }
 
 
 def test_release_when_delivered(fast_ollang: Sandbox, run_dag: RunDag) -> None:

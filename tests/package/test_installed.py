@@ -27,7 +27,7 @@ def sandbox(installed: Installed) -> Iterator[dict[str, str]]:
     work = installed.work
     process = Process("sandbox", command, env=installed.env, cwd=work, log=work / "sandbox.log")
     try:
-        pattern = re.compile(r"listening on (?P<url>\S+)\nAIRFLOW_CONN_OLLANG_DEFAULT='(?P<connection>.*)'")
+        pattern = re.compile(r"listening on (?P<url>\S+)\nexport AIRFLOW_CONN_OLLANG_DEFAULT='(?P<connection>.*)'")
         found = wait_until(lambda: pattern.search(process.log.read_text()), 60, f"sandbox:\n{process.tail()}")
         yield found.groupdict()
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 INCLUDED = re.compile(r"```\{literalinclude\} (\S+)\n(.*?)```", re.DOTALL)
-OPTION = re.compile(r"^:(start-after|end-before): (.*)$", re.MULTILINE)
+OPTION = re.compile(r"^:(start-at|end-before): (.*)$", re.MULTILINE)
 SNIPPETS = [
     pytest.param(
         code, id=f"{page.name}-{number}", marks=[needs_retry_policies] if "import OllangRetryPolicy" in code else []
@@ -48,9 +50,14 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_is_included_from_the_examples_is_there(page: Path) -> None:
+def test_what_is_included_from_the_examples_is_whole(page: Path) -> None:
     for path, options in INCLUDED.findall(page.read_text()):
+        # It leaves out the line it names, which is the one that matters.
+        assert "start-after" not in options
         text = (page.parent / path).read_text()
-        for _, marker in OPTION.findall(options):
+        for name, marker in OPTION.findall(options):
             wanted = marker.strip().strip('"').replace('\\"', '"')
             assert wanted in text, marker
+            start = text.index(wanted)
+            text = text[:start] if name == "end-before" else text[text.rindex("\n", 0, start) + 1 :]
+        ast.parse(textwrap.dedent(text))

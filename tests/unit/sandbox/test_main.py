@@ -40,11 +40,12 @@ def line_of(process: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_from_start_to_end(number: signal.Signals) -> None:
     with started("--port", "0", "--api-key", "mine", "--speed", "0", "--behaviour", '{"no_credits": 402}') as process:
-        first, second = line_of(process), line_of(process)
+        first, second, third = line_of(process), line_of(process), line_of(process)
         url = first.removeprefix("Ollang sandbox listening on ")
         assert url.startswith("http://127.0.0.1:")
         name, _, value = second.partition("=")
-        assert (name, value[0], value[-1]) == ("AIRFLOW_CONN_OLLANG_DEFAULT", "'", "'")
+        assert (name, value[0], value[-1]) == ("export AIRFLOW_CONN_OLLANG_DEFAULT", "'", "'")
+        assert third == "export OLLANG_POKE_INTERVAL=2"
         connection = json.loads(value[1:-1])
         assert connection == {
             "conn_type": "ollang",
@@ -66,6 +67,7 @@ def test_tls() -> None:
         url = line_of(process).removeprefix("Ollang sandbox listening on ")
         connection = json.loads(line_of(process).partition("=")[2][1:-1])
         bundle = connection["extra"]["ca_bundle"]
+        line_of(process)
         assert bundle in line_of(process)
         assert (connection["host"], url.startswith("https://")) == ("https://127.0.0.1", True)
         assert requests.get(f"{url}/health", verify=bundle, timeout=10).status_code == 200
