@@ -140,6 +140,11 @@ class Behaviour:
     # How it is shown
     stale_every: int = knob(0, "every so-manieth GET of the order shows the past (a lagging replica); 0: none")
     stale_by: float = knob(60.0, "how far in the past that is")
+    date_ahead: float = knob(
+        0.0,
+        "by how many seconds the `Date` of every answer is ahead of the clock that dates orders, as that of another "
+        "machine; negative: behind (of the sandbox's default behaviour only)",
+    )
     list_stale_by: float = knob(0.0, "how far in the past the list of orders shows the order")
     null_fields: tuple[str, ...] = knob(
         (), "fields shown as null, dotted inside objects and lists: `vttUrl`, `orderDocs.updatedAt`"

@@ -11,7 +11,7 @@ from airflow_provider_ollang.sandbox import answers, qc
 from airflow_provider_ollang.sandbox.answers import Answer
 from airflow_provider_ollang.sandbox.behaviour import Behaviour
 from airflow_provider_ollang.sandbox.catalogue import OWN, filled, start_orders
-from airflow_provider_ollang.sandbox.clock import Clock, iso, milliseconds, parse_iso
+from airflow_provider_ollang.sandbox.clock import Clock, http_date, iso, milliseconds, parse_iso
 from airflow_provider_ollang.sandbox.errors import SandboxError
 from airflow_provider_ollang.sandbox.faults import Faults
 from airflow_provider_ollang.sandbox.journal import Journal
@@ -266,6 +266,11 @@ class Service:
         """Return the clock's time and speed."""
         with self.lock:
             return {"time": iso(self.clock.now()), "speed": self.clock.speed}
+
+    def http_date(self, after: float = 0) -> str:
+        """Return the time so many seconds from now, as the headers of its answers have it."""
+        with self.lock:
+            return http_date(self.clock.now() + milliseconds(after + self.behaviour.date_ahead))
 
     def reset(self) -> None:
         """Be as at the start: its orders, key and speed, no faults, an empty journal."""

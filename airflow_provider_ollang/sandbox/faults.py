@@ -66,6 +66,9 @@ class Do:
     )
     processed: bool = knob(False, "the request has its effect first, before a delay or the answer in place of its own")
     delay: float | None = knob(None, "wait so many seconds, then go on")
+    advance: float | None = knob(
+        None, "like `delay`, but move the sandbox's clock on by so many sandbox seconds and wait for nothing"
+    )
     drop: Literal["before", "after", "body"] | None = knob(
         None,
         "close the connection: `before` the request has any effect, `after` it was processed but before any answer, "
@@ -86,7 +89,7 @@ class Do:
             raise SandboxError("A fault cannot drop a request before it is processed and process it first.")
         if self.rate is not None and (self.rate < 1 or self.drip is not None):
             raise SandboxError("Do.rate must be at least 1, and does not go with drip.")
-        for name in ("delay", "drip", "size"):
+        for name in ("delay", "advance", "drip", "size"):
             if (getattr(self, name) or 0) < 0:
                 raise SandboxError(f"Do.{name} cannot be negative.")
         for name, value in (self.headers or {}).items():

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from aiohttp import web
 
-from airflow_provider_ollang.sandbox.clock import as_datetime, http_date, milliseconds
+from airflow_provider_ollang.sandbox.clock import as_datetime
 from airflow_provider_ollang.sandbox.core import Service
 from airflow_provider_ollang.sandbox.files import file_host
 from airflow_provider_ollang.sandbox.server import application
@@ -252,11 +252,6 @@ class Sandbox(Service):
         """The time by the sandbox's clock."""
         with self.lock:
             return as_datetime(self.clock.now())
-
-    def http_date(self, after: float = 0) -> str:
-        """Return the sandbox's time so many seconds from now, as HTTP headers have it."""
-        with self.lock:
-            return http_date(self.clock.now() + milliseconds(after))
 
     def advance(self, seconds: float) -> None:
         """Move the sandbox's clock on."""

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from airflow_provider_ollang.sandbox.clock import http_date, iso
+from airflow_provider_ollang.sandbox.clock import iso
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ def application(service: Service, host: Literal["api", "files"]) -> web.Applicat
 
     async def date(_: web.Request, response: web.StreamResponse) -> None:
         # The sandbox must agree with itself: clients measure its documents against its `Date`.
-        response.headers["Date"] = http_date(service.clock.now())
+        response.headers["Date"] = service.http_date()
 
     app.on_response_prepare.append(date)
     return app
@@ -95,6 +95,9 @@ class _Wire:
             # A client that gives up meanwhile would take what it has sent along.
             await request.read()
             await asyncio.sleep(do.delay)
+        if do.advance:
+            with service.lock:
+                service.clock.advance(do.advance)
         if answer is None and do.processes:
             answer = await handler(request)
         if do.drop in ("before", "after"):

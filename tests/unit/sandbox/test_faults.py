@@ -178,6 +178,18 @@ def test_delay__takes_what_was_sent_in_first(ollang: Sandbox, client: Client) ->
     eventually(lambda: ollang.order(EXAMPLE_ID)["evaluations_accepted"] == 1)
 
 
+@pytest.mark.parametrize("processed", [True, False])
+def test_advance__takes_time_that_nobody_waits_for(ollang: Sandbox, client: Client, processed: bool) -> None:
+    ollang.set_speed(0)
+    sent = ollang.now
+    ollang.add_fault("POST", ORDERS, advance=600, processed=processed)
+    answer = client.rerun()
+    accepted(answer)
+    assert (ollang.now - sent).total_seconds() == 600
+    assert answer.headers["Date"] == ollang.http_date()
+    assert any("(run 2)" in name for name in client.names(EXAMPLE_ID)) is processed
+
+
 def test_dropped_before_processing(ollang: Sandbox, client: Client) -> None:
     ollang.add_fault("POST", ORDERS, drop="before")
     with pytest.raises(requests.ConnectionError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -518,6 +519,14 @@ def test_list_stale_by(ollang: Sandbox, client: Client) -> None:
     ollang.advance(0.1)
     listed = client.ask("GET", "/integration/orders?filter[name]=lagging").json()["data"]
     assert listed[0]["status"] == "pending"
+
+
+def test_date_ahead() -> None:
+    with Sandbox(speed=0, behaviour={"date_ahead": 90}) as ollang, Client(ollang) as client:
+        answer = client.get()
+        ahead = parsedate_to_datetime(answer.headers["Date"]) - ollang.now.replace(microsecond=0)
+        assert ahead.total_seconds() == 90
+        assert answer.headers["Date"] == ollang.http_date()
 
 
 def test_null_fields(ollang: Sandbox, client: Client) -> None:
