@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -255,16 +255,32 @@ class Answer:
     :param status: HTTP status.
     :param headers: its headers, names in lower case.
     :param body: its decoded bytes.
+    :param elapsed: seconds from the start of this attempt to the end of the body; 0 where nobody needs them.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    elapsed: float = 0.0
 
     @property
     def server_time(self) -> datetime | None:
         """The server's clock when it answered, from the ``Date`` header."""
         return _http_date(self.headers.get("date"))
+
+    @property
+    def requested_at(self) -> datetime | None:
+        """
+        A time by the server's clock at which the request had not arrived yet.
+
+        A gateway may date its answer long after it handed the request on. The header has whole seconds, rounded down,
+        so that this is never too late.
+        """
+        answered = self.server_time
+        try:
+            return answered and answered - timedelta(seconds=self.elapsed)
+        except OverflowError:
+            return answered
 
     @property
     def retry_after(self) -> float | None:

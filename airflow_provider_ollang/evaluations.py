@@ -118,10 +118,26 @@ class EvaluationGoal:
     """
     Which evaluation of an order is waited for.
 
+    *Newer* means by :meth:`Evaluation.is_newer_than`: than ``before``.
+
+    ====================================== ======= ================ ==============================================
+    its id                                 newer   since ``since``  counts
+    ====================================== ======= ================ ==============================================
+    ``evaluation_id``, and not before's    any     any              yes: the API named it; clocks do not matter
+    another, none, or before's             no      any              no
+    another, none, or before's             yes     no               no: a lagging replica hid it from ``before``
+    another, none, or before's             yes     yes, or no time  yes: the order may show another id than the
+                                                   to compare       API answered
+    ====================================== ======= ================ ==============================================
+
+    An order that keeps one evaluation under one id says nothing by that id, so that there the times decide. An own
+    evaluation under another id does not count if the clock that dates it is behind the clock of ``since``: then the
+    wait ends with its timeout, and nobody else's scores let anything through.
+
     :param on_missing: what to do as long as the order has none that counts: ``"wait"``, or end the wait without one.
     :param before: the ``key`` of an evaluation that does not count any more; only newer ones do.
-    :param evaluation_id: the id of the one that was asked for; it counts though its dates do not tell that it is newer.
-    :param since: ISO 8601; the evaluation must not be older: it would be one of an earlier result.
+    :param evaluation_id: the id of the one that was asked for or attached to.
+    :param since: ISO 8601, by the server's clock: when that one was asked for, or the rerun whose result it must judge.
     """
 
     on_missing: OnMissing = "fail"
@@ -134,9 +150,9 @@ class EvaluationGoal:
         found = Evaluation.of_order(order)
         if found is None:
             return None
-        # An order that keeps one evaluation under one id says nothing by it.
-        told_by_id = found.id is not None and found.id == self.evaluation_id != (self.before or {}).get("id")
-        if not told_by_id and not found.is_newer_than(self.before):
+        if found.id is not None and found.id == self.evaluation_id != (self.before or {}).get("id"):
+            return found
+        if not found.is_newer_than(self.before):
             return None
         since, created = parse_time(self.since), parse_time(found.created_at)
         return None if since and created and created < since else found

@@ -8,13 +8,14 @@ missing, null or of another type, so nothing here raises because of what an orde
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
-from airflow_provider_ollang.evaluations import Evaluation
+from airflow_provider_ollang.evaluations import Evaluation, EvaluationGoal
 from airflow_provider_ollang.reading import mappings_of, number_of, parse_time, text_of
 
 Order = Mapping[str, Any]
@@ -83,7 +84,7 @@ def rerun_readiness(status: str) -> Readiness:
 
 
 def shows_running(status: str) -> bool:
-    """Tell whether an order seen in this status after a rerun request proves that the rerun began."""
+    """Tell whether an order in this status is at work; see :meth:`Rerun.shows_running` for whose work that is."""
     return status not in DONE_STATUSES | FAILURE_STATUSES | {"revision"}
 
 
@@ -114,20 +115,22 @@ class Document:
             updated_at=text_of(doc.get("updatedAt")),
         )
 
-    @property
+    @cached_property
+    def times(self) -> tuple[datetime | None, datetime | None]:
+        """When it was updated, and when it was created; ``None`` where it does not say."""
+        return parse_time(self.updated_at), parse_time(self.created_at)
+
+    @cached_property
     def newest_time(self) -> datetime | None:
         """The later of its two times."""
-        return max(
-            (time for time in (parse_time(self.created_at), parse_time(self.updated_at)) if time),
-            default=None,
-        )
+        return max((time for time in self.times if time), default=None)
 
     def differs_from(self, earlier: Document) -> bool:
         """Tell whether this is a later state of the same document; a value unknown on one side proves nothing."""
         order = [
-            (my_time > their_time) - (my_time < their_time)
-            for mine, theirs in ((self.updated_at, earlier.updated_at), (self.created_at, earlier.created_at))
-            if (my_time := parse_time(mine)) and (their_time := parse_time(theirs))
+            (mine > theirs) - (mine < theirs)
+            for mine, theirs in zip(self.times, earlier.times, strict=True)
+            if mine and theirs
         ]
         if 1 in order or -1 in order:
             return 1 in order
@@ -146,6 +149,39 @@ def output_documents(order: Order) -> list[Document]:
     outputs = [Document.from_order_doc(doc) for doc in mappings_of(order.get("orderDocs")) if _is_output(doc)]
     oldest = datetime.min.replace(tzinfo=UTC)
     return sorted(outputs, key=lambda document: document.newest_time or oldest, reverse=True)
+
+
+class _Group:
+    """Documents of a baseline that might be earlier states of one and the same document."""
+
+    def __init__(self) -> None:
+        self._documents: set[Document] = set()
+
+    def add(self, document: Document) -> None:
+        self._documents.add(document)
+
+    @cached_property
+    def newest_times(self) -> set[datetime | None]:
+        return {one.newest_time for one in self._documents}
+
+    @cached_property
+    def newest_time(self) -> datetime | None:
+        return max((time for time in self.newest_times if time), default=None)
+
+    @cached_property
+    def _latest(self) -> tuple[datetime | None, ...]:
+        """The latest update and creation; ``None`` where one of the documents does not say."""
+        columns = zip(*(one.times for one in self._documents), strict=True)
+        return tuple(None if None in column else max(time for time in column if time) for column in columns)
+
+    def are_all_earlier_than(self, document: Document) -> bool:
+        """Tell whether a document is a later state of whichever of these it is."""
+        # Without the first two a poll of thousands of documents without ids would compare each with each.
+        if document in self._documents:
+            return False
+        if any(mine and latest and mine > latest for mine, latest in zip(document.times, self._latest, strict=True)):
+            return True
+        return all(document.differs_from(one) for one in self._documents)
 
 
 @dataclass(frozen=True)
@@ -184,6 +220,33 @@ class Baseline:
             evaluation=None if evaluation is None else evaluation.key,
         )
 
+    @cached_property
+    def types(self) -> Counter[str]:
+        """How many output documents it has of each type."""
+        return Counter(plain_type(document.type) for document in self.outputs or [] if document.type)
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str | None], _Group]:
+        """Its output documents by id, by type, and those without id by type; made once, for there may be thousands."""
+        groups: dict[tuple[str, str | None], _Group] = defaultdict(_Group)
+        for document in self.outputs or []:
+            kind = plain_type(document.type)
+            groups["type", kind].add(document)
+            groups[("id", document.id) if document.id is not None else ("type, no id", kind)].add(document)
+        return dict(groups)
+
+    def same_as(self, document: Document) -> _Group | None:
+        """Return what may be earlier states of a document: those of its id, or of its type where an id is missing."""
+        kind = plain_type(document.type)
+        if document.id is None:
+            return self._groups.get(("type", kind))
+        return self._groups.get(("id", document.id)) or self._groups.get(("type, no id", kind))
+
+    def newest_of_type(self, document: Document) -> datetime | None:
+        """Return the newest time of its documents of a document's type."""
+        group = self._groups.get(("type", plain_type(document.type)))
+        return group and group.newest_time
+
     def to_json(self) -> dict[str, Any]:
         """Return the baseline as a plain dict for an XCom."""
         return asdict(self)
@@ -217,31 +280,82 @@ class Rerun:
     """
     One accepted rerun of an order, as far as telling its result from the previous one needs it.
 
+    A delivery event or an output document of a later poll counts as new by this table. *Later* means: later than, or
+    not among, what the baseline lists. *Dated after* means: its own time is after ``requested_at``.
+
+    ============================== ============================ ====================== =================================
+    later than the baseline's      dated after the request      baseline confirmed     counts
+    ============================== ============================ ====================== =================================
+    no                             any                          any                    no
+    yes                            yes                          any                    yes
+    yes                            no time to compare           any                    yes; an event without a time: no
+    yes                            no                           no                     no: a lagging replica may have
+                                                                                       hidden it from the baseline
+    yes                            no                           yes                    yes: only the clocks differ
+    the baseline has no such list, yes                          any                    yes
+    or its events have no times
+    likewise                       no, or no time to compare    any                    no
+    ============================== ============================ ====================== =================================
+
+    A document whose size, words or duration changed and whose time did not is judged by the first column alone.
+
     :param baseline: the order just before the request.
-    :param requested_at: the server's time when it accepted the request, ISO 8601; ``None`` if it did not say.
+    :param requested_at: a time by the server's clock at which the request had not arrived yet, ISO 8601: the ``Date``
+        of the response less the time that the request took. So nothing that this rerun makes is older, by that clock.
+        ``None`` if it is not known.
     :param seen_running: whether the order has been seen at work since.
+    :param baseline_confirmed: whether the order has shown nothing later than the baseline for so long after the request
+        that the baseline cannot have missed anything.
     """
 
     baseline: Baseline
     requested_at: str | None = None
     seen_running: bool = False
+    baseline_confirmed: bool = False
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Rerun:
+        """
+        Read what ``dataclasses.asdict`` made of a rerun, in this or another version of the provider.
+
+        :raises KeyError, TypeError: it is something else.
+        """
+        names = {one.name for one in fields(cls)}
+        known = {name: one for name, one in value.items() if name in names}
+        return cls(**{**known, "baseline": Baseline.from_json(value["baseline"])})
 
     def evidence(self, order: Order) -> list[str]:
         """
         Say what proves that a finished order shows the result of this rerun.
 
         :param order: the order as ``GET`` answered it after the request.
-        :return: those of ``"event"``, ``"documents"`` and ``"running"`` that hold; empty if nothing does.
+        :return: those of ``"event"``, ``"documents"`` and ``"running"`` that hold; empty if nothing does. With human
+            review documents alone prove nothing before ``ai_delivered``: they may be the AI's drafts.
         """
-        return [
-            name
-            for name, holds in (
-                ("event", bool(self.new_events(order))),
-                ("documents", self.outputs_changed(order)),
-                ("running", self.seen_running and not self._level_dropped(order)),
-            )
-            if holds
-        ]
+        event = bool(self.new_events(order))
+        running = self.seen_running and not self._level_dropped(order)
+        proven = event or running or not self._is_reviewed(order) or self._drafted_at(order) is not None
+        documents = proven and self.outputs_changed(order)
+        holding = {"event": event, "documents": documents, "running": running}
+        return [name for name, holds in holding.items() if holds]
+
+    def shows_running(self, order: Order) -> bool:
+        """
+        Tell whether a poll after the request shows this rerun at work.
+
+        Another level than before means that it is something else: to ask for a human review sets the status to
+        ``ongoing`` and the level to 1, to cancel it sets them to ``completed`` and 0, and no result is made.
+        """
+        level, before = number_of(order.get("level")), self.baseline.level
+        moved = level is not None and before is not None and level != before
+        return shows_running(str(order.get("status"))) and not moved
+
+    def withholds(self, order: Order) -> bool:
+        """Tell whether a poll shows what is later than the baseline's, but dated before the request."""
+        trusting = replace(self, baseline_confirmed=True)
+        return len(trusting._events_since(order)) > len(self._events_since(order)) or any(
+            trusting._is_newer(document) and not self._is_newer(document) for document in output_documents(order)
+        )
 
     def new_events(self, order: Order) -> list[Mapping[str, Any]]:
         """Return the delivery events of this rerun that report a finished result."""
@@ -259,31 +373,39 @@ class Rerun:
     def outputs_changed(self, order: Order) -> bool:
         """Tell whether every type of output the order had before has a newer document."""
         newer = {plain_type(document.type) for document in self.new_outputs(order)}
-        before = self._types_before()
-        return before <= newer if before else bool(newer)
+        return self.baseline.types.keys() <= newer if self.baseline.types else bool(newer)
 
     def outputs_complete(self, order: Order) -> bool:
         """Tell whether every type of output has as many newer documents as it had documents before."""
-        newer = Counter(plain_type(document.type) for document in self.new_outputs(order))
-        before = Counter(plain_type(document.type) for document in self.baseline.outputs or [] if document.type)
-        return before <= newer
+        return self.baseline.types <= Counter(plain_type(document.type) for document in self.new_outputs(order))
 
-    def _types_before(self) -> set[str]:
-        return {plain_type(document.type) for document in self.baseline.outputs or [] if document.type}
+    @cached_property
+    def _requested(self) -> datetime | None:
+        return parse_time(self.requested_at)
+
+    def _is_dated_before(self, time: datetime | None) -> bool:
+        return bool(not self.baseline_confirmed and time and self._requested and time <= self._requested)
 
     def _events_since(self, order: Order) -> list[tuple[datetime, Mapping[str, Any]]]:
-        # What a baseline from a lagging replica did not show is no newer than the request.
-        known = [time for time in (parse_time(self.baseline.newest_event), parse_time(self.requested_at)) if time]
-        if not known and self.baseline.events != []:
+        newest = parse_time(self.baseline.newest_event)
+        is_known = newest is not None or self.baseline.events == []
+        since = newest if is_known else self._requested
+        if since is None and not is_known:
             return []
-        since = max(known, default=None)
         dated = ((_occurred(event), event) for event in mappings_of(order.get("deliveryEvents")))
-        return [(occurred, event) for occurred, event in dated if occurred and (since is None or occurred > since)]
+        return [
+            (occurred, event)
+            for occurred, event in dated
+            if occurred and (since is None or occurred > since) and not self._is_dated_before(occurred)
+        ]
+
+    def _is_reviewed(self, order: Order) -> bool:
+        level = number_of(order.get("level"))
+        return ((self.baseline.level if level is None else level) or 0) > 0
 
     def _drafted_at(self, order: Order) -> datetime | None:
         """Return when the AI delivered what people have reviewed since, or are reviewing."""
-        level = number_of(order.get("level"))
-        if not ((self.baseline.level if level is None else level) or 0) > 0:
+        if not self._is_reviewed(order):
             return None
         return max(
             (occurred for occurred, event in self._events_since(order) if event.get("type") == "ai_delivered"),
@@ -301,23 +423,18 @@ class Rerun:
         # A document without a type may be anything, an invoice for one.
         if document.type is None or not document.type:
             return False
-        requested, written = parse_time(self.requested_at), document.newest_time
-        if not self.baseline.outputs:
-            unknown = self.baseline.outputs is None
-            return written > requested if written and requested else not unknown
-        same_type = [one for one in self.baseline.outputs if plain_type(one.type) == plain_type(document.type)]
-        same = [one for one in self.baseline.outputs if one.id is not None and one.id == document.id]
-        same = same or [one for one in same_type if one.id is None or document.id is None]
-        if same:
-            changed = all(document.differs_from(one) for one in same)
-            dated_anew = all(one.newest_time != written for one in same)
+        written = document.newest_time
+        if self.baseline.outputs is None:
+            return bool(written and self._requested and written > self._requested)
+        same = self.baseline.same_as(document)
+        if same is not None:
+            later, dated_anew = same.are_all_earlier_than(document), written not in same.newest_times
         else:
-            newest_before = max((time for one in same_type if (time := one.newest_time)), default=None)
+            newest = self.baseline.newest_of_type(document)
             # Old versions may be kept and listed beside the current one: an older document is no new result.
-            changed = document.id is not None and not (written and newest_before and written < newest_before)
-            dated_anew = True
-        # What a baseline from a lagging replica did not show is no newer than the request.
-        return changed and not (dated_anew and requested and written and written <= requested)
+            is_old = newest is not None and written is not None and written < newest
+            later, dated_anew = not is_old and (document.id is not None or not self.baseline.outputs), True
+        return later and not (dated_anew and self._is_dated_before(written))
 
     def _level_dropped(self, order: Order) -> bool:
         # Cancelling a human review forces `completed` and level 0 without any new result.
@@ -336,7 +453,7 @@ class Rerun:
         ]
         documents = f"unchanged outputs: {', '.join(unchanged[:5]) or 'none'}"
         more = f" and {len(unchanged) - 5} more" if len(unchanged) > 5 else ""
-        missing = sorted(self._types_before() - {plain_type(document.type) for document in outputs})
+        missing = sorted(self.baseline.types.keys() - {plain_type(document.type) for document in outputs})
         documents += f"{more}; no longer there: {', '.join(missing)}" if missing else more
         level = (
             f", but its level dropped from {before.level} to {order.get('level')}" if self._level_dropped(order) else ""
@@ -392,15 +509,17 @@ def summarize(
         ],
         "outputs_changed": changed,
         "evidence": evidence,
-        "evaluation": _new_evaluation(order, rerun.baseline.evaluation if rerun else None),
+        "evaluation": _new_evaluation(order, rerun),
     }
 
 
-def _new_evaluation(order: Order, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    found = Evaluation.of_order(order)
-    if found is None or (before is not None and not found.is_newer_than(before)):
-        return None
-    return {**found.key, "scores": found.scores}
+def _new_evaluation(order: Order, rerun: Rerun | None) -> dict[str, Any] | None:
+    goal = EvaluationGoal()
+    if rerun is not None:
+        since = None if rerun.baseline_confirmed else rerun.requested_at
+        goal = EvaluationGoal(before=rerun.baseline.evaluation, since=since)
+    found = goal.find(order)
+    return None if found is None else {**found.key, "scores": found.scores}
 
 
 def _is_output(doc: Order) -> bool:

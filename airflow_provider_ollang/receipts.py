@@ -23,8 +23,8 @@ class PaidReceipt:
     :param order_id: the order.
     :param host: base URL of the Ollang API that accepted it.
     :param message: what the API said.
-    :param requested_at: the server's time of acceptance, ISO 8601; while that is unknown, its time just before the
-        request; ``None`` if it says no times.
+    :param requested_at: a time by the server's clock, ISO 8601, at which the request had not arrived yet; as close to
+        its arrival as is known. ``None`` if the server says no times.
     :param joined: whether this try of the task found it already under way instead of asking for it.
     """
 
@@ -88,12 +88,14 @@ class Receipt(PaidReceipt):
     :param last_status: the last status seen.
     :param baseline: the order just before the rerun.
     :param result: the facts of the finished order, if its end was waited for.
+    :param baseline_confirmed: whether polls have shown that the baseline missed nothing.
     """
 
     seen_running: bool
     last_status: str | None
     baseline: Baseline
     result: dict[str, Any] | None = None
+    baseline_confirmed: bool = False
 
     _argument = "rerun"
     _operator = "OllangRerunOperator"
@@ -101,7 +103,7 @@ class Receipt(PaidReceipt):
     @property
     def rerun(self) -> Rerun:
         """The rerun, for telling its result from the previous one."""
-        return Rerun(self.baseline, self.requested_at, self.seen_running)
+        return Rerun(self.baseline, self.requested_at, self.seen_running, self.baseline_confirmed)
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +112,8 @@ class Receipt(PaidReceipt):
             "last_status": value["last_status"],
             "baseline": Baseline.from_json(value["baseline"]),
             "result": value["result"],
+            # Receipts of earlier versions do not say.
+            "baseline_confirmed": value.get("baseline_confirmed") is True,
         }
 
 
@@ -120,7 +124,8 @@ class EvaluationReceipt(PaidReceipt):
 
     :param evaluation_id: its id, as the API answered it; the order may show another one.
     :param credits_used: what it cost.
-    :param before: the order's evaluation just before the request, ``{"id", "created_at"}``; ``None`` if it had none.
+    :param before: the order's evaluation just before the request, ``{"id", "created_at"}``; ``None`` if it had none, or
+        if that is the one that the task attached to: then ``requested_at`` is when that one was asked for.
     """
 
     evaluation_id: str | None
@@ -133,7 +138,7 @@ class EvaluationReceipt(PaidReceipt):
     @property
     def goal(self) -> EvaluationGoal:
         """Which evaluation is the one that was asked for."""
-        return EvaluationGoal(on_missing="wait", before=self.before, evaluation_id=self.evaluation_id)
+        return EvaluationGoal("wait", self.before, self.evaluation_id, since=self.requested_at)
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:

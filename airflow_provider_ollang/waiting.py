@@ -9,7 +9,7 @@ means the same in every mode.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_ollang.arguments import unknown_statuses
@@ -31,10 +31,8 @@ from airflow_provider_ollang.orders import (
     ATTENTION_STATUSES,
     DONE_STATUSES,
     KNOWN_STATUSES,
-    Baseline,
     Order,
     Rerun,
-    shows_running,
     summarize,
 )
 
@@ -52,6 +50,8 @@ _SHORTEST_FAILURE_PAUSE = 5.0
 LONGEST_FAILURE_PAUSE = 300.0
 _SECOND_OPINION_AFTER = 30.0
 _REMIND_AFTER = 24 * 3600.0
+#: No replica is taken to lag by more than this.
+_LONGEST_LAG = 60.0
 #: One bad answer of a gateway says these, too.
 _DOUBTED = (OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
 
@@ -131,7 +131,7 @@ class WaitRules:
                 known[name] = frozenset(known[name])
             rerun = known.get("rerun")
             if rerun is not None:
-                known["rerun"] = Rerun(**{**rerun, "baseline": Baseline.from_json(rerun["baseline"])})
+                known["rerun"] = Rerun.from_json(rerun)
             if known.get("evaluation") is not None:
                 known["evaluation"] = EvaluationGoal.from_json(known["evaluation"])
             return cls(**known)
@@ -153,6 +153,9 @@ class WaitMemory:
     :param doubted_since: when the order was first denied after a good look.
     :param done_since: since when the order says it is done without evidence of the rerun.
     :param proven_since: since when there is evidence, but not yet of new outputs.
+    :param baseline_confirmed: whether the baseline is known to show all there was before the rerun: a poll long enough
+        after ``done_since`` showed nothing else; ``False`` once one showed what may have been missed, or what a clock
+        that is off makes look so; ``None`` as long as nobody knows.
     :param evaluating: whether it was said that the evaluation is still to come.
     """
 
@@ -165,6 +168,7 @@ class WaitMemory:
     doubted_since: float | None = None
     done_since: float | None = None
     proven_since: float | None = None
+    baseline_confirmed: bool | None = None
     evaluating: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -184,6 +188,7 @@ class WaitMemory:
             seen_running=self.seen_running,
             reminded=dict(self.reminded),
             unknown=list(self.unknown),
+            baseline_confirmed=self.baseline_confirmed,
         )
 
 
@@ -302,7 +307,7 @@ class Wait:
 
     def _saw_unfinished(self, order: Order, status: str, now: float) -> Step:
         self.memory.done_since = self.memory.proven_since = None
-        if shows_running(status):
+        if self._rerun().shows_running(order):
             self.memory.seen_running = True
         if status in self.rules.target_statuses:
             # The order was done before the rerun, so that any other status is new.
@@ -340,6 +345,10 @@ class Wait:
         first = self.memory.done_since is None
         if self.memory.done_since is None:
             self.memory.done_since = now
+        if rerun.withholds(order):
+            self.memory.baseline_confirmed = False
+        elif self.memory.baseline_confirmed is None and now - self.memory.done_since >= _LONGEST_LAG:
+            self.memory.baseline_confirmed = True
         left = self.memory.done_since + self.rules.stale_timeout - now
         say = self.log.info if first else self.log.debug
         say(
@@ -416,7 +425,11 @@ class Wait:
     def _rerun(self) -> Rerun:
         rerun = self.rules.rerun
         assert rerun is not None  # noqa: S101 - only looks with a rerun come here
-        return Rerun(rerun.baseline, rerun.requested_at, rerun.seen_running or self.memory.seen_running)
+        return replace(
+            rerun,
+            seen_running=rerun.seen_running or self.memory.seen_running,
+            baseline_confirmed=rerun.baseline_confirmed or self.memory.baseline_confirmed is True,
+        )
 
     def _summary(self, order: Order, evidence: list[str]) -> dict[str, Any]:
         return summarize(self.rules.order_id, order, rerun=self._rerun(), evidence=evidence)

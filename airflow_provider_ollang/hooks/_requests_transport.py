@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from airflow_provider_ollang import _clock
 from airflow_provider_ollang.api import (
     CONNECT_TIMEOUT,
     MAX_ANSWER_BYTES,
@@ -189,6 +190,7 @@ class RequestsTransport:
     def _send(self, session: requests.Session, call: Call, timeout: float | None) -> Answer:
         attempt = _Attempt(timeout or self._settings.timeout)
         token = _attempt.set(attempt)
+        started = _clock.monotonic()
         try:
             with session.request(
                 call.method,
@@ -201,7 +203,7 @@ class RequestsTransport:
             ) as response:
                 body = self._read(response, attempt)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, body)
+                return Answer(response.status_code, headers, body, _clock.monotonic() - started)
         except (
             requests.RequestException,
             urllib3.exceptions.HTTPError,

@@ -164,8 +164,8 @@ class OllangHook(BaseHook):
             :class:`~airflow_provider_ollang.exceptions.OllangRerunOutcomeUnknownError` if nobody can say, another
             :class:`~airflow_provider_ollang.exceptions.OllangError`, or ``InterruptedBeforeSending`` where Airflow
             interrupts the task, if the request surely was not processed.
-        :return: ``{"order_id": str, "message": str | None, "requested_at": str | None}``; ``requested_at`` is the
-            server's time of acceptance, ISO 8601.
+        :return: ``{"order_id": str, "message": str | None, "requested_at": str | None}``; ``requested_at`` is a
+            time by the server's clock just before the request arrived, ISO 8601.
         :raises OllangOrderNotEligibleError: the order is not completed or delivered.
         :raises OllangRerunRefusedError: the API answered ``success: false``.
         :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; it was not sent again.
@@ -375,7 +375,7 @@ class OllangHook(BaseHook):
         accepted = {
             "order_id": call.order_id,
             "message": self.settings.clean(message) if isinstance(message, str) else None,
-            "requested_at": answer.server_time.isoformat() if answer.server_time else None,
+            "requested_at": answer.requested_at.isoformat() if answer.requested_at else None,
         }
         return accepted, value
 

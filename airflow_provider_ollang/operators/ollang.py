@@ -28,7 +28,6 @@ from airflow_provider_ollang.orders import (
     FAILURE_STATUSES,
     Baseline,
     rerun_readiness,
-    shows_running,
 )
 from airflow_provider_ollang.quality import passed_of
 from airflow_provider_ollang.reading import parse_time
@@ -268,7 +267,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
     def _processed(self, receipt: Receipt, order: Order) -> Receipt | None:
         seen = _seen(receipt, order)
         self._last_status = seen.last_status
-        evidence = ["running"] if shows_running(order["status"]) else seen.rerun.evidence(order)
+        evidence = ["running"] if seen.rerun.shows_running(order) else seen.rerun.evidence(order)
         if not evidence:
             return None
         self.log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
@@ -283,7 +282,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         order, looked_at = hook.get_dated_order(receipt.order_id)
         seen = _seen(receipt, order)
         if order["status"] not in DONE_STATUSES:
-            return seen if shows_running(order["status"]) else None
+            return seen if receipt.rerun.shows_running(order) else None
         asked_at = parse_time(receipt.requested_at)
         if looked_at is None or asked_at is None or receipt.rerun.evidence(order):
             return None
@@ -344,9 +343,9 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
 
         def remember(step: Step) -> None:
             nonlocal known
-            seen_running_first = memory.seen_running and not known.seen_running
+            before = known.rerun
             known = _remembering(known, memory)
-            if not step.is_end and (seen_running_first or self.deferrable):
+            if not step.is_end and (known.rerun != before or self.deferrable):
                 # Whoever takes over has only these to know it from.
                 self._note("accepted", book, known)
                 self._push(context, known)
@@ -383,8 +382,8 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
 
 def _seen(receipt: Receipt, order: Order) -> Receipt:
     """Return the receipt with what a look at the order after the request showed."""
-    status = order["status"]
-    return dataclasses.replace(receipt, last_status=status, seen_running=receipt.seen_running or shows_running(status))
+    seen_running = receipt.seen_running or receipt.rerun.shows_running(order)
+    return dataclasses.replace(receipt, last_status=order["status"], seen_running=seen_running)
 
 
 def _remembering(receipt: Receipt, memory: WaitMemory) -> Receipt:
@@ -393,4 +392,5 @@ def _remembering(receipt: Receipt, memory: WaitMemory) -> Receipt:
         receipt,
         last_status=memory.last_status or receipt.last_status,
         seen_running=receipt.seen_running or memory.seen_running,
+        baseline_confirmed=receipt.baseline_confirmed or memory.baseline_confirmed is True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
@@ -30,7 +31,7 @@ from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait, WaitMemory,
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from airflow.sdk import Context
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 #: How long an evaluation is believed to be on its way; one that never ends must not forbid another for ever.
 _LONGEST_EVALUATION = 3600.0
+#: That of the header by which the server dates its responses.
+_RESOLUTION = timedelta(seconds=1)
 GATE_TIMEOUT = 3600.0
 
 
@@ -136,11 +139,13 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
             )
         if joined:
             self.log.info("Order %s: an evaluation is being made already: joining it, nothing is sent.", order_id)
+        # The one that is attached to says itself when it was asked for: what is older is another one.
+        asked_at = (parse_time(found.created_at) if found is not None and joined else None) or looked_at
         return EvaluationReceipt(
             order_id=order_id,
             host=hook.settings.base_url,
             message=None,
-            requested_at=looked_at.isoformat() if looked_at else None,
+            requested_at=asked_at.isoformat() if asked_at else None,
             joined=joined,
             evaluation_id=found.id if found is not None and joined else None,
             credits_used=None,
@@ -353,14 +358,17 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
         return goal
     rerun_at = parse_time(rerun.requested_at)
     evaluation_at = parse_time(evaluation.requested_at) if evaluation is not None else None
-    if rerun_at and evaluation_at and evaluation_at < rerun_at:
+    if evaluation is None or (rerun_at and evaluation_at is None):
+        # An evaluation of which nobody knows whether it was asked for before the rerun is not told by its id.
+        return dataclasses.replace(goal, evaluation_id=None, since=rerun.requested_at)
+    if rerun_at and evaluation_at and evaluation_at < rerun_at - _RESOLUTION:
         raise OllangConfigurationError(
             f"The evaluation of order {rerun.order_id} was asked for at {evaluation_at.isoformat()}, before its rerun "
             f"at {rerun_at.isoformat()}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
             "behind the rerun, and clear it to have the new result evaluated.",
             order_id=rerun.order_id,
         )
-    return dataclasses.replace(goal, since=rerun.requested_at)
+    return goal
 
 
 class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):

@@ -35,6 +35,7 @@ RECEIPT_KEYS = {
     "requested_at",
     "joined",
     "seen_running",
+    "baseline_confirmed",
     "last_status",
     "baseline",
     "result",

@@ -20,6 +20,10 @@ HOST = "https://api-integration.ollang.com"
 many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+#: Between the old evaluation and the request: what a lagging replica did not show.
+MISSED = "2024-03-01T11:59:00Z"
+
+
 def of(**changes: Any) -> Evaluation:
     given = {name: value for name, value in evaluation(**changes).items() if value is not ...}
     found = Evaluation.of_order(order(latestEvaluation=given))
@@ -288,6 +292,40 @@ class TestGoal:
         assert not finds(goal, id="eval_1", createdAt=BEFORE)
         assert finds(goal, id="eval_1", createdAt=AFTER)
 
+    #: Each row of the table that the class has: its id, its time, what was before, and whether it counts.
+    ROWS = (
+        ("eval_2", BEFORE, key(), True),
+        ("eval_2", LONG_BEFORE, key(), True),
+        ("eval_2", None, key(), True),
+        ("eval_2", BEFORE, None, True),
+        ("eval_3", LONG_BEFORE, key(), False),
+        ("eval_3", MISSED, key(), False),
+        ("eval_3", MISSED, None, False),
+        ("eval_3", REQUESTED, key(), True),
+        ("eval_3", AFTER, key(), True),
+        ("eval_3", None, key(), True),
+        (None, MISSED, key(), False),
+        (None, AFTER, key(), True),
+        ("eval_1", BEFORE, key(), False),
+        # An order that keeps one evaluation under one id.
+        ("eval_2", BEFORE, key("eval_2"), False),
+        ("eval_2", MISSED, key("eval_2"), False),
+        ("eval_2", AFTER, key("eval_2"), True),
+    )
+
+    @pytest.mark.parametrize(("name", "created_at", "before", "counts"), ROWS)
+    def test_id_and_time_of_the_request_decide(
+        self, name: str | None, created_at: str | None, before: Any, *, counts: bool
+    ) -> None:
+        goal = goal_of(before=before, evaluation_id="eval_2", since=REQUESTED)
+        assert finds(goal, id=name, createdAt=created_at) is counts
+
+    def test_older_one_never_stands_for_the_one_attached_to(self) -> None:
+        attached = goal_of(before=None, evaluation_id="eval_2", since=MISSED)
+        assert finds(attached, id="eval_2", createdAt=MISSED)
+        assert not finds(attached, id="eval_1", createdAt=BEFORE)
+        assert finds(attached, id="eval_3", createdAt=AFTER)
+
     @pytest.mark.parametrize(
         ("created_at", "counts"), [(BEFORE, False), (REQUESTED, True), (AFTER, True), (None, True), ("soon", True)]
     )
@@ -298,11 +336,6 @@ class TestGoal:
         goal = goal_of(before=key(created_at=LONG_BEFORE), since=REQUESTED)
         assert not finds(goal, id="eval_2", createdAt=BEFORE)
         assert finds(goal, id="eval_2", createdAt=AFTER)
-
-    def test_the_one_that_was_asked_for_before_the_rerun_does_not_count(self) -> None:
-        goal = goal_of(before=None, evaluation_id="eval_1", since=REQUESTED)
-        assert not finds(goal, createdAt=BEFORE)
-        assert finds(goal, createdAt=AFTER)
 
     def test_it_survives_a_version_with_more_fields(self) -> None:
         goal = EvaluationGoal(on_missing="wait", before=key(), evaluation_id="e", since=REQUESTED)
@@ -358,7 +391,7 @@ class TestReceipt:
 
     def test_its_goal_is_the_evaluation_that_was_asked_for(self) -> None:
         goal = EvaluationReceipt.from_value(receipt()).goal
-        assert goal == EvaluationGoal(on_missing="wait", before=key(), evaluation_id="eval_2")
+        assert goal == EvaluationGoal(on_missing="wait", before=key(), evaluation_id="eval_2", since=REQUESTED)
 
     @pytest.mark.parametrize(
         ("value", "words"),

@@ -463,7 +463,8 @@ class TestEvaluation:
     @pytest.mark.parametrize(
         ("before", "now", "given"),
         [
-            pytest.param(None, evaluation(), True, id="the first"),
+            pytest.param(None, evaluation(createdAt=AFTER), True, id="the first"),
+            pytest.param(None, evaluation(), False, id="one that the baseline missed"),
             pytest.param(evaluation(), evaluation(), False, id="the old one"),
             pytest.param(evaluation(), None, False, id="cleared"),
             pytest.param(evaluation(), evaluation(id="eval_2", createdAt=AFTER), True, id="a new one"),

@@ -53,10 +53,17 @@ def receipt(before: dict[str, Any] | None = None, **changes: Any) -> Receipt:
 )
 def test_it_survives_an_xcom(one: Receipt) -> None:
     value = json.loads(json.dumps(one.to_json()))
-    assert list(value) == KEYS
+    assert list(value) == [*KEYS, "baseline_confirmed"]
     assert Receipt.from_value(value) == one
     assert Receipt.from_value(MappingProxyType(value)) == one
     assert Receipt.from_value(value).to_json() == one.to_json()
+
+
+def test_receipt_of_an_earlier_version_has_no_confirmed_baseline() -> None:
+    earlier = receipt(baseline_confirmed=True).to_json()
+    del earlier["baseline_confirmed"]
+    assert Receipt.from_value(earlier).rerun.baseline_confirmed is False
+    assert Receipt.from_value({**earlier, "baseline_confirmed": True}).rerun.baseline_confirmed is True
 
 
 def test_it_holds_no_link() -> None:

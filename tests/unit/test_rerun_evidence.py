@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +23,10 @@ from tests.unit.builders import (
     source_document,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
 #: Between the old result and the rerun: what a baseline taken of a lagging replica does not show.
 MISSED = "2024-02-20T09:00:00Z"
 OLD_EVENTS = order()["deliveryEvents"]
@@ -30,7 +36,7 @@ def holds(rerun: Rerun, seen: dict[str, Any]) -> bool:
     """Tell whether there is any evidence, and check that all that a rerun says about an order agrees."""
     found = rerun.evidence(seen)
     assert ("event" in found) is bool(rerun.new_events(seen))
-    assert ("documents" in found) is rerun.outputs_changed(seen)
+    assert ("documents" in found) <= rerun.outputs_changed(seen)
     assert rerun.describe_comparison(seen)
     return bool(found)
 
@@ -408,12 +414,19 @@ class TestDrafts:
         seen = order(level=0, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
         assert rerun_of(order(level=1)).evidence(seen) == ["documents"]
 
-    def test_of_an_earlier_run_do_not_matter(self) -> None:
-        before = order(level=1, deliveryEvents=[event("ai_delivered", BEFORE)])
-        assert holds(rerun_of(before), {**before, "orderDocs": [DRAFT]})
-
-    def test_cannot_be_told_without_the_event(self) -> None:
-        assert holds(rerun_of(order(level=1)), order(level=1, orderDocs=[DRAFT]))
+    @pytest.mark.parametrize(
+        "events", [[event("ai_delivered", BEFORE)], [], None], ids=["earlier run", "none", "no list"]
+    )
+    @pytest.mark.parametrize("level", [1, None, ...])
+    def test_are_not_told_by_documents_alone_without_the_event_of_this_run(self, events: Any, level: object) -> None:
+        before = order(level=1, deliveryEvents=events)
+        rerun = rerun_of(before)
+        assert not holds(rerun, {**before, "level": level, "orderDocs": [DRAFT]})
+        # What the order was seen to do, or reports, proves its documents as well.
+        seen_running = rerun_of(before, seen_running=True)
+        assert seen_running.evidence({**before, "orderDocs": [DRAFT]}) == ["documents", "running"]
+        delivered = {**before, "orderDocs": [DRAFT], "deliveryEvents": [*(events or []), event()]}
+        assert rerun.evidence(delivered) == ["event", "documents"]
 
 
 class TestRunning:
@@ -443,6 +456,175 @@ class TestRunning:
     def test_a_dropped_level_does_not_take_back_other_evidence(self) -> None:
         rerun = rerun_of(order(level=1), seen_running=True)
         assert rerun.evidence(new_result(level=0, deliveryEvents=[event()])) == ["event", "documents"]
+
+
+class TestShowsRunning:
+    """A poll shows the rerun at work only if the level is the baseline's."""
+
+    @pytest.mark.parametrize(
+        ("level_before", "level_now", "shown"),
+        [
+            (0, 0, True),
+            (1, 1, True),
+            (0, 0.0, True),
+            (0, 1, False),
+            (1, 0, False),
+            (1, 2, False),
+            (None, 1, True),
+            (0, None, True),
+            (..., 1, True),
+            (0, ..., True),
+            (0, "1", True),
+        ],
+    )
+    def test_unless_the_level_has_moved(self, level_before: object, level_now: object, *, shown: bool) -> None:
+        rerun = rerun_of(order(level=level_before))
+        assert rerun.shows_running(order("ongoing", level=level_now)) is shown
+
+    @pytest.mark.parametrize("status", ["completed", "delivered", "failed", "cancelled", "revision"])
+    def test_not_in_a_status_without_work(self, status: str) -> None:
+        assert not rerun_of(order()).shows_running(order(status))
+
+
+NEWER = "2024-03-01T11:59:00Z"  # than the baseline, and older than the request
+
+
+class TestTruthTable:
+    """Each row of the table that :class:`Rerun` has."""
+
+    #: (later than the baseline's, dated after the request, baseline confirmed, counts), and what plays it.
+    EVENTS = (
+        ("no", "no", False, False, OLD_EVENTS, BEFORE, REQUESTED),
+        ("no", "no", True, False, OLD_EVENTS, BEFORE, REQUESTED),
+        ("no", "unknown", True, False, OLD_EVENTS, BEFORE, None),
+        ("yes", "yes", False, True, OLD_EVENTS, AFTER, REQUESTED),
+        ("yes", "yes", True, True, OLD_EVENTS, AFTER, REQUESTED),
+        ("yes", "unknown", False, True, OLD_EVENTS, NEWER, None),
+        ("yes", "no", False, False, OLD_EVENTS, NEWER, REQUESTED),
+        ("yes", "no", True, True, OLD_EVENTS, NEWER, REQUESTED),
+        ("yes, none listed", "no", False, False, [], NEWER, REQUESTED),
+        ("yes, none listed", "no", True, True, [], NEWER, REQUESTED),
+        ("no list", "yes", False, True, None, AFTER, REQUESTED),
+        ("no list", "no", True, False, None, NEWER, REQUESTED),
+        ("no list", "unknown", True, False, None, NEWER, None),
+        ("undated list", "yes", False, True, [event(at=None)], AFTER, REQUESTED),
+        ("undated list", "no", True, False, [event(at=None)], NEWER, REQUESTED),
+    )
+
+    @pytest.mark.parametrize(("later", "dated_after", "confirmed", "counts", "before", "at", "requested_at"), EVENTS)
+    def test_of_events(
+        self,
+        later: str,
+        dated_after: str,
+        before: Any,
+        at: str,
+        requested_at: str | None,
+        *,
+        confirmed: bool,
+        counts: bool,
+    ) -> None:
+        rerun = replace(rerun_of(order(deliveryEvents=before), requested_at=requested_at), baseline_confirmed=confirmed)
+        seen = order(deliveryEvents=[*(before or []), event(at=at)])
+        assert rerun.evidence(seen) == (["event"] if counts else []), (later, dated_after)
+        assert rerun.withholds(seen) is (later.startswith("yes") and dated_after == "no" and not confirmed)
+
+    DOCUMENTS = (
+        ("no", "no", True, False, [document()], document(), REQUESTED),
+        (
+            "no, older",
+            "no",
+            True,
+            False,
+            [document()],
+            document(id="v0", createdAt=None, updatedAt=LONG_BEFORE),
+            REQUESTED,
+        ),
+        ("no, in place", "no", True, False, [document()], document(updatedAt=LONG_BEFORE, size=1), REQUESTED),
+        ("yes", "yes", False, True, [document()], new_document(), REQUESTED),
+        ("yes", "unknown", False, True, [document()], new_document(createdAt=None, updatedAt=None), REQUESTED),
+        ("yes", "unknown", False, True, [document()], document(id="doc_new"), None),
+        ("yes", "no", False, False, [document()], new_document(createdAt=None, updatedAt=NEWER), REQUESTED),
+        ("yes", "no", True, True, [document()], new_document(createdAt=None, updatedAt=NEWER), REQUESTED),
+        ("yes, old times", "no", False, False, [document()], document(id="doc_new"), REQUESTED),
+        ("yes, old times", "no", True, True, [document()], document(id="doc_new"), REQUESTED),
+        ("yes, in place", "no", False, False, [document()], document(updatedAt=NEWER), REQUESTED),
+        ("yes, in place", "no", True, True, [document()], document(updatedAt=NEWER), REQUESTED),
+        ("in place, undated", "same", False, True, [document()], document(size=1), REQUESTED),
+        ("yes, none listed", "no", False, False, [], new_document(createdAt=None, updatedAt=NEWER), REQUESTED),
+        ("yes, none listed", "no", True, True, [], new_document(createdAt=None, updatedAt=NEWER), REQUESTED),
+        ("no list", "yes", False, True, None, new_document(), REQUESTED),
+        ("no list", "no", True, False, None, new_document(createdAt=None, updatedAt=NEWER), REQUESTED),
+        ("no list", "unknown", True, False, None, new_document(), None),
+        ("no list", "unknown", True, False, None, new_document(createdAt=None, updatedAt=None), REQUESTED),
+    )
+
+    @pytest.mark.parametrize(
+        ("later", "dated_after", "confirmed", "counts", "before", "now", "requested_at"), DOCUMENTS
+    )
+    def test_of_documents(
+        self,
+        later: str,
+        dated_after: str,
+        before: Any,
+        now: dict[str, Any],
+        requested_at: str | None,
+        *,
+        confirmed: bool,
+        counts: bool,
+    ) -> None:
+        rerun = replace(rerun_of(order(orderDocs=before), requested_at=requested_at), baseline_confirmed=confirmed)
+        seen = order(orderDocs=[now])
+        assert rerun.evidence(seen) == (["documents"] if counts else []), (later, dated_after)
+        assert rerun.withholds(seen) is (later.startswith("yes") and dated_after == "no" and not confirmed)
+
+
+def work(act: Callable[[], object]) -> int:
+    """Count the steps that the interpreter takes in the provider's own code."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal steps
+        if "airflow_provider_ollang" not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+class TestManyDocuments:
+    """A poll of an order with many documents must not hold up the event loop of the triggerer."""
+
+    @pytest.mark.parametrize(
+        ("before", "now"),
+        [
+            pytest.param({}, {}, id="the same"),
+            pytest.param({}, {"createdAt": AFTER, "updatedAt": AFTER}, id="made anew in place"),
+            pytest.param({}, {"id": "new_{}", "createdAt": AFTER, "updatedAt": AFTER}, id="replaced"),
+            pytest.param({"id": None}, {"id": None}, id="the same, without ids"),
+            pytest.param({"id": None}, {"id": None, "createdAt": AFTER, "updatedAt": AFTER}, id="anew, without ids"),
+            pytest.param({"id": "one"}, {"id": "one", "updatedAt": AFTER}, id="all of one id"),
+            pytest.param({"id": None}, {"createdAt": AFTER, "updatedAt": AFTER}, id="ids only now"),
+        ],
+    )
+    def test_are_compared_in_linear_time(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        def documents(number: int, changes: dict[str, Any]) -> list[dict[str, Any]]:
+            made = ({"id": f"doc_{one}", "size": one, **changes} for one in range(number))
+            return [document(**{**each, "id": each["id"] and each["id"].format(each["size"])}) for each in made]
+
+        def steps(number: int) -> int:
+            rerun = rerun_of(order(orderDocs=documents(number, before)))
+            seen = order(orderDocs=documents(number, now))
+            return work(lambda: (rerun.evidence(seen), rerun.withholds(seen), rerun.outputs_complete(seen)))
+
+        assert steps(400) < 11 * steps(40)
 
 
 class TestDescription:

@@ -49,6 +49,7 @@ FULL = WaitMemory(
     doubted_since=START + 1,
     done_since=START + 2,
     proven_since=START + 3,
+    baseline_confirmed=True,
     evaluating=True,
 )
 
@@ -139,7 +140,11 @@ class TestRulesAsJson:
 class TestForNewTry:
     def test_facts_stay_and_clocks_go(self) -> None:
         assert FULL.for_new_try() == WaitMemory(
-            last_status="review", seen_running=True, reminded={"review": START}, unknown=["transcoding"]
+            last_status="review",
+            seen_running=True,
+            reminded={"review": START},
+            unknown=["transcoding"],
+            baseline_confirmed=True,
         )
 
     def test_the_old_try_is_left_as_it_was(self) -> None:
@@ -175,10 +180,13 @@ class TestWhatChangesIt:
 
     @pytest.mark.parametrize("status", ["ongoing", "review", "transcoding", "completed"])
     @pytest.mark.parametrize("before", [None, order()], ids=["any result", "after a rerun"])
-    def test_the_second_of_two_equal_looks_does_not(self, status: str, before: dict[str, Any] | None) -> None:
+    def test_an_equal_poll_does_not_but_for_confirming_the_baseline(
+        self, status: str, before: dict[str, Any] | None
+    ) -> None:
         wanted = rules(target_statuses=frozenset({"delivered"}), rerun=rerun_of(before) if before else None)
         ended = wait_through(in_turn(*[order(status)] * 4, order("failed")), wanted)
-        assert ended.memories[0] == ended.memories[1] == ended.memories[2]
+        confirmed = {"baseline_confirmed": True if before and status == "completed" else None}
+        assert {**ended.memories[0], **confirmed} == ended.memories[1] == ended.memories[2]
 
     def test_a_failed_look_does_and_a_pause_does_not(self) -> None:
         memory = WaitMemory()

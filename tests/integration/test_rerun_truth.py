@@ -1,0 +1,211 @@
+"""Right results that used to be refused, and wrong ones that used to pass: the same outcome wherever the wait is."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_ollang.exceptions import OllangStaleResultError
+from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from tests.installed_airflow import needs_task_state_store
+from tests.integration.wishes import NO_TRACE, ORDER, RESULT_ONLY, bought, in_pause, state_on_record
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from tests.integration.conftest import Run, RunDag
+
+#: Who waits for the rerun's result, and where.
+WAITS: dict[str, tuple[str, dict[str, Any]]] = {
+    "operator": ("rerun", {}),
+    "operator, deferrable": ("rerun", {"deferrable": True}),
+    "poke": ("wait", {}),
+    "reschedule": ("wait", {"mode": "reschedule"}),
+    "deferrable": ("wait", {"deferrable": True}),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll in the triggerer when the worker would."""
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+
+
+@pytest.fixture(params=WAITS)
+def wait(request: pytest.FixtureRequest, ollang: Sandbox, run_dag: RunDag) -> Wait:
+    return Wait(*WAITS[request.param], ollang, run_dag)
+
+
+@dataclasses.dataclass
+class Wait:
+    """One rerun of the order and one wait for its result."""
+
+    task_id: str
+    arguments: dict[str, Any]
+    ollang: Sandbox
+    run_dag: RunDag
+
+    def run(self, poll: float = 60, **rerun: Any) -> Run:
+        retries = {"retries": 1, "retry_delay": 0, "stale_timeout": 900}
+        with DAG("evidence", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
+            if self.task_id == "rerun":
+                waiting: dict[str, Any] = {"wait_for_completion": True, "timeout": 4 * 3600, "poll_interval": poll}
+                OllangRerunOperator(
+                    task_id="rerun", order_id=ORDER, **{**retries, **waiting, **self.arguments, **rerun}
+                )
+            else:
+                before = OllangRerunOperator(task_id="rerun", order_id=ORDER, **rerun)
+                OllangOrderStatusSensor(
+                    task_id="wait", rerun=before.output, poke_interval=poll, **retries, **self.arguments
+                )
+        return self.run_dag(dag)
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """Return the facts of the new result, found in the first try."""
+        assert set(run.states.values()) == {"success"}, run.errors
+        assert run.tries[self.task_id] == 1
+        found: dict[str, Any] = run.results[self.task_id]
+        return found["result"] if self.task_id == "rerun" else found
+
+    def is_stale(self, run: Run) -> bool:
+        return isinstance(run.errors.get(self.task_id), OllangStaleResultError)
+
+
+def names(result: dict[str, Any]) -> list[str]:
+    return [output["name"] for output in result["outputs"]]
+
+
+# --- Results made before the response to the POST -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("only", ["documents", "event"])
+def test_result_made_before_the_response_of_a_slow_gateway(ollang: Sandbox, wait: Wait, only: str) -> None:
+    hidden = {"delivery_events": "absent"} if only == "documents" else {"outputs": "unchanged"}
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, **hidden, "run_seconds": 20})
+    ollang.add_fault("POST", "*/rerun", processed=True, advance=40)
+    result = wait.result(wait.run())
+    assert result["evidence"] == [only]
+    assert names(result) == (["French Subtitles (run 2)"] if only == "documents" else ["French Subtitles"])
+
+
+def test_attempt_after_429_counts_its_own_time_only(ollang: Sandbox, wait: Wait) -> None:
+    # The first attempt takes its time and is refused; an old result shows up that the baseline did not show.
+    ollang.change_order(ORDER, behaviour={**NO_TRACE, "stale_every": 2})
+    ollang.add_fault("POST", "*/rerun", status=429, headers={"Retry-After": "5"}, advance=50)
+    replaced = [{"id": "doc_hidden", "type": "subtitle", "createdAt": ollang.now.isoformat()}]
+    ollang.change_order(ORDER, orderDocs=replaced, after=10)
+    run = wait.run()
+    assert wait.is_stale(run)
+    assert bought(ollang) == 1
+
+
+# --- A front whose clock runs ahead ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("only", ["documents", "event"])
+def test_result_that_looks_older_than_the_request_of_a_front_ahead(ollang: Sandbox, wait: Wait, only: str) -> None:
+    hidden = {"delivery_events": "absent"} if only == "documents" else {"outputs": "unchanged"}
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=300)
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, **hidden, "run_seconds": 200})
+    result = wait.result(wait.run())
+    assert result["evidence"] == [only]
+    assert result["outputs_changed"] is (only == "documents")
+
+
+def test_result_within_a_minute_of_a_front_ahead_is_stale(ollang: Sandbox, wait: Wait) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=300)
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 50})
+    assert wait.is_stale(wait.run())
+
+
+@pytest.mark.parametrize(("lag", "every"), [(60, 2), (3600, 3)])
+def test_old_result_that_a_lagging_baseline_hid_stays_old(ollang: Sandbox, wait: Wait, lag: float, every: int) -> None:
+    # Somebody's result is there ten seconds before the baseline poll, which does not see it, and the rerun never ends.
+    ollang.change_order(ORDER, behaviour={**NO_TRACE, "end_status": None})
+    ollang.advance(lag)
+    hidden = [{"id": "doc_hidden", "type": "subtitle", "createdAt": ollang.now.isoformat()}]
+    ollang.change_order(ORDER, orderDocs=hidden)
+    ollang.advance(10)
+    ollang.change_order(ORDER, behaviour={"stale_every": every, "stale_by": lag})
+    for _ in range(every - 1):
+        ollang.get_order(ORDER)
+    assert wait.is_stale(wait.run())
+
+
+@needs_task_state_store
+def test_confirmed_baseline_outlives_the_try(ollang: Sandbox, wait: Wait) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=300)
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 250})
+    # The polls at 90, 150 and 210 s confirm the baseline; the outage ends the try, and the next one finds the result.
+    ollang.add_fault("GET", "/integration/orders/*", skip=10, times=10, status=503)
+    run = wait.run()
+    assert run.tries[wait.task_id] == 2
+    assert run.states[wait.task_id] == "success"
+
+
+# --- A review that somebody asks for and cancels --------------------------------------------------------------------
+
+
+def test_review_asked_for_and_cancelled_is_no_rerun_at_work(ollang: Sandbox, wait: Wait) -> None:
+    ollang.change_order(ORDER, behaviour={**NO_TRACE, "end_status": None})
+    ollang.change_order(ORDER, status="ongoing", level=1, after=70)
+    ollang.change_order(ORDER, status="completed", level=0, after=200)
+    assert wait.is_stale(wait.run())
+
+
+def test_review_asked_for_while_the_rerun_is_confirmed_is_no_rerun(ollang: Sandbox, wait: Wait) -> None:
+    ollang.change_order(ORDER, behaviour={**NO_TRACE, "end_status": None})
+    ollang.change_order(ORDER, status="ongoing", level=1, after=5)
+    ollang.change_order(ORDER, status="completed", level=0, after=20)
+    run = wait.run()
+    assert run.results["rerun"]["seen_running"] is False
+    assert wait.is_stale(run)
+
+
+@needs_task_state_store
+def test_review_asked_for_is_no_proof_that_a_lost_request_was_processed(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.add_fault("POST", "*/rerun", drop="before")
+    in_pause(monkeypatch, lambda: ollang.change_order(ORDER, status="ongoing", level=1))
+    with DAG("evidence", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
+        OllangRerunOperator(task_id="rerun", order_id=ORDER)
+    run = run_dag(dag)
+    assert (run.states, state_on_record()) == ({"rerun": "failed"}, "unknown")
+
+
+# --- Drafts ---------------------------------------------------------------------------------------------------------
+
+REVIEWED = {
+    "draft_documents": True,
+    "status_hidden_for": None,
+    "run_seconds": 600,
+}
+
+
+def test_drafts_are_not_the_result_while_their_event_is_late(ollang: Sandbox, wait: Wait) -> None:
+    ollang.change_order(ORDER, level=1, behaviour={**REVIEWED, "delivery_events_delay": 20})
+    result = wait.result(wait.run(poll=5))
+    assert names(result) == ["French Subtitles (run 2)"]
+    assert result["outputs_changed"] is True
+
+
+@pytest.mark.parametrize("events", ["absent", "unchanged"])
+def test_drafts_are_never_the_result_without_their_event(ollang: Sandbox, wait: Wait, events: str) -> None:
+    ollang.change_order(ORDER, level=1, behaviour={**REVIEWED, "delivery_events": events})
+    assert wait.is_stale(wait.run(poll=30))
+
+
+@pytest.mark.parametrize("events", ["absent", "unchanged"])
+def test_reviewed_documents_count_once_the_rerun_was_at_work(ollang: Sandbox, wait: Wait, events: str) -> None:
+    ollang.change_order(
+        ORDER, level=1, behaviour={**REVIEWED, "delivery_events": events, "status_hidden_for": 0, "outputs_after": 0}
+    )
+    result = wait.result(wait.run(poll=30))
+    assert result["evidence"] == ["documents", "running"]
+    assert names(result) == ["French Subtitles (run 2)"]
