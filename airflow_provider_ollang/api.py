@@ -277,10 +277,7 @@ class Answer:
         so that this is never too late.
         """
         answered = self.server_time
-        try:
-            return answered and answered - timedelta(seconds=self.elapsed)
-        except OverflowError:
-            return answered
+        return answered and answered - timedelta(seconds=self.elapsed)
 
     @property
     def retry_after(self) -> float | None:

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from airflow_provider_ollang.evaluations import Evaluation, EvaluationGoal
@@ -123,17 +123,18 @@ class Document:
     @cached_property
     def newest_time(self) -> datetime | None:
         """The later of its two times."""
-        return max((time for time in self.times if time), default=None)
+        updated, created = self.times
+        return max(updated, created) if updated and created else updated or created
 
     def differs_from(self, earlier: Document) -> bool:
         """Tell whether this is a later state of the same document; a value unknown on one side proves nothing."""
-        order = [
-            (mine > theirs) - (mine < theirs)
-            for mine, theirs in zip(self.times, earlier.times, strict=True)
-            if mine and theirs
-        ]
-        if 1 in order or -1 in order:
-            return 1 in order
+        is_older = False
+        for mine, theirs in zip(self.times, earlier.times, strict=True):
+            if mine and theirs and mine > theirs:
+                return True
+            is_older = is_older or bool(mine and theirs and mine < theirs)
+        if is_older:
+            return False
         return any(
             mine is not None and theirs is not None and mine != theirs
             for mine, theirs in (
@@ -176,7 +177,9 @@ class _Group:
 
     def are_all_earlier_than(self, document: Document) -> bool:
         """Tell whether a document is a later state of whichever of these it is."""
-        # Without the first two a poll of thousands of documents without ids would compare each with each.
+        if len(self._documents) == 1:
+            return all(map(document.differs_from, self._documents))
+        # Without these two a poll of thousands of documents without ids would compare each with each.
         if document in self._documents:
             return False
         if any(mine and latest and mine > latest for mine, latest in zip(document.times, self._latest, strict=True)):
@@ -245,7 +248,7 @@ class Baseline:
     def newest_of_type(self, document: Document) -> datetime | None:
         """Return the newest time of its documents of a document's type."""
         group = self._groups.get(("type", plain_type(document.type)))
-        return group and group.newest_time
+        return group.newest_time if group is not None else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the baseline as a plain dict for an XCom."""
@@ -372,8 +375,11 @@ class Rerun:
 
     def outputs_changed(self, order: Order) -> bool:
         """Tell whether every type of output the order had before has a newer document."""
-        newer = {plain_type(document.type) for document in self.new_outputs(order)}
-        return self.baseline.types.keys() <= newer if self.baseline.types else bool(newer)
+        return self._are_of_every_type(self.new_outputs(order))
+
+    def _are_of_every_type(self, newer: list[Document]) -> bool:
+        types = {plain_type(document.type) for document in newer}
+        return self.baseline.types.keys() <= types if self.baseline.types else bool(types)
 
     def outputs_complete(self, order: Order) -> bool:
         """Tell whether every type of output has as many newer documents as it had documents before."""
@@ -482,10 +488,9 @@ def summarize(
     :param evidence: what proves that the result is the rerun's.
     :return: plain JSON with always the same keys; unknown values are ``None``.
     """
-    outputs, changed = output_documents(order), None
-    if rerun is not None:
-        changed = rerun.outputs_changed(order)
-        outputs = rerun.new_outputs(order) if changed else outputs
+    newer = [] if rerun is None else rerun.new_outputs(order)
+    changed = None if rerun is None else rerun._are_of_every_type(newer)
+    outputs = newer if changed else output_documents(order)
     return {
         "order_id": order_id,
         "name": text_of(order.get("name")),
@@ -536,4 +541,10 @@ def _event_text(event: Mapping[str, Any]) -> str:
 
 def plain_type(name: object) -> str:
     """Return a type of document as types are compared: case and ``_`` do not count."""
-    return name.casefold().replace("_", "") if isinstance(name, str) else ""
+    return _plain_type(name) if isinstance(name, str) else ""
+
+
+# An order has thousands of documents of a few types.
+@lru_cache(maxsize=256)
+def _plain_type(name: str) -> str:
+    return name.casefold().replace("_", "")

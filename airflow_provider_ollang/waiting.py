@@ -115,7 +115,11 @@ class WaitRules:
     def to_json(self) -> dict[str, Any]:
         """Return the rules as a plain dict, for the arguments of a trigger."""
         statuses = {"target_statuses": sorted(self.target_statuses), "failure_statuses": sorted(self.failure_statuses)}
-        return {**asdict(self), **statuses}
+        value = {**asdict(self), **statuses}
+        if self.rerun is not None and not self.rerun.baseline_confirmed:
+            # An earlier version, which a downgrade may bring back, refuses to read what it does not know here.
+            del value["rerun"]["baseline_confirmed"]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> WaitRules:
@@ -345,10 +349,11 @@ class Wait:
         first = self.memory.done_since is None
         if self.memory.done_since is None:
             self.memory.done_since = now
-        if rerun.withholds(order):
-            self.memory.baseline_confirmed = False
-        elif self.memory.baseline_confirmed is None and now - self.memory.done_since >= _LONGEST_LAG:
-            self.memory.baseline_confirmed = True
+        if self.memory.baseline_confirmed is None:
+            if rerun.withholds(order):
+                self.memory.baseline_confirmed = False
+            elif now - self.memory.done_since >= _LONGEST_LAG:
+                self.memory.baseline_confirmed = True
         left = self.memory.done_since + self.rules.stale_timeout - now
         say = self.log.info if first else self.log.debug
         say(

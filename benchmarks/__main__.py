@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks import delivery, imports, many_waits, rate_limit, worker_starts
+from benchmarks import comparison, delivery, imports, many_waits, rate_limit, worker_starts
 from benchmarks.table import Row, markdown
 from dev.processes import Interrupted, StackError, interruptible
 
@@ -28,6 +28,7 @@ class Measurement(Protocol):
 MEASUREMENTS: tuple[Measurement, ...] = (
     many_waits.rows,
     rate_limit.rows,
+    comparison.rows,
     worker_starts.rows,
     imports.rows,
     delivery.rows,

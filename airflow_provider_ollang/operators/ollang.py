@@ -139,7 +139,8 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
     :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "joined", "seen_running", "last_status",
-        "baseline", "result"}``; it is pushed as XCom as soon as the rerun is accepted, or its outcome unknown.
+        "baseline", "result", "baseline_confirmed"}``; it is pushed as XCom as soon as the rerun is accepted, or its
+        outcome unknown.
         ``result`` is ``None``, or after a wait what :class:`.OllangOrderStatusSensor` returns.
     :raises OllangOrderNotEligibleError: the order is not completed or delivered; nothing was sent or started.
     :raises OllangRerunRefusedError: the API refused it.

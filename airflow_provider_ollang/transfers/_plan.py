@@ -140,10 +140,10 @@ def plan(order: Order, wanted: Wanted) -> Plan:
             raise unfinished
         warnings.append(str(unfinished))
     documents = list(_documents(order, wanted))
-    changed, fresh = None, list[Document]()
+    changed, fresh = None, frozenset[Document]()
     if wanted.rerun is not None and wanted.outputs:
         rerun, narrowed = _narrowed(wanted.rerun, order, wanted)
-        changed, fresh = rerun.outputs_changed(narrowed), rerun.new_outputs(narrowed)
+        changed, fresh = rerun.outputs_changed(narrowed), frozenset(rerun.new_outputs(narrowed))
         if not changed:
             stale = _stale(order, wanted, rerun.describe_comparison(narrowed))
             if not wanted.accept_unchanged:
@@ -195,7 +195,7 @@ def find(order: Order, file: File) -> File | None:
     return None
 
 
-def _file(raw: Mapping[str, Any], fresh: list[Document] | None) -> File:
+def _file(raw: Mapping[str, Any], fresh: frozenset[Document] | None) -> File:
     document = Document.from_order_doc(raw)
     link, size = raw.get("url"), document.size
     link = link if isinstance(link, str) else ""
@@ -213,7 +213,7 @@ def _file(raw: Mapping[str, Any], fresh: list[Document] | None) -> File:
     )
 
 
-def _newest(documents: list[Mapping[str, Any]], fresh: list[Document]) -> list[Mapping[str, Any]]:
+def _newest(documents: list[Mapping[str, Any]], fresh: frozenset[Document]) -> list[Mapping[str, Any]]:
     """Leave out the old documents of those types that have newer ones: both may be listed."""
     renewed = {plain_type(document.type) for document in fresh}
     return [

@@ -379,6 +379,55 @@ def test_what_was_asked_for_and_never_comes(
     assert "a finished evaluation within 60 min" in words
 
 
+@pytest.mark.parametrize("qc_id", ["answered", "other"])
+def test_older_evaluation_of_a_lagging_replica_is_not_the_one_attached_to(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, qc_id: str
+) -> None:
+    ollang.change_order(ORDER, behaviour={"qc_id": qc_id, "qc_seconds": 100, "qc_scores": [{"Accuracy": 7}]})
+    OllangHook().evaluate_order(ORDER)
+    ollang.advance(10)
+    # The gate's first poll shows the order as it was before.
+    ollang.change_order(ORDER, behaviour={"stale_every": 2, "stale_by": 60})
+    with DAG("gating", schedule=None, start_date=START) as dag:
+        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, if_running="join")
+        OllangQualityGateOperator(task_id="gate", evaluation=attached.output, min_scores={"Accuracy": 1}, **mode)
+    run = run_dag(dag)
+    assert run.results["evaluate"]["joined"] is True
+    assert run.results["gate"]["average"] == 7
+    assert ollang.order(ORDER)["evaluations_accepted"] == 1
+
+
+@pytest.mark.parametrize("qc_id", ["answered", "other"])
+def test_evaluation_that_a_lagging_baseline_missed_is_not_the_one_asked_for(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, qc_id: str
+) -> None:
+    knobs = {"qc_id": qc_id, "qc_seconds": 0, "qc_meanwhile": "kept", "qc_scores": [{"Accuracy": 3}, {"Accuracy": 7}]}
+    ollang.change_order(ORDER, behaviour=knobs)
+    OllangHook().evaluate_order(ORDER)
+    ollang.advance(10)
+    ollang.change_order(ORDER, behaviour={"qc_seconds": 100, "stale_every": 2, "stale_by": 60})
+    OllangHook().get_order(ORDER)
+    report = run_dag(chain(evaluate=True, **mode)).results["gate"]
+    assert report["average"] == 7
+    assert report["evaluation"]["id"] == ollang.order(ORDER)["evaluations"][1]["shown_id"]
+
+
+def test_evaluation_attached_to_is_too_old_for_a_rerun_that_came_later(
+    ollang: Sandbox, run_dag: RunDag, mode: Any
+) -> None:
+    ollang.change_order(ORDER, behaviour={"qc_seconds": 600, "run_seconds": 60})
+    OllangHook().evaluate_order(ORDER)
+    ollang.advance(10)
+    with DAG("gating", schedule=None, start_date=START) as dag:
+        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, wait_for_completion=True)
+        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, if_running="join")
+        rerun >> attached
+        OllangQualityGateOperator(
+            task_id="gate", rerun=rerun.output, evaluation=attached.output, min_scores={"Accuracy": 1}, **mode
+        )
+    assert "before its rerun" in failed(run_dag(dag), OllangConfigurationError)
+
+
 def test_scores_in_the_answer_itself(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     ollang.change_order(ORDER, behaviour={"qc_seconds": 0, "qc_scores": [{"Accuracy": 7}]})
     assert run_dag(chain(evaluate=True, **mode)).results["gate"]["average"] == 7

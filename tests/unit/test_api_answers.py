@@ -895,3 +895,19 @@ def test_headers_are_any_mapping() -> None:
 def test_an_error_in_a_2xx_is_no_acceptance_of_a_rerun(body: dict[str, Any]) -> None:
     with pytest.raises(OllangRerunOutcomeUnknownError, match="which is an error"):
         read(RERUN, answer(200, body))
+
+
+@pytest.mark.parametrize(
+    ("date", "elapsed", "expected"),
+    [
+        ("Fri, 01 Mar 2024 12:00:40 GMT", 0.0, "2024-03-01T12:00:40+00:00"),
+        ("Fri, 01 Mar 2024 12:00:40 GMT", 40.25, "2024-03-01T11:59:59.750000+00:00"),
+        ("soon", 1.0, None),
+        (None, 1.0, None),
+    ],
+)
+def test_the_request_had_not_arrived_before_its_attempt_began(
+    date: str | None, elapsed: float, expected: str | None
+) -> None:
+    answer = api.Answer(200, {} if date is None else {"date": date}, b"", elapsed)
+    assert (answer.requested_at and answer.requested_at.isoformat()) == expected

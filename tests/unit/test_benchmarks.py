@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import delivery
+from benchmarks import comparison, delivery
 from benchmarks.delivery import Cost
 from benchmarks.many_waits import Round, lateness, quantile, ratio
 from benchmarks.proxy import CountingProxy
@@ -179,3 +179,9 @@ def through(url: str, server: socket.socket, said: bytes) -> bytes:
             peer.sendall(said)
             peer.shutdown(socket.SHUT_WR)
             return answer.read()
+
+
+def test_comparison_tells_a_ratio_with_a_bar() -> None:
+    (row,) = comparison.rows(quick=True)
+    assert row.value > 1
+    assert row.at_most == 15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -493,7 +493,7 @@ class TestTruthTable:
     """Each row of the table that :class:`Rerun` has."""
 
     #: (later than the baseline's, dated after the request, baseline confirmed, counts), and what plays it.
-    EVENTS = (
+    EVENTS: ClassVar[tuple[Any, ...]] = (
         ("no", "no", False, False, OLD_EVENTS, BEFORE, REQUESTED),
         ("no", "no", True, False, OLD_EVENTS, BEFORE, REQUESTED),
         ("no", "unknown", True, False, OLD_EVENTS, BEFORE, None),
@@ -528,7 +528,7 @@ class TestTruthTable:
         assert rerun.evidence(seen) == (["event"] if counts else []), (later, dated_after)
         assert rerun.withholds(seen) is (later.startswith("yes") and dated_after == "no" and not confirmed)
 
-    DOCUMENTS = (
+    DOCUMENTS: ClassVar[tuple[Any, ...]] = (
         ("no", "no", True, False, [document()], document(), REQUESTED),
         (
             "no, older",

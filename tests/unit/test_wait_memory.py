@@ -101,6 +101,10 @@ class TestRulesAsJson:
             pytest.param(rules(), id="by default"),
             pytest.param(rules(target_statuses=frozenset({"delivered"}), failure_statuses=frozenset()), id="statuses"),
             pytest.param(rules(rerun=rerun_of(order(), seen_running=True)), id="of a rerun"),
+            pytest.param(
+                rules(rerun=dataclasses.replace(rerun_of(order()), baseline_confirmed=True)),
+                id="of a confirmed baseline",
+            ),
             pytest.param(rules(rerun=rerun_of({}, requested_at=None)), id="of a rerun of which nothing is known"),
             pytest.param(
                 rules(
@@ -112,6 +116,14 @@ class TestRulesAsJson:
     )
     def test_they_survive_it(self, wanted: WaitRules) -> None:
         assert WaitRules.from_json(json.loads(json.dumps(wanted.to_json()))) == wanted
+
+    def test_an_earlier_version_finds_nothing_it_does_not_know_in_a_rerun(self) -> None:
+        assert rules(rerun=rerun_of(order())).to_json()["rerun"].keys() == {"baseline", "requested_at", "seen_running"}
+
+    def test_a_rerun_of_another_version_is_read_as_far_as_it_is_known(self) -> None:
+        wanted = rules(rerun=rerun_of(order()))
+        told = wanted.to_json()
+        assert WaitRules.from_json({**told, "rerun": {**told["rerun"], "mood": "hopeful"}}) == wanted
 
     def test_what_another_version_wrote_is_read_as_far_as_it_is_known(self) -> None:
         assert WaitRules.from_json({**rules().to_json(), "mood": "hopeful"}) == rules()

@@ -228,6 +228,48 @@ class TestNothingNew:
         assert isinstance(wait_through(in_turn(OLD), for_rerun(timeout=7200)).error, OllangStaleResultError)
 
 
+class TestConfirmedBaseline:
+    """Clocks that differ: the new result looks older than the request, and so does what a lagging replica hid."""
+
+    AHEAD = order(deliveryEvents=[*OLD["deliveryEvents"], event(at="2024-03-01T11:59:00Z")])
+
+    def test_lets_a_result_count_that_looks_older_than_the_request(self) -> None:
+        ended = wait_through(by_time({0: OLD, 61: self.AHEAD}), for_rerun())
+        assert ended.looks[:3] == [0, 60, 120]
+        assert ended.result is not None
+        assert ended.result["evidence"] == ["event"]
+
+    @pytest.mark.parametrize("appears", [0, 60])
+    def test_takes_a_minute_without_anything_that_may_have_been_missed(self, appears: float) -> None:
+        story: dict[float, Any] = {0: OLD} | {appears: self.AHEAD}
+        assert isinstance(wait_through(by_time(story), for_rerun()).error, OllangStaleResultError)
+
+    def test_does_not_come_from_a_replica_that_lags_behind_an_earlier_poll(self) -> None:
+        ended = wait_through(in_turn(OLD, self.AHEAD, OLD, OLD, OLD, self.AHEAD), for_rerun())
+        assert isinstance(ended.error, OllangStaleResultError)
+
+    def test_is_remembered_by_the_next_try(self) -> None:
+        memory = WaitMemory()
+        first = wait_through(in_turn(OLD), for_rerun(timeout=100), memory=memory)
+        assert isinstance(first.error, OllangTimeoutError)
+        again = wait_through(in_turn(self.AHEAD), for_rerun(), memory=memory.for_new_try())
+        assert again.result is not None
+        assert again.result["evidence"] == ["event"]
+
+    def test_counts_from_the_last_time_the_order_was_first_seen_done(self) -> None:
+        story = {0: OLD, 40: order("revision"), 70: OLD, 125: self.AHEAD}
+        ended = wait_through(by_time(story), for_rerun(poke_interval=10, stale_timeout=600))
+        assert isinstance(ended.error, OllangStaleResultError)
+
+
+class TestMovedLevel:
+    def test_is_not_the_rerun_at_work(self) -> None:
+        review = order("ongoing", level=1)
+        ended = wait_through(in_turn(OLD, review, OLD), for_rerun(stale_timeout=600))
+        assert isinstance(ended.error, OllangStaleResultError)
+        assert "never seen at work" in str(ended.error)
+
+
 class TestLateOutputs:
     """The status is proven to be the rerun's, the outputs are still the old ones."""
 
