@@ -54,7 +54,6 @@ _AUXILIARY_TYPES = frozenset(
         "waveform",
     }
 )
-_DELIVERY_EVENTS = frozenset({"order_delivered", "lsp_approved", "translator_delivered"})
 
 
 def document_kind(document_type: object) -> Literal["source", "auxiliary", "output"]:
@@ -382,7 +381,13 @@ class Rerun:
         return self.baseline.types.keys() <= types if self.baseline.types else bool(types)
 
     def outputs_complete(self, order: Order) -> bool:
-        """Tell whether every type of output has as many newer documents as it had documents before."""
+        """
+        Tell whether every type of output has as many newer documents as it had documents before.
+
+        With human review, and without an ``ai_delivered`` that tells them from the AI's drafts, nobody knows.
+        """
+        if self._is_reviewed(order) and self._drafted_at(order) is None:
+            return False
         return self.baseline.types <= Counter(plain_type(document.type) for document in self.new_outputs(order))
 
     @cached_property
@@ -423,7 +428,12 @@ class Rerun:
         if kind == "ai_delivered":
             # With human review the AI's delivery is only the draft, and cancelling the review drops the level.
             return self.baseline.level == 0 and number_of(order.get("level")) == 0
-        return isinstance(kind, str) and kind in _DELIVERY_EVENTS
+        # `translator_delivered` and `lsp_approved` are steps of a review, whose result comes later.
+        if kind != "order_delivered":
+            return False
+        # What was reviewed may be the old result, if the review was asked for since and the AI has delivered nothing.
+        is_asked_for_since = self.baseline.level == 0 and self._is_reviewed(order)
+        return not is_asked_for_since or self._drafted_at(order) is not None
 
     def _is_newer(self, document: Document) -> bool:
         # A document without a type may be anything, an invoice for one.

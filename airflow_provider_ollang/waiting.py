@@ -333,13 +333,13 @@ class Wait:
             return Step(result=self._summary(order, evidence))
         if self.memory.proven_since is None:
             self.memory.proven_since = now
-            lagging = "some of its outputs are not there yet" if changed else "its outputs are still the old ones"
+            lagging = "some of its outputs may not be there yet" if changed else "its outputs are still the old ones"
             self.log.info("Order %s is %s (evidence: %s); %s.", *self._about(evidence), lagging)
         left = self.memory.proven_since + self.rules.outputs_timeout - now
         if left > 0 and now < self.deadline:
             return self._again(min(self._interval(), left), now)
         self.log.warning(
-            "Order %s is %s (evidence: %s), but it has fewer new outputs than it had before: outputs_changed is %s.",
+            "Order %s is %s (evidence: %s), but some of its new outputs may be missing: outputs_changed is %s.",
             *self._about(evidence),
             str(changed).lower(),
         )

@@ -72,11 +72,23 @@ def test_what_proves_nothing_about_an_order(changes: dict[str, Any]) -> None:
 
 
 class TestEvents:
-    @pytest.mark.parametrize("kind", ["order_delivered", "lsp_approved", "translator_delivered"])
     @pytest.mark.parametrize("level", [0, 1, None])
-    def test_of_a_delivery_count_at_every_level(self, kind: str, level: int | None) -> None:
+    def test_of_the_order_s_delivery_count_at_every_level(self, level: int | None) -> None:
         rerun = rerun_of(order(level=level))
-        assert rerun.evidence(order(level=level, deliveryEvents=[*OLD_EVENTS, event(kind)])) == ["event"]
+        assert rerun.evidence(order(level=level, deliveryEvents=[*OLD_EVENTS, event("order_delivered")])) == ["event"]
+
+    @pytest.mark.parametrize("kind", ["lsp_approved", "translator_delivered"])
+    @pytest.mark.parametrize("level", [0, 1, None])
+    def test_of_a_step_of_the_review_prove_nothing(self, kind: str, level: int | None) -> None:
+        rerun = rerun_of(order(level=level))
+        assert rerun.evidence(order(level=level, deliveryEvents=[*OLD_EVENTS, event(kind)])) == []
+
+    @pytest.mark.parametrize("by_the_ai", [True, False])
+    def test_of_a_review_asked_for_since_count_once_the_ai_has_delivered(self, *, by_the_ai: bool) -> None:
+        kinds = ["ai_delivered", "order_delivered"] if by_the_ai else ["order_delivered"]
+        events = [*OLD_EVENTS, *map(event, kinds)]
+        found = rerun_of(order(level=0)).evidence(order(level=1, deliveryEvents=events))
+        assert found == (["event"] if by_the_ai else [])
 
     @pytest.mark.parametrize(
         ("level_before", "level_now", "counts"),
