@@ -37,6 +37,20 @@ try:
 except ImportError:
     from airflow.providers.standard.operators.branch import BranchMixIn  # type: ignore[assignment,no-redef,unused-ignore]
 
+
+def only_synchronous_lookups() -> bool:
+    """
+    Tell whether this process can look up connections in a blocking way only.
+
+    A triggerer can do without; ``dag.test()`` and ``airflow dags test`` run a trigger in a process whose supervisor
+    has no ``asend`` (seen up to Airflow 3.3.2), so that ``aget_connection`` says of each that it does not exist.
+    """
+    from airflow.sdk.execution_time import task_runner  # noqa: PLC0415 - every parse of a DAG would import it
+
+    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    return supervisor is not None and not hasattr(supervisor, "asend")
+
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -49,4 +63,5 @@ __all__ = [
     "TaskDeferralError",
     "TaskDeferralTimeout",
     "conf",
+    "only_synchronous_lookups",
 ]

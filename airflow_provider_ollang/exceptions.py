@@ -128,7 +128,17 @@ class OllangRerunOutcomeUnknownError(OllangPermanentError):
 
 
 class OllangStaleResultError(OllangPermanentError):
-    """The order says it is done, but nothing shows that this is the result of the rerun."""
+    """
+    The order says it is done, but nothing shows that this is the result of the rerun.
+
+    :param message: as for :class:`OllangError`, and so are the other keyword arguments.
+    :param result: the facts of the order as it is, for a person who finds that they are the rerun's; ``None`` where
+        nobody waited for them.
+    """
+
+    def __init__(self, message: str = "", *, result: dict[str, Any] | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.result = result
 
 
 class OllangQualityError(OllangPermanentError):

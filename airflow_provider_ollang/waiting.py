@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_ollang.arguments import unknown_statuses
@@ -238,6 +239,24 @@ class Wait:
         #: The order at the last good look.
         self.latest: Order | None = None
 
+    @property
+    def started_at(self) -> float:
+        """When the wait began, epoch seconds."""
+        return self.deadline - self.rules.timeout
+
+    def begin(self) -> None:
+        """Say what is waited for, how often it is polled and until when; once a try."""
+        self.log.info(
+            "Waiting for order %s to get to %s%s: polling every %s%s for %s, until %s.",
+            self.rules.order_id,
+            self._goal(),
+            " with a new result" if self.rules.rerun else "",
+            _duration(self.rules.poke_interval),
+            ", less and less often," if self.rules.exponential_backoff else "",
+            _duration(self.rules.timeout),
+            datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
+        )
+
     def saw(self, order: Order, now: float) -> Step:
         """
         Take in a good look.
@@ -379,6 +398,7 @@ class Wait:
                 f"{_duration(now - self.memory.done_since)}, but nothing shows that its result is the rerun's: "
                 f"{compared}. Look at the order in Ollang. If the result is the new one, mark this task as success; "
                 "if the rerun never ran, clear the task that reruns it.",
+                result=self._summary(order, []),
                 order_id=self.rules.order_id,
             )
         )
@@ -487,6 +507,22 @@ class Wait:
 
     def _about(self, evidence: list[str]) -> tuple[str, str | None, str]:
         return self.rules.order_id, self.memory.last_status, ", ".join(evidence)
+
+
+def describe_end(result: Mapping[str, Any], seconds: float | None) -> str:
+    """
+    Say in a line what a wait found, by which evidence, and how long it took.
+
+    :param result: what it ended in.
+    :param seconds: how long it took; ``None`` if nobody knows.
+    """
+    waited = "Waited" if seconds is None else f"Waited {_duration(max(seconds, 0.0))}"
+    if "status" not in result:
+        found = "its evaluation is there" if result.get("evaluation") else "it has no evaluation that counts"
+        return f"{waited} for order {result['order_id']}: {found}."
+    evidence = result.get("evidence")
+    why = "" if evidence is None else f" (evidence: {', '.join(evidence) or 'none'})"
+    return f"{waited} for order {result['order_id']}: it is {result['status']}{why}."
 
 
 def _names(statuses: frozenset[str]) -> str:

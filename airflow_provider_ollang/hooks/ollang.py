@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import json
@@ -19,7 +20,7 @@ from airflow.sdk import BaseHook, Connection
 from requests.utils import get_environ_proxies, select_proxy
 
 from airflow_provider_ollang import __version__, _clock, api
-from airflow_provider_ollang._compat import AirflowNotFoundException
+from airflow_provider_ollang._compat import AirflowNotFoundException, only_synchronous_lookups
 from airflow_provider_ollang.arguments import count_between
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
@@ -433,7 +434,9 @@ class OllangHook(BaseHook):
         try:
             connection = await self.aget_connection(self.ollang_conn_id)
         except AirflowNotFoundException:
-            raise self._no_connection() from None
+            if not only_synchronous_lookups():
+                raise self._no_connection() from None
+            return await asyncio.to_thread(self._read_settings)
         return self._settings_of(connection)
 
     def _no_connection(self) -> OllangConfigurationError:

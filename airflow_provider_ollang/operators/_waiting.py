@@ -11,6 +11,7 @@ from airflow_provider_ollang.arguments import count_of, seconds_of, timeout_of
 from airflow_provider_ollang.exceptions import OllangTransientError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.triggers.ollang import deferral_errors, hand_over
+from airflow_provider_ollang.waiting import describe_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,18 +87,28 @@ class WaitingOperator(StoppableOperator):
         with deferral_errors(self.timeout):
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def _wait_to_the_end(self, hook: OllangHook, wait: Wait, after_look: Callable[[Step], None]) -> Step:
+    def _wait_to_the_end(
+        self,
+        hook: OllangHook,
+        wait: Wait,
+        after_look: Callable[[Step], None],
+        resume_with: dict[str, Any] | None = None,
+    ) -> Step:
         """
         Look until the wait is over, or leave it to the triggerer, which ends in ``execute_complete``.
 
         :param after_look: called after each look of the worker.
+        :param resume_with: what ``execute_complete`` is given besides the event.
         """
+        wait.begin()
         while True:
             step = hook.look(wait)
             self._last_status = wait.memory.last_status
             after_look(step)
+            if step.result is not None:
+                self.log.info("%s", describe_end(step.result, _clock.now() - wait.started_at))
             if step.is_end:
                 return step
             if self.deferrable:
-                hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id)
+                hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id, kwargs=resume_with)
             self._sleep(step.pause, wait.rules.order_id)

@@ -41,6 +41,7 @@ from airflow_provider_ollang.waiting import (
     Wait,
     WaitMemory,
     WaitRules,
+    describe_end,
 )
 
 if TYPE_CHECKING:
@@ -209,14 +210,33 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Conclude the rerun with what the wait in the triggerer ended in."""
-        order_id = order_id_of(self.order_id)
-        book = self._book(context, OllangHook(self.ollang_conn_id), order_id)
-        ti = context["ti"]
-        # It was pushed just before the deferral, through which XComs live on, though not through a retry.
-        known = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) or book.receipt
-        receipt = _remembering(Receipt.from_value(known), WaitMemory.from_json(event["memory"]))
+        result = event["result"]
         error = None if event["error"] is None else error_from_json(event["error"])
-        return self._conclude(context, book, receipt, Step(result=event["result"], error=error))
+        ti = context["ti"]
+        # It was pushed just before the deferral, through which XComs live on, though not through a retry. The inputs
+        # of this task may be gone by now, and its connection, too: what was waited for is not.
+        known = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        if known is None:
+            named = result["order_id"] if error is None else error.order_id
+            book = self._book(context, OllangHook(self.ollang_conn_id), named or order_id_of(self.order_id))
+            known = book.receipt
+        receipt = _remembering(Receipt.from_value(known), WaitMemory.from_json(event["memory"]))
+        if result is not None:
+            self.log.info("%s", describe_end(result, event.get("waited")))
+        try:
+            book = RecordBook(
+                context,
+                self.record_key,
+                order_id=receipt.order_id,
+                host=receipt.host,
+                retention=self._retention(),
+            )
+        except OllangError as trouble:
+            if result is None:
+                raise
+            self.log.warning("%s The result is there, and counts.", trouble)
+            return dataclasses.replace(receipt, result=result).to_json()
+        return self._conclude(context, book, receipt, Step(result=result, error=error))
 
     def _retention(self) -> timedelta:
         # A wait may be meant to be endless; a date has to hold the end of the record.
@@ -363,7 +383,11 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             state = "unknown"
         elif isinstance(step.error, OllangOrderFailedError):
             state = "failed"
-        self._push(context, self._note(state, book, receipt))
+        self._note(state, book, receipt)
+        if isinstance(step.error, OllangStaleResultError):
+            # Who finds that the result is the new one marks this task as success, and the tasks behind it have it.
+            receipt = dataclasses.replace(receipt, result=step.error.result)
+        self._push(context, receipt)
         raise step.error
 
     def _rules(self, receipt: Receipt) -> WaitRules:

@@ -27,7 +27,7 @@ from airflow_provider_ollang.quality import Bar, missing_criteria
 from airflow_provider_ollang.reading import parse_time
 from airflow_provider_ollang.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.triggers.ollang import DEFERRABLE
-from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules
+from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -295,15 +295,22 @@ class OllangQualityGateOperator(WaitingOperator):
             evaluation=_goal(rerun, evaluation, self.on_missing),
         )
         wait = Wait(rules, WaitMemory(), _clock.now() + self.timeout, self.log)
-        step = self._wait_to_the_end(hook, wait, lambda _step: None)
+        step = self._wait_to_the_end(hook, wait, lambda _step: None, {"min_scores": bar.min_scores})
         if step.error is not None:
             raise step.error
         return self._end(context, bar, step.result or {})
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Judge what the wait in the triggerer ended in."""
+    def execute_complete(self, context: Context, event: dict[str, Any], min_scores: Any = NOT_GIVEN) -> dict[str, Any]:
+        """
+        Judge what the wait in the triggerer ended in.
+
+        :param min_scores: the thresholds as they were when it began: the task they come from may have been cleared.
+        """
         if event["error"] is not None:
             raise error_from_json(event["error"])
+        self.log.info("%s", describe_end(event["result"], event.get("waited")))
+        if min_scores is not NOT_GIVEN:
+            self.min_scores = min_scores
         return self._end(context, self._bar(), event["result"])
 
     def _bar(self) -> Bar:

@@ -28,7 +28,9 @@ from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
     OllangPermanentError,
+    OllangStaleResultError,
     OllangTimeoutError,
+    OllangUnavailableError,
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -49,6 +51,7 @@ from airflow_provider_ollang.waiting import (
     Wait,
     WaitMemory,
     WaitRules,
+    describe_end,
 )
 
 if TYPE_CHECKING:
@@ -181,56 +184,82 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait, in whichever mode, with the same ends."""
         require_task_instance(context)
-        with self._ends_alike():
+        with self._ends_alike(context):
             return self._wait(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, with the same ends as without one."""
-        with self._ends_alike(), deferral_errors(self.timeout):
+        with self._ends_alike(context), deferral_errors(self.timeout):
             # Not by way of the sensor's own method, which skips on errors that should be retried.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return or raise what the wait in the triggerer ended in."""
-        receipt = self._receipt()
-        notebook = _Notebook(context, agreed_order_id(self.order_id, receipt), receipt, timeout=self.timeout)
-        notebook.memory = WaitMemory.from_json(event["memory"])
-        notebook.write()
-        if event["error"] is not None:
-            raise error_from_json(event["error"])
-        result: dict[str, Any] = event["result"]
-        return result
+        result: dict[str, Any] | None = event["result"]
+        if result is not None:
+            self.log.info("%s", describe_end(result, event.get("waited")))
+            return result
+        try:
+            receipt = self._receipt()
+            notebook = _Notebook(context, agreed_order_id(self.order_id, receipt), receipt, timeout=self.timeout)
+            notebook.memory = WaitMemory.from_json(event["memory"])
+            notebook.write()
+        except Exception as trouble:  # noqa: BLE001 - only another try would read it; what happened counts
+            self._warn_of_forgetting(trouble)
+        raise error_from_json(event["error"])
 
     @contextmanager
-    def _ends_alike(self) -> Iterator[None]:
+    def _ends_alike(self, context: Context) -> Iterator[None]:
         try:
             yield
-        except (OllangPermanentError, OllangTimeoutError) as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
         except OllangError as error:
-            if self.never_fail:
+            is_last = isinstance(error, OllangPermanentError | OllangTimeoutError)
+            if self.never_fail or (self.soft_fail and is_last):
+                self.log.warning("Skipping this task (%s): %s", "never_fail" if self.never_fail else "soft_fail", error)
                 raise AirflowSkipException(str(error)) from error
+            if isinstance(error, OllangStaleResultError):
+                self._push(context, error.result)
             raise
+
+    def _push(self, context: Context, result: dict[str, Any] | None) -> None:
+        """Push a result that nothing proves: who finds that it is right marks this task as success."""
+        if not self.do_xcom_push:
+            return
+        try:
+            context["ti"].xcom_push(key="return_value", value=result)
+        except Exception as trouble:  # noqa: BLE001 - the error counts
+            self.log.warning("The order's facts could not be pushed (%s).", type(trouble).__name__)
+
+    def _warn_of_forgetting(self, trouble: Exception) -> None:
+        self.log.warning(
+            "What this wait has seen could not be kept in the task state store (%s): a retry would not know it.",
+            type(trouble).__name__,
+        )
 
     def _wait(self, context: Context) -> dict[str, Any]:
         receipt = self._receipt()
         rules = self._rules(agreed_order_id(self.order_id, receipt), receipt)
-        if self.obstacle is not None:
-            self.log.info("start_from_trigger: begun on a worker all the same, since %s.", self.obstacle)
+        obstacle = self.obstacle
+        if self.start_from_trigger:
+            mapped = (context["ti"].map_index or 0) >= 0
+            obstacle = "Airflow begins mapped tasks there" if mapped else "Airflow has begun it there"
+        if obstacle is not None:
+            self.log.info("start_from_trigger: begun on a worker all the same, since %s.", obstacle)
         hook = OllangHook(self.ollang_conn_id)
         check_host(hook.settings, receipt)
         notebook = _Notebook(context, rules.order_id, receipt, timeout=self.timeout)
         wait = Wait(rules, notebook.memory, notebook.deadline, self.log)
+        if notebook.is_new:
+            wait.begin()
         to_advise = self.timeout > LONG_TIMEOUT
         while True:
             step = hook.look(wait)
             if step.error is not None:
                 raise step.error
             if step.result is not None:
+                self.log.info("%s", describe_end(step.result, _clock.now() - wait.started_at))
                 return step.result
-            notebook.write()
+            self._write(notebook)
             if self.deferrable:
                 hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id)
             if self.reschedule:
@@ -241,6 +270,17 @@ class OllangOrderStatusSensor(BaseSensorOperator):
                 to_advise = False
                 self._advise(wait.latest)
             _clock.sleep(step.pause)
+
+    def _write(self, notebook: _Notebook) -> None:
+        try:
+            notebook.write()
+        except Exception as error:
+            if self.reschedule and not self.deferrable:
+                raise OllangUnavailableError(
+                    "Airflow's task state store did not take what this wait has seen, and a rescheduled task has "
+                    f"nothing else to know its deadline from ({type(error).__name__})."
+                ) from error
+            self._warn_of_forgetting(error)
 
     def _advise(self, order: Order) -> None:
         if (Baseline.from_order(order).level or 0) >= 1:
@@ -289,13 +329,17 @@ class _Notebook:
         # What was remembered about another order, or about an earlier rerun of this one, must not count.
         self._try_number = ti.try_number
         self._subject = [order_id, (receipt.requested_at or self._try_number) if receipt else None]
-        self._written: Any = self._store.get(STATE_KEY) if self._store else None
+        self._written = self._read()
         self.memory = WaitMemory()
-        self.deadline = self._first_look(context) + timeout
+        first_look = self._first_look(context)
+        #: Whether this is the first look of its try.
+        self.is_new = first_look is None
+        self.deadline = (_clock.now() if first_look is None else first_look) + timeout
         if isinstance(self._written, dict) and self._written.get("subject") == self._subject:
             self.memory = WaitMemory.from_json(self._written["memory"])
             if self._written["try_number"] == self._try_number:
                 self.deadline = self._written["deadline"]
+                self.is_new = False
             else:
                 self.memory = self.memory.for_new_try()
 
@@ -311,6 +355,16 @@ class _Notebook:
             self._store.set(STATE_KEY, page, retention=self._retention)
             self._written = page
 
-    def _first_look(self, context: Context) -> float:
+    def _read(self) -> Any:
+        if not self._store:
+            return None
+        try:
+            return self._store.get(STATE_KEY)
+        except Exception as error:
+            raise OllangUnavailableError(
+                f"What earlier tries of this wait have seen cannot be read from Airflow ({type(error).__name__})."
+            ) from error
+
+    def _first_look(self, context: Context) -> float | None:
         first = None if self._store else context["ti"].get_first_reschedule_date(context)
-        return first.timestamp() if first else _clock.now()
+        return first.timestamp() if first else None

@@ -37,7 +37,9 @@ _LATE = 1.0
 DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
-def hand_over(task: BaseOperator, wait: Wait, step: Step, *, ollang_conn_id: str) -> NoReturn:
+def hand_over(
+    task: BaseOperator, wait: Wait, step: Step, *, ollang_conn_id: str, kwargs: dict[str, Any] | None = None
+) -> NoReturn:
     """
     Defer a task: the triggerer goes on with its wait, to the same deadline, and calls its ``execute_complete``.
 
@@ -45,11 +47,13 @@ def hand_over(task: BaseOperator, wait: Wait, step: Step, *, ollang_conn_id: str
     :param wait: its wait, which has begun on the worker.
     :param step: what came of its last look.
     :param ollang_conn_id: the Airflow connection.
+    :param kwargs: what else ``execute_complete`` is given: what it needs of inputs that may be gone by then.
     """
     now = _clock.now()
     task.defer(
         trigger=OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id=ollang_conn_id, now=now),
         method_name="execute_complete",
+        kwargs=kwargs,
         timeout=timedelta(seconds=min(max(wait.deadline - now, 0.0), LONGEST_TIMEOUT)) + GRACE,
     )
 
@@ -88,9 +92,9 @@ class OllangOrderStatusTrigger(BaseTrigger):
     """
     Waits for an order in Airflow's triggerer; used by :class:`.OllangOrderStatusSensor`.
 
-    Every end of the wait is an event, ``{"result": dict | None, "error": dict | None, "memory": dict}``: the facts of
-    the order or an error for :func:`.error_from_json`, and what the wait knew at its end. No secret and no link is
-    among its arguments or in its event.
+    Every end of the wait is an event, ``{"result": dict | None, "error": dict | None, "memory": dict, "waited": float |
+    None}``: the facts of the order or an error for :func:`.error_from_json`, what the wait knew at its end, and how
+    many seconds it took. No secret and no link is among its arguments or in its event.
 
     :param ollang_conn_id: the Airflow connection.
     :param order_id: the order.
@@ -163,7 +167,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and tell the end."""
-        memory = self.memory if isinstance(self.memory, dict) else {}
+        memory, waited = self.memory if isinstance(self.memory, dict) else {}, None
         try:
             rules = WaitRules.from_json({**self.rules, "order_id": order_id_of(self.order_id)})
             wait = Wait(rules, WaitMemory.from_json(memory), self._deadline(rules), self.log)
@@ -171,7 +175,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
             step = await self._wait(wait)
             if late > _LATE and isinstance(step.error, OllangTimeoutError):
                 step = Step(error=_began_late(step.error, late))
-            memory = wait.memory.to_json()
+            memory, waited = wait.memory.to_json(), _clock.now() - wait.started_at
         except OllangError as error:
             step = Step(error=error)
         except Exception as error:
@@ -179,7 +183,8 @@ class OllangOrderStatusTrigger(BaseTrigger):
             self.log.exception("The wait for order %s broke off.", _shown(self.order_id))
             step = Step(error=OllangUnavailableError(f"The wait broke off: {type(error).__name__}; see the log."))
         error_json = None if step.error is None else error_to_json(step.error)
-        yield TriggerEvent({"result": step.result, "error": error_json, "memory": memory})  # type: ignore[no-untyped-call]
+        event = {"result": step.result, "error": error_json, "memory": memory, "waited": waited}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     def _deadline(self, rules: WaitRules) -> float:
         latest = _clock.now() + rules.timeout

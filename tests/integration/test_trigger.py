@@ -75,7 +75,7 @@ async def events_of(one: OllangOrderStatusTrigger) -> list[dict[str, Any]]:
 def event_of(one: OllangOrderStatusTrigger) -> dict[str, Any]:
     """Run it to its end, which is one event, and plain JSON."""
     (event,) = asyncio.run(events_of(one))
-    assert set(event) == {"result", "error", "memory"}
+    assert set(event) == {"result", "error", "memory", "waited"}
     assert (event["result"] is None) != (event["error"] is None)
     assert json.loads(json.dumps(event)) == event
     assert deserialize(json.loads(json.dumps(serialize(event)))) == event

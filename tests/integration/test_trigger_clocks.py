@@ -122,8 +122,7 @@ def test_last_poll_is_sent_though_the_connection_is_throttled(ollang: Sandbox) -
 def test_throttle_by_another_wait_does_not_swallow_the_last_poll(ollang: Sandbox) -> None:
     ollang.add_fault("GET", status=429, headers={"Retry-After": "7200"})
 
-    async def main() -> list[Any]:
-        waits = [events_of(deferred(ollang, ahead=0, timeout=150.0)) for _ in range(3)]
-        return list(await asyncio.gather(*waits))
+    async def main() -> list[list[dict[str, Any]]]:
+        return list(await asyncio.gather(*(events_of(deferred(ollang, ahead=0, timeout=150.0)) for _ in range(3))))
 
     assert [event["result"]["status"] for (event,) in asyncio.run(main())] == ["completed"] * 3
