@@ -251,7 +251,7 @@ class Wait:
             self.rules.order_id,
             self._goal(),
             " with a new result" if self.rules.rerun else "",
-            _duration(self.rules.poke_interval),
+            _duration(self._interval()),
             ", less and less often," if self.rules.exponential_backoff else "",
             _duration(self.rules.timeout),
             datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),

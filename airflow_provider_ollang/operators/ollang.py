@@ -129,7 +129,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         does not fail if it does not; a wait only has more to go by if it does.
     :param settle_timeout: how long to look for evidence that a request was processed, seconds or ``timedelta``; default
         300 s.
-    :param poll_interval: seconds, or ``timedelta``, between two looks of the wait; default 60 s.
+    :param poll_interval: seconds, or ``timedelta``, between two looks of the wait; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
         default_timeout``, 7 days.
     :param max_poll_failures: how many looks in a row of the wait may fail for passing reasons; default 10.

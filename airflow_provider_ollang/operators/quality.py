@@ -223,7 +223,7 @@ class OllangQualityGateOperator(WaitingOperator):
     :param on_missing: what to do if the order has no evaluation that counts: ``"fail"``, ``"wait"`` for one, or
         ``"pass"``. With ``evaluation`` it always waits: it was asked for.
     :param if_below: what to do with scores that are not good enough: ``"fail"``, or ``"report"`` them.
-    :param poll_interval: seconds, or ``timedelta``, between two looks; default 60 s.
+    :param poll_interval: seconds, or ``timedelta``, between two looks; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails; default 1 h.
     :param max_poll_failures: how many looks in a row may fail for passing reasons; default 10.
     :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.

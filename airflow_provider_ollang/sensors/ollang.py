@@ -82,12 +82,12 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` whose result to
         wait for; anything else, ``None`` too, is an error (templated).
     :param target_statuses: statuses to wait for, as a collection or a comma-separated text; default ``completed`` and
-        ``delivered`` (templated).
+        ``delivered``. A misspelling of a known status is refused, an unknown one is not (templated).
     :param failure_statuses: statuses that fail the task at once, without retry; default ``failed`` and ``cancelled``
         (templated).
-    :param poke_interval: seconds, or ``timedelta``, between two looks; default 60 s.
+    :param poke_interval: seconds, or ``timedelta``, between two looks; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
-        default_timeout``, 7 days. The last look is at the very end.
+        default_timeout``, 7 days; at most ten years. The last look is at the very end.
     :param soft_fail: skip the task where it would fail without a retry: failure status, wrong key, timeout, …
     :param never_fail: skip the task where it would fail at all.
     :param silent_fail: go on to the timeout when looks keep failing for passing reasons.
@@ -110,9 +110,11 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     :return: ``{"order_id", "name", "type", "status", "level", "source_language", "target_language", "project_id",
         "folder_id", "created_at", "outputs", "outputs_changed", "evidence", "evaluation"}``, without links.
     :raises OllangOrderFailedError: the order reached a failure status.
-    :raises OllangStaleResultError: nothing shows that the result is the rerun's.
+    :raises OllangStaleResultError: nothing shows that the result is the rerun's; the result is pushed all the same, for
+        who marks the task as success.
     :raises OllangTimeoutError: the timeout came first; never retried.
     :raises OllangUnavailableError, OllangRateLimitError: too many looks in a row failed; retried.
+    :raises OllangConfigurationError: an argument is wrong; where it is no template, when the DAG is parsed.
     :raises OllangError: as :meth:`.OllangHook.get_order`.
     """
 

@@ -171,6 +171,9 @@ class OllangOrderStatusTrigger(BaseTrigger):
         try:
             rules = WaitRules.from_json({**self.rules, "order_id": order_id_of(self.order_id)})
             wait = Wait(rules, WaitMemory.from_json(memory), self._deadline(rules), self.log)
+            if self.deadline is None:
+                # No worker has said it.
+                wait.begin()
             late = _clock.now() - wait.deadline
             step = await self._wait(wait)
             if late > _LATE and isinstance(step.error, OllangTimeoutError):

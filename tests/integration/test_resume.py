@@ -361,6 +361,19 @@ def test_mapped_wait_that_cannot_begin_in_the_triggerer_says_so(
     assert "mapped" in line
 
 
+@in_every_mode
+def test_endless_timeout_fits_airflows_dates(ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]) -> None:
+    ollang.change_order(ORDER, status="ongoing")
+    ollang.change_order(ORDER, status="completed", after=90)
+    assert run_dag(dag_of(timeout=10**12, **mode)).states == {"wait": "success"}
+
+
+def test_misspelt_status_of_a_template_fails_at_once(ollang: Sandbox, run_dag: RunDag) -> None:
+    run = run_dag(dag_of(target_statuses="{{ dag_run.conf['wanted'] }}"), wanted="Completed")
+    assert (run.states, run.tries, ollang.journal) == ({"wait": "failed"}, {"wait": 1}, [])
+    assert "did you mean 'completed'" in str(run.errors["wait"])
+
+
 def test_timeout_of_a_deferral_names_the_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise TaskDeferralTimeout
