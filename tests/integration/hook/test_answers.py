@@ -173,7 +173,9 @@ def test_rerun_without_credits(
     assert len(ollang.journal) == 1
 
 
-@pytest.mark.parametrize(("policy", "expected"), [("400", OllangOrderNotEligibleError), ("409", OllangBadRequestError)])
+@pytest.mark.parametrize(
+    ("policy", "expected"), [("400", OllangOrderNotEligibleError), ("409", OllangOrderNotEligibleError)]
+)
 def test_second_rerun_refused(
     ollang: Sandbox, hook: OllangHook, clock: Clock, policy: str, expected: type[OllangError]
 ) -> None:
@@ -234,15 +236,14 @@ def test_order_with_holes_is_an_order(ollang: Sandbox, hook: OllangHook, knobs: 
 
 ODD_IDS = {
     "a/b": "a%2Fb",
-    "a b": "a%20b",
     "a%2Fb": "a%252Fb",
-    "a?b=c#d": "a%3Fb%3Dc%23d",
+    "a&b=c#d": "a%26b%3Dc%23d",
     "../orders": "..%2Forders",
     "a/../../health": "a%2F..%2F..%2Fhealth",
     "...": "...",
     "%2e%2e": "%252e%252e",
     "a\\b": "a%5Cb",
-    "a;b,c&d+e@f:g": "a%3Bb%2Cc%26d%2Be%40f%3Ag",
+    "a;b&d+e@f:g": "a%3Bb%26d%2Be%40f%3Ag",
     "[a]": None,
     "ünï/鍵": "%C3%BCn%C3%AF%2F%E9%8D%B5",
     "\U0001f3ac": "%F0%9F%8E%AC",

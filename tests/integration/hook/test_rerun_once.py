@@ -11,6 +11,7 @@ from airflow_provider_ollang.exceptions import (
     OllangBadRequestError,
     OllangConfigurationError,
     OllangError,
+    OllangOrderNotEligibleError,
     OllangRateLimitError,
     OllangRerunOutcomeUnknownError,
     OllangUnavailableError,
@@ -244,7 +245,8 @@ def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock
 @pytest.mark.parametrize(
     "row",
     [
-        *((status, {"message": "No"}, OllangBadRequestError) for status in (400, 402, 405, 409, 410, 422, 423, 425)),
+        *((status, {"message": "No"}, OllangBadRequestError) for status in (400, 402, 405, 410, 422, 423, 425)),
+        (409, {"message": "No"}, OllangOrderNotEligibleError),
         *((status, HTML, OllangUnavailableError) for status in (400, 401, 403, 409, 423, 425)),
         *((status, HTML, OllangConfigurationError) for status in (300, 301, 302, 303, 304, 307, 308, 404)),
     ],
