@@ -37,6 +37,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.orders import Baseline
 from airflow_provider_ollang.receipts import Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.sensors._start_from_trigger import obstacle
+from airflow_provider_ollang.sensors._wait_state import WaitState
 from airflow_provider_ollang.triggers.ollang import (
     DEFERRABLE,
     GRACE,
@@ -63,9 +64,6 @@ if TYPE_CHECKING:
 
 #: Seconds beyond which a wait for people's work should not hold a worker slot.
 LONG_TIMEOUT = 3600.0
-#: Where the wait keeps its memory in Airflow's task state store.
-STATE_KEY = "ollang_wait"
-_KEEP_AFTER_TIMEOUT = timedelta(days=30)
 
 
 class OllangOrderStatusSensor(BaseSensorOperator):
@@ -203,9 +201,10 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             return result
         try:
             receipt = self._receipt()
-            notebook = _Notebook(context, agreed_order_id(self.order_id, receipt), receipt, timeout=self.timeout)
-            notebook.memory = WaitMemory.from_json(event["memory"])
-            notebook.write()
+            state = WaitState(context, timeout=self.timeout)
+            state.begin(self._rules(agreed_order_id(self.order_id, receipt), receipt))
+            state.memory = WaitMemory.from_json(event["memory"])
+            state.write()
         except Exception as trouble:  # noqa: BLE001 - only another try would read it; what happened counts
             self._warn_of_forgetting(trouble)
         raise error_from_json(event["error"])
@@ -239,8 +238,11 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         )
 
     def _wait(self, context: Context) -> dict[str, Any]:
-        receipt = self._receipt()
-        rules = self._rules(agreed_order_id(self.order_id, receipt), receipt)
+        state = WaitState(context, timeout=self.timeout)
+        rules, receipt = state.rules if self._is_rescheduled else None, None
+        if rules is None:
+            receipt = self._receipt()
+            rules = self._rules(agreed_order_id(self.order_id, receipt), receipt)
         obstacle = self.obstacle
         if self.start_from_trigger:
             mapped = (context["ti"].map_index or 0) >= 0
@@ -249,9 +251,9 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             self.log.info("start_from_trigger: begun on a worker all the same, since %s.", obstacle)
         hook = OllangHook(self.ollang_conn_id)
         check_host(hook.settings, receipt)
-        notebook = _Notebook(context, rules.order_id, receipt, timeout=self.timeout)
-        wait = Wait(rules, notebook.memory, notebook.deadline, self.log)
-        if notebook.is_new:
+        state.begin(rules)
+        wait = Wait(rules, state.memory, state.deadline, self.log)
+        if state.is_new:
             wait.begin()
         to_advise = self.timeout > LONG_TIMEOUT
         while True:
@@ -261,7 +263,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             if step.result is not None:
                 self.log.info("%s", describe_end(step.result, _clock.now() - wait.started_at))
                 return step.result
-            self._write(notebook)
+            self._write(state, rules)
             if self.deferrable:
                 hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id)
             if self.reschedule:
@@ -273,11 +275,16 @@ class OllangOrderStatusSensor(BaseSensorOperator):
                 self._advise(wait.latest)
             _clock.sleep(step.pause)
 
-    def _write(self, notebook: _Notebook) -> None:
+    @property
+    def _is_rescheduled(self) -> bool:
+        """Whether each poll is a process of its own, which knows only what is stored."""
+        return self.reschedule and not self.deferrable
+
+    def _write(self, state: WaitState, rules: WaitRules) -> None:
         try:
-            notebook.write()
+            state.write(rules if self._is_rescheduled else None)
         except Exception as error:
-            if self.reschedule and not self.deferrable:
+            if self._is_rescheduled:
                 raise OllangUnavailableError(
                     "Airflow's task state store did not take what this wait has seen, and a rescheduled task has "
                     f"nothing else to know its deadline from ({type(error).__name__})."
@@ -314,59 +321,3 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             stale_timeout=self.stale_timeout,
             on_no_evidence=self.on_no_evidence,
         )
-
-
-class _Notebook:
-    """
-    The memory of a wait in Airflow's task state store, so that it outlives reschedules and retries.
-
-    Below Airflow 3.3 there is no store: each reschedule starts with an empty memory then, and the deadline counts
-    from the first reschedule.
-    """
-
-    def __init__(self, context: Context, order_id: str, receipt: Receipt | None, *, timeout: float) -> None:
-        ti = context["ti"]
-        self._store: Any = context.get("task_state_store")
-        self._retention = timedelta(seconds=timeout) + _KEEP_AFTER_TIMEOUT
-        # What was remembered about another order, or about an earlier rerun of this one, must not count.
-        self._try_number = ti.try_number
-        self._subject = [order_id, (receipt.requested_at or self._try_number) if receipt else None]
-        self._written = self._read()
-        self.memory = WaitMemory()
-        first_look = self._first_look(context)
-        #: Whether this is the first look of its try.
-        self.is_new = first_look is None
-        self.deadline = (_clock.now() if first_look is None else first_look) + timeout
-        if isinstance(self._written, dict) and self._written.get("subject") == self._subject:
-            self.memory = WaitMemory.from_json(self._written["memory"])
-            if self._written["try_number"] == self._try_number:
-                self.deadline = self._written["deadline"]
-                self.is_new = False
-            else:
-                self.memory = self.memory.for_new_try()
-
-    def write(self) -> None:
-        """Keep the memory, if it has changed."""
-        page = {
-            "subject": self._subject,
-            "try_number": self._try_number,
-            "deadline": self.deadline,
-            "memory": self.memory.to_json(),
-        }
-        if self._store and page != self._written:
-            self._store.set(STATE_KEY, page, retention=self._retention)
-            self._written = page
-
-    def _read(self) -> Any:
-        if not self._store:
-            return None
-        try:
-            return self._store.get(STATE_KEY)
-        except Exception as error:
-            raise OllangUnavailableError(
-                f"What earlier tries of this wait have seen cannot be read from Airflow ({type(error).__name__})."
-            ) from error
-
-    def _first_look(self, context: Context) -> float | None:
-        first = None if self._store else context["ti"].get_first_reschedule_date(context)
-        return first.timestamp() if first else None

@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_ollang.orders import Baseline
 from airflow_provider_ollang.receipts import Receipt
-from airflow_provider_ollang.sensors.ollang import _Notebook
-from tests.unit.builders import ORDER_ID, REQUESTED, order
+from airflow_provider_ollang.sensors._wait_state import WaitState
+from tests.unit.builders import ORDER_ID, REQUESTED, order, rules
 
 
 class Store(dict[str, Any]):
@@ -27,7 +27,8 @@ def test_a_retry_takes_over_only_what_is_surely_of_the_same_rerun(requested_at: 
     store = Store(other=1)
     for try_number, wanted in ((1, False), (2, kept)):
         context: Any = {"ti": SimpleNamespace(try_number=try_number), "task_state_store": store}
-        notebook = _Notebook(context, ORDER_ID, receipt, timeout=60)
-        assert notebook.memory.seen_running is wanted
-        notebook.memory.seen_running = True
-        notebook.write()
+        state = WaitState(context, timeout=60)
+        state.begin(rules(rerun=receipt.rerun))
+        assert state.memory.seen_running is wanted
+        state.memory.seen_running = True
+        state.write()
