@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow test test-browser pictures test-crash test-matrix lowest bench docs requirements audit clean
+.PHONY: help setup demo airflow test test-browser pictures test-crash test-model test-matrix lowest bench docs requirements audit clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | expand -t 14
@@ -20,7 +20,7 @@ demo: setup ## a real Airflow reruns an order and waits for the new result; abou
 airflow: setup ## Airflow and the sandbox to play with, until Ctrl-C
 	@exec $(VENV_PYTHON) -m dev.playground
 
-test: setup ## lint, types, docs, unit, integration, e2e, browser, kills, wheel, oldest; PART=unit runs one; ARGS='-k word' goes to pytest
+test: setup ## lint, types, docs, unit, model, integration, e2e, browser, kills, wheel, oldest; PART=unit runs one; ARGS='-k word' goes to pytest
 	@exec $(VENV_PYTHON) -m dev.run_tests
 
 test-browser: setup ## the UI of a real Airflow in a headless Chromium, which has to be installed, all of it; about three minutes
@@ -31,6 +31,11 @@ pictures: setup ## the same, and takes the pictures of the documentation anew
 
 test-crash: setup ## kill the processes of reruns and evaluations at every point, and lose their answers; about ten minutes; prints a matrix
 	@exec $(VENV_PYTHON) -m pytest tests/crash $(ARGS)
+
+test-model: STORIES ?= 5000
+test-model: SEED := $(or $(SEED),$(shell date +%s))
+test-model: setup ## random stories of paid tasks against a model that knows the truth; STORIES=10000 SEED=7 choose; about five minutes
+	@STORIES=$(STORIES) SEED=$(SEED) exec $(VENV_PYTHON) -m pytest tests/model -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-matrix: setup ## the tests on each supported Airflow and Python; ONLY=3.1.8-py3.11 chooses; about 15 minutes
 	@exec $(VENV_PYTHON) -m dev.matrix

@@ -36,7 +36,7 @@ STOP_TIMEOUT = 60.0
 PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
 #: Parts that run beside the others, one after the other in this order. A whole Airflow leaves much of the machine
 #: unused, but is sensitive to who takes it away; so these take only what is left. The last can use all of it.
-BESIDE = ("types", "docs", "unit", "wheel", "oldest", "integration")
+BESIDE = ("types", "docs", "unit", "model", "wheel", "oldest", "integration")
 _CLOSING = re.compile(r"^(?:=+ )?(no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -73,6 +73,8 @@ def commands(arguments: Sequence[str], *, colour: bool, whole: bool = False) -> 
         "types": [[*python, "mypy"]],
         "docs": [[*python, "dev.docs"]],
         "unit": [[*pytest, "tests/unit", *arguments]],
+        # `make test-model` plays many more stories.
+        "model": [[*pytest, "tests/model", *PARALLEL, *arguments]],
         "integration": [[*pytest, "tests/integration", *PARALLEL, *arguments]],
         "e2e": [[*pytest, "tests/e2e", *arguments]],
         "browser": [

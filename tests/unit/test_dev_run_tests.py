@@ -94,7 +94,7 @@ def test_an_unknown_part_is_named_with_the_known_ones(
     monkeypatch.setenv("PART", "nonsense")
     assert run_tests.main() == 2
     assert (
-        "no part 'nonsense'; there are lint, types, docs, unit, integration, e2e, browser, kills, wheel, oldest."
+        "no part 'nonsense'; there are lint, types, docs, unit, model, integration, e2e, browser, kills, wheel, oldest."
         in capsys.readouterr().err
     )
 
@@ -103,6 +103,7 @@ def test_arguments_reach_pytest_only() -> None:
     parts = run_tests.commands(["-k", "two words"], colour=False)
     assert [part for part, lines in parts.items() if lines[-1][-2:] == ["-k", "two words"]] == [
         "unit",
+        "model",
         "integration",
         "e2e",
         "browser",

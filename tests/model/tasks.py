@@ -1,0 +1,449 @@
+"""A small Airflow around one task: tries, retries, clears, deferrals, and what outlives them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
+from airflow.sdk.execution_time.comms import ErrorResponse
+
+from airflow_provider_ollang import _clock
+from airflow_provider_ollang._compat import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
+from airflow_provider_ollang.exceptions import (
+    OllangOrderFailedError,
+    OllangRerunOutcomeUnknownError,
+    OllangStaleResultError,
+)
+from airflow_provider_ollang.hooks import _requests_transport
+from airflow_provider_ollang.hooks._aiohttp_transport import AiohttpTransport
+from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
+from tests.model.story import WIRE, Clear
+from tests.model.world import Try, World
+
+_MOST_REQUESTS = 2500
+_START_OF_A_PROCESS = 1.0
+#: With the state kept, a clear of a task that ended so means that a person wants another.
+_MEANS_AGAIN = (OllangRerunOutcomeUnknownError, OllangStaleResultError, OllangOrderFailedError)
+
+
+class Died(BaseException):
+    """The process is gone: nothing of ours catches it."""
+
+
+class Cleared(Died):
+    """The process is gone because somebody cleared its task."""
+
+
+class NeverEnds(BaseException):
+    """The task goes on and on."""
+
+
+@dataclass
+class Ended:
+    """
+    How a task ended.
+
+    :param state: Airflow's.
+    :param error: of its last try.
+    :param value: its XCom, which it may have pushed before it failed.
+    """
+
+    state: str
+    error: BaseException | None
+    value: Any
+
+
+class Machine:
+    """
+    What runs processes: it knows what dies, what goes wrong, and whose alarm rings when.
+
+    :param world: the sandbox.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.loop = asyncio.new_event_loop()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what happened so far."""
+        self.counts: Counter[str] = Counter()
+        self.dead = False
+        self.running: BaseOperator | None = None
+        #: When a person clears the task, and when its execution_timeout ends its process; milliseconds.
+        self.clear_at: int | None = None
+        self.timeout_at: int | None = None
+        self.timed_out_at: int | None = None
+        self.connecting = 0.0
+        self._sending = ""
+
+    def point(self, at: str, when: str) -> None:
+        """Do what happens before or after a request, or an operation of the store."""
+        if self.dead:
+            raise Died
+        nth = self.counts[at] - (when == "after")
+        if when == "before":
+            self.counts[at] += 1
+            if self.counts["GET"] > _MOST_REQUESTS:
+                raise NeverEnds
+        if self.clear_at is not None and self.world.moment() >= self.clear_at:
+            self._die(Cleared())
+        for trouble in self.world.story.trouble:
+            if trouble.at != at or not trouble.nth <= nth < trouble.nth + trouble.times:
+                continue
+            if trouble.what == f"die {when}":
+                self._die(Died())
+            if trouble.what == "sigterm" and when == "before" and self.running is not None:
+                self.running.on_kill()
+            if trouble.what == {"before": "fail", "after": "fail after"}[when]:
+                raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass in a process."""
+        if self.dead:
+            raise Died
+        end = self.world.moment() + round(seconds * 1000)
+        if self.clear_at is not None and self.clear_at <= end:
+            self._until(self.clear_at)
+            self._die(Cleared())
+        if self.timeout_at is not None and self.timeout_at <= end:
+            self._until(self.timeout_at)
+        self.alarm()
+        self._until(end)
+
+    def alarm(self) -> None:
+        """Interrupt the process if its execution_timeout is over, as a signal does: once."""
+        if self.timeout_at is not None and self.world.moment() >= self.timeout_at:
+            self.timeout_at, self.timed_out_at = None, self.world.moment()
+            raise AirflowTaskTimeout("execution_timeout")
+
+    def _until(self, moment: int) -> None:
+        self.world.advance((moment - self.world.moment()) / 1000)
+
+    def _die(self, how: Died) -> None:
+        self.dead = True
+        raise how
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Let the provider run on this machine."""
+        machine, world = self, self.world
+        send, asend = RequestsTransport.send, AiohttpTransport.send
+        limited = _requests_transport._Limited
+        connect, get_response = limited.connect, limited.getresponse
+
+        def sent(self: RequestsTransport, call: Any, **options: Any) -> Any:
+            machine._sending = call.method
+            machine.point(call.method, "before")
+            answer = send(self, call, **options)
+            machine.point(call.method, "after")
+            return answer
+
+        async def asent(self: AiohttpTransport, call: Any, **options: Any) -> Any:
+            machine.point(call.method, "before")
+            answer = await asend(self, call, **options)
+            machine.point(call.method, "after")
+            return answer
+
+        def connected(self: Any) -> None:
+            if machine._sending == "POST":
+                machine._sending = ""
+                seconds, machine.connecting = machine.connecting, 0.0
+                world.advance(seconds)
+                machine.alarm()
+            connect(self)
+
+        def got_response(self: Any) -> Any:
+            response = get_response(self)
+            machine.alarm()
+            return response
+
+        async def asleep(seconds: float) -> None:
+            machine.sleep(seconds)
+
+        with ExitStack() as stack:
+            for owner, name, new in (
+                (_clock, "now", lambda: world.moment() / 1000),
+                (_clock, "monotonic", lambda: world.moment() / 1000),
+                (_clock, "sleep", self.sleep),
+                (_clock, "asleep", asleep),
+                (RequestsTransport, "send", sent),
+                (AiohttpTransport, "send", asent),
+                (limited, "connect", connected),
+                (limited, "getresponse", got_response),
+            ):
+                stack.enter_context(mock.patch.object(owner, name, new))
+            stack.enter_context(mock.patch("random.uniform", lambda low, high: low + (high - low) * world.story.jitter))
+            stack.enter_context(world.front())
+            yield
+
+    def arm(self) -> None:
+        """Put the story's faults of the wire in force."""
+        self.connecting = self.world.story.connecting
+        for trouble in self.world.story.trouble:
+            if trouble.what in WIRE:
+                self.world.add_fault(trouble.at, skip=trouble.nth, times=trouble.times, **WIRE[trouble.what])
+
+
+class StateStore:
+    """The task state store, as Airflow's accessor gives it to a task."""
+
+    def __init__(self, machine: Machine, kept: dict[str, tuple[str, float | None]]) -> None:
+        self._machine, self._kept = machine, kept
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._machine.point("get", "before")
+        text, expires = self._kept.get(key, ("", None))
+        gone = not text or (expires is not None and expires < _clock.now())
+        self._machine.point("get", "after")
+        return default if gone else json.loads(text)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        self._machine.point("set", "before")
+        self._kept[key] = (json.dumps(value), None if retention is None else _clock.now() + retention.total_seconds())
+        self._machine.point("set", "after")
+
+    def delete(self, key: str) -> None:
+        self._machine.point("delete", "before")
+        self._kept.pop(key, None)
+        self._machine.point("delete", "after")
+
+
+@dataclass
+class Task:
+    """
+    A task instance, as Airflow's database has it.
+
+    :param make: makes its operator, as each process does.
+    :param retries: as its DAG says now.
+    :param is_paid: whether it is the task under test.
+    """
+
+    machine: Machine
+    task_id: str
+    make: Callable[[], BaseOperator]
+    retries: int
+    is_paid: bool = True
+    clears: list[Clear] = field(default_factory=list)
+    try_number: int = 0
+    clear_number: int = 0
+    max_tries: int = field(init=False)
+    state: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    ended: Ended | None = None
+    first_reschedule: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.max_tries = self.retries
+
+    def run_to_the_end(self) -> Ended:
+        """Run it, its retries and its clears."""
+        self._next_alarm()
+        while True:
+            self._run_tries()
+            if not self.clears:
+                assert self.ended is not None
+                return self.ended
+            # One that was meant for a time that is over comes now.
+            clear = self.clears.pop(0)
+            self.machine.world.advance(clear.wait)
+            self._clear(clear)
+
+    def _next_alarm(self) -> None:
+        at = self.clears[0].at if self.clears and self.is_paid else None
+        self.machine.clear_at = None if at is None else max(round(_BEGIN_MS + at * 1000), self.machine.world.moment())
+
+    def _run_tries(self) -> None:
+        while True:
+            self.try_number += 1
+            story = self.machine.world.story
+            try:
+                self.ended = self._run_try()
+            except Cleared:
+                clear, self.machine.dead = self.clears.pop(0), False
+                # Whether a process ran, or a trigger: the one is restarted, the other cleared as if it had ended.
+                self._clear(clear, restarting=self.machine.running is not None)
+                continue
+            except Died as error:
+                self.machine.dead = False
+                self.ended = Ended("failed", error, self.xcoms.get("return_value"))
+                if self.try_number <= self.max_tries:
+                    self._pause_before_retry(300 + story.retry_delay)
+                    continue
+            if self.ended.state != "up_for_retry":
+                if self.ended.state == "success" and story.clear_on_success:
+                    self.state.clear()
+                return
+            self._pause_before_retry(story.retry_delay)
+
+    def _pause_before_retry(self, seconds: float) -> None:
+        try:
+            self.machine.sleep(seconds)
+        except Cleared:
+            self.machine.dead = False
+            self._clear(self.clears.pop(0))
+
+    def _clear(self, clear: Clear, *, restarting: bool = False) -> None:
+        """Do what Airflow does, and count what the person means."""
+        world, truth = self.machine.world, self.machine.world.truth
+        if clear.retries is not None:
+            self.retries = clear.retries
+        if not restarting:
+            self.max_tries = self.try_number + self.retries
+        self.clear_number += 1
+        # What was discarded on success before is as gone as what the clear discards.
+        kept = clear.keep_state and bool(world.story.store) and not (world.story.clear_on_success and self._succeeded())
+        if not kept:
+            self.state.clear()
+        finished = self.ended is not None and not restarting and self.ended.state != "up_for_retry"
+        succeeded = finished and self._succeeded()
+        again = finished and (succeeded or isinstance(self.ended and self.ended.error, _MEANS_AGAIN))
+        if again or not kept:
+            truth.allowed += 2 if world.story.options.get("on_unknown_outcome") == "resubmit" else 1
+        looks_for = 30_000 if world.story.store and not kept else 0
+        truth.clear(world.moment(), looks_for=looks_for, succeeded=succeeded and world.story.shows_its_end)
+        self.ended = None
+        self._next_alarm()
+
+    def _succeeded(self) -> bool:
+        return self.ended is not None and self.ended.state == "success"
+
+    def _run_try(self) -> Ended:
+        machine, world = self.machine, self.machine.world
+        if self.is_paid:
+            looks_for = world.truth.current.looks_for
+            world.truth.current = Try(world.moment(), looks_for)
+        self.first_reschedule = None
+        try:
+            value = self._run_processes()
+        except AirflowSkipException as error:
+            return Ended("skipped", error, None)
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            return self._failed(error, "failed")
+        except (Died, NeverEnds):
+            raise
+        except BaseException as error:  # noqa: BLE001 - Airflow takes any
+            return self._failed(error, "up_for_retry" if self.try_number <= self.max_tries else "failed")
+        finally:
+            self._check_timeout()
+            machine.timeout_at = None
+            world.truth.current.looks_for = 0
+        self.xcoms["return_value"] = json.loads(json.dumps(value))
+        return Ended("success", None, self.xcoms["return_value"])
+
+    def _failed(self, error: BaseException, state: str) -> Ended:
+        return Ended(state, error, self.xcoms.get("return_value"))
+
+    def _check_timeout(self) -> None:
+        """An execution_timeout may be followed by a bounded look for what became of a request, and by no more."""
+        ended_at, self.machine.timed_out_at = self.machine.timed_out_at, None
+        if ended_at is not None:
+            took = (self.machine.world.moment() - ended_at) / 1000
+            bound = float(self.machine.world.story.options.get("settle_timeout", 300.0)) + 120
+            if took > bound:
+                self.problems.append("execution_timeout: swallowed, the try went on")
+
+    def _run_processes(self) -> Any:
+        """Run one process after the other, with reschedules and deferrals between them, until one returns."""
+        resume: tuple[str, dict[str, Any]] | None = None
+        self.machine.sleep(_START_OF_A_PROCESS)
+        while True:
+            if resume is None:
+                self.xcoms.clear()
+            try:
+                return self._run_process(resume)
+            except AirflowRescheduleException as reschedule:
+                if self.first_reschedule is None:
+                    self.first_reschedule = datetime.fromtimestamp(_clock.now(), UTC)
+                self.machine.running = None
+                self.machine.sleep(max(reschedule.reschedule_date.timestamp() - _clock.now(), 0))
+            except TaskDeferred as deferred:
+                self.machine.running = None
+                resume = self._run_trigger(deferred)
+
+    def _run_process(self, resume: tuple[str, dict[str, Any]] | None) -> Any:
+        machine, story = self.machine, self.machine.world.story
+        operator = self.make()
+        if self.is_paid and story.execution_timeout is not None:
+            machine.timeout_at = machine.world.moment() + round(story.execution_timeout * 1000)
+        context: Any = {"ti": _Instance(self), "dag_run": SimpleNamespace(clear_number=self.clear_number)}
+        if story.store:
+            context["task_state_store"] = StateStore(machine, self.state)
+        machine.running = operator
+        token = ExecutorSafeguard.tracker.set(operator)
+        try:
+            return operator.execute(context) if resume is None else operator.resume_execution(*resume, context)
+        finally:
+            ExecutorSafeguard.tracker.reset(token)
+            machine.timeout_at = None
+
+    def _run_trigger(self, deferred: TaskDeferred) -> tuple[str, dict[str, Any]]:
+        path, arguments = deferred.trigger.serialize()
+        stored = json.dumps(arguments)
+        module, _, name = path.rpartition(".")
+        ends_at = _clock.now() + deferred.timeout.total_seconds()
+        while True:
+            trigger = getattr(import_module(module), name)(**json.loads(stored))
+            try:
+                event = self.machine.loop.run_until_complete(_first(trigger))
+            except Cleared:
+                raise
+            except Died:
+                # Another triggerer takes it over.
+                self.machine.dead = False
+                self.machine.sleep(30)
+                continue
+            if _clock.now() > ends_at:
+                return "__fail__", {"error": "Trigger timeout"}
+            return deferred.method_name, {"event": json.loads(json.dumps(event.payload))}
+
+
+async def _first(trigger: Any) -> Any:
+    events = trigger.run()
+    try:
+        return await anext(events)
+    finally:
+        await events.aclose()
+
+
+class _Instance:
+    """The ``ti`` of a context."""
+
+    map_index = -1
+    run_id = "run"
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.task_id = task.task_id
+        self.try_number, self.max_tries = task.try_number, task.max_tries
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self._task.xcoms[key] = json.loads(json.dumps(value))
+
+    def xcom_pull(self, *_: Any, key: str = "return_value", **__: Any) -> Any:
+        return self._task.xcoms.get(key)
+
+    def get_first_reschedule_date(self, _: Any) -> datetime | None:
+        return self._task.first_reschedule
+
+
+_BEGIN_MS = 1_767_600_000_250

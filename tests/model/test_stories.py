@@ -1,0 +1,40 @@
+"""Many stories from a seed: no second bill, no old result, no task without an end.
+
+``STORIES`` says how many, ``SEED`` from which seed on; one that fails is printed as it can be played again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.model.play import Player, silence
+from tests.model.story import random_story, shrink
+from tests.model.world import World
+
+STORIES = int(os.environ.get("STORIES", "100"))
+SEED = os.environ.get("SEED", "0")
+_CHUNK = 25
+
+
+@pytest.fixture(scope="module")
+def player() -> Iterator[Player]:
+    with World() as world, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", world.connection_json)
+        silence()
+        yield Player(world)
+
+
+@pytest.mark.parametrize("first", range(0, STORIES, _CHUNK), ids=lambda first: f"{SEED}-{first}")
+def test_stories(player: Player, first: int) -> None:
+    found: dict[str, str] = {}
+    for number in range(first, min(first + _CHUNK, STORIES)):
+        seed = f"{SEED}-{number}"
+        story = random_story(seed)
+        for kind in sorted(player.play(story).kinds - found.keys()):
+            smallest = shrink(story, lambda less, kind=kind: kind in player.play(less).kinds)
+            details = [text for text in player.play(smallest).violations if text.startswith(kind)]
+            found[kind] = f"{details[0]}\n  seed {seed}, {smallest}"
+    assert not found, "\n\n" + "\n\n".join(found.values())
