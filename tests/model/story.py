@@ -141,24 +141,25 @@ class Story:
         """Give the stories that have one thing less."""
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
+            less: list[Any] = []
             if isinstance(value, tuple):
                 for index, part in enumerate(value):
-                    yield dataclasses.replace(self, **{each.name: value[:index] + value[index + 1 :]})
-                    for less in _plainer(part):
-                        parts = (*value[:index], less, *value[index + 1 :])
-                        yield dataclasses.replace(self, **{each.name: parts})
+                    before, after = value[:index], value[index + 1 :]
+                    less += [before + after, *((*before, plainer, *after) for plainer in _plainer(part))]
             elif isinstance(value, Mapping):
-                for name in value:
-                    rest = {key: known for key, known in value.items() if key != name}
-                    yield dataclasses.replace(self, **{each.name: rest})
-            elif value != each.default and not (each.name == "mode" and self.mode != "all"):
-                yield dataclasses.replace(self, **{each.name: each.default})
+                less = [{key: known for key, known in value.items() if key != name} for name in value]
+            elif value != each.default:
+                less = [each.default]
+            for one in less:
+                yield dataclasses.replace(self, **{each.name: one})
 
 
-def _plainer(part: Any) -> Iterator[Any]:
+def _plainer(part: Trouble | Event | Clear) -> Iterator[Trouble | Event | Clear]:
+    """Give what has one thing more that is as usual."""
     for each in dataclasses.fields(part):
         if each.default is not dataclasses.MISSING and getattr(part, each.name) != each.default:
-            yield dataclasses.replace(part, **{each.name: each.default})
+            usual: dict[str, Any] = {each.name: each.default}
+            yield dataclasses.replace(part, **usual)
 
 
 def _text(value: Any) -> str:
@@ -202,7 +203,7 @@ class _Dice:
         return self.random.choice(others) if self.random.random() < odds else usual
 
     def some(self, make: Callable[[], T], odds: Sequence[float]) -> tuple[T, ...]:
-        """Make one with the first odds, then another with the next, …"""
+        """Make one with the first odds, then another with the next, and so on."""
         made = []
         for each in odds:
             if self.random.random() >= each:
@@ -229,6 +230,13 @@ def random_story(seed: str) -> Story:
         behaviour |= dice.given(
             stale_every=dice.pair(0, 1, 2, 3, odds=0.15), stale_by=dice.pair(60.0, 5.0, 600.0, odds=0.3)
         )
+    trouble = () if quiet else dice.some(lambda: _trouble(dice), (0.6, 0.45, 0.3))
+    if not quiet and dice.random.random() < 0.4:
+        # Nothing but the task itself keeps it from paying twice.
+        hidden = dice.random.choice((25.0, 100.0, None))
+        behaviour |= {"rerun_while_running": "accept", "status_hidden_for": hidden} if kind == "rerun" else {}
+        lost = dice.random.choice(("lost response", "502 after", "half a response", "die after", "die before"))
+        trouble = (Trouble(lost, "POST", 0, dice.one(1, 3, 12)), *trouble)
     waits = ("itself", "task") if kind == "rerun" else ("task",)
     waiting = dice.one("nobody", *waits, odds=0.75)
     modes = ("reschedule", "deferrable", "all") if waiting == "task" and kind == "rerun" else ("deferrable", "all")
@@ -254,7 +262,7 @@ def random_story(seed: str) -> Story:
         answering=slow[2],
         front_ahead=0.0 if quiet else dice.one(0.0, -40.0, -2.0, 2.0, 40.0, odds=0.12),
         jitter=dice.one(0.0, 0.5, 1.0),
-        trouble=() if quiet else dice.some(lambda: _trouble(dice), (0.75, 0.45, 0.3, 0.2)),
+        trouble=trouble,
         events=() if quiet else dice.some(lambda: _event(dice, span), (0.4, 0.4, 0.3)),
         clears=dice.some(lambda: _clear(dice, span), (0.45, 0.35, 0.2)),
     )

@@ -36,7 +36,7 @@ from airflow_provider_ollang.hooks import _requests_transport
 from airflow_provider_ollang.hooks._aiohttp_transport import AiohttpTransport
 from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
 from tests.model.story import WIRE, Clear
-from tests.model.world import Try, World
+from tests.model.world import World
 
 _MOST_REQUESTS = 2500
 _START_OF_A_PROCESS = 1.0
@@ -104,6 +104,8 @@ class Machine:
             self.counts[at] += 1
             if self.counts["GET"] > _MOST_REQUESTS:
                 raise NeverEnds
+            if at == "POST" and self.timed_out_at is not None:
+                self.world.truth.violations.append("execution_timeout: a paid request after it")
         if self.clear_at is not None and self.world.moment() >= self.clear_at:
             self._die(Cleared())
         for trouble in self.world.story.trouble:
@@ -329,9 +331,9 @@ class Task:
 
     def _run_try(self) -> Ended:
         machine, world = self.machine, self.machine.world
+        machine.running = None
         if self.is_paid:
-            looks_for = world.truth.current.looks_for
-            world.truth.current = Try(world.moment(), looks_for)
+            world.truth.try_begun = world.moment()
         self.first_reschedule = None
         try:
             value = self._run_processes()
@@ -346,7 +348,7 @@ class Task:
         finally:
             self._check_timeout()
             machine.timeout_at = None
-            world.truth.current.looks_for = 0
+            world.truth.looks_for = 0
         self.xcoms["return_value"] = json.loads(json.dumps(value))
         return Ended("success", None, self.xcoms["return_value"])
 

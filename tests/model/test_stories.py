@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.model.play import Player, silence
-from tests.model.story import random_story, shrink
+from tests.model.story import Story, random_story, shrink
 from tests.model.world import World
 
 STORIES = int(os.environ.get("STORIES", "100"))
@@ -27,6 +28,10 @@ def player() -> Iterator[Player]:
         yield Player(world)
 
 
+def _is_of(player: Player, kind: str, story: Story) -> bool:
+    return kind in player.play(story).kinds
+
+
 @pytest.mark.parametrize("first", range(0, STORIES, _CHUNK), ids=lambda first: f"{SEED}-{first}")
 def test_stories(player: Player, first: int) -> None:
     found: dict[str, str] = {}
@@ -34,7 +39,7 @@ def test_stories(player: Player, first: int) -> None:
         seed = f"{SEED}-{number}"
         story = random_story(seed)
         for kind in sorted(player.play(story).kinds - found.keys()):
-            smallest = shrink(story, lambda less, kind=kind: kind in player.play(less).kinds)
+            smallest = shrink(story, functools.partial(_is_of, player, kind))
             details = [text for text in player.play(smallest).violations if text.startswith(kind)]
             found[kind] = f"{details[0]}\n  seed {seed}, {smallest}"
     assert not found, "\n\n" + "\n\n".join(found.values())

@@ -12,7 +12,6 @@ from unittest import mock
 
 from airflow_provider_ollang.sandbox import Sandbox, wire
 from airflow_provider_ollang.sandbox.clock import Clock, http_date, milliseconds
-
 from tests.model.story import Event, Story
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 _BEGIN = 1_767_600_000.25
 _DONE = ("completed", "delivered")
 #: Seconds that any request takes.
-_ON_THE_WIRE = 0.05
+_ON_THE_WIRE = 0.001
 #: Milliseconds that may lie between the last look and a request.
 _SLACK = 4000
 #: How long a task may believe that an evaluation is on its way.
@@ -53,14 +52,6 @@ class Effect:
 
 
 @dataclass
-class Try:
-    """What the truth has to know of a try: when it began, and how long after that it has to look first."""
-
-    began: int = 0
-    looks_for: int = 0
-
-
-@dataclass
 class Truth:
     """
     What has been asked for.
@@ -70,6 +61,9 @@ class Truth:
     :param before_clear: likewise, before that.
     :param allowed: how many a person has meant.
     :param must_buy: whether a person has cleared what had ended well and showed it: another has to be asked for.
+    :param begun: when the task was cleared last.
+    :param try_begun: when its try began.
+    :param looks_for: for how long after that it has to look for what is under way before it asks for anything.
     :param hidden: whether a clear came when what was under way did not show within the 30 s of a first look.
     :param violations: what must not be.
     """
@@ -81,7 +75,8 @@ class Truth:
     allowed: int = 1
     must_buy: bool = False
     hidden: bool = False
-    current: Try = field(default_factory=Try)
+    try_begun: int = 0
+    looks_for: int = 0
     violations: list[str] = field(default_factory=list)
 
     @property
@@ -109,7 +104,7 @@ class Truth:
         if self.must_buy:
             self.before_clear = None
         self.hidden |= any(each.shows is None or each.shows > now + 25_000 for each in under_way)
-        self.current.looks_for = looks_for
+        self.looks_for = looks_for
 
     def add(self, effect: Effect, lag: int) -> None:
         """Take in one that was accepted."""
@@ -118,7 +113,7 @@ class Truth:
             shows = [
                 each.shows + lag + _SLACK for each in self.under_way(now) if each.is_ours and each.shows is not None
             ]
-            seen_by = self.current.began + self.current.looks_for
+            seen_by = self.try_begun + self.looks_for
             if any(each <= min(seen_by, now) for each in shows):
                 self.violations.append("money: bought while the task's own was visibly under way")
             elif any(each <= seen_by for each in shows):
@@ -126,7 +121,7 @@ class Truth:
             self.since_clear = self.since_clear or effect
         self.effects.append(effect)
         if self.bought > self.allowed:
-            self.violations.append(f"money: bought {self.bought}, allowed {self.allowed}")
+            self.violations.append(f"money: bought more than a person has meant [{self.bought} for {self.allowed}]")
 
 
 class World(Sandbox):
@@ -138,7 +133,7 @@ class World(Sandbox):
 
     def __init__(self) -> None:
         super().__init__(speed=0)
-        self._coming: list[tuple[int, Callable[[], None]]] = []
+        self._coming: list[tuple[int, Callable[[], object]]] = []
 
     def begin(self, story: Story) -> None:
         """Set the stage for a story."""
@@ -161,7 +156,7 @@ class World(Sandbox):
     def moment(self) -> int:
         return self.clock.now()
 
-    def at(self, seconds: float, act: Callable[[], None]) -> None:
+    def at(self, seconds: float, act: Callable[[], object]) -> None:
         """Let something happen so many seconds from now."""
         insort(self._coming, (self.moment() + milliseconds(seconds), act), key=itemgetter(0))
 
@@ -192,11 +187,11 @@ class World(Sandbox):
         self.advance(_ON_THE_WIRE)
         return super().get_order(order_id)
 
-    def rerun_order(self, order_id: str) -> Answer:
+    def rerun_order(self, order_id: str) -> Answer:  # noqa: ARG002 - there is one
         """Take in a rerun that came over the wire: the task's."""
         return self._slowly(lambda: self._run(is_ours=True))
 
-    def evaluate_order(self, order_id: str, body: dict[str, Any]) -> Answer:
+    def evaluate_order(self, order_id: str, body: dict[str, Any]) -> Answer:  # noqa: ARG002 - there is one
         """Take in an evaluation that came over the wire: the task's."""
         return self._slowly(lambda: self._evaluation(body, is_ours=True))
 
@@ -261,10 +256,10 @@ class World(Sandbox):
     # What somebody else does
 
     def _rerun(self, event: Event) -> None:
-        self.at(event.at, lambda: void(self._run(is_ours=False)))
+        self.at(event.at, lambda: self._run(is_ours=False))
 
     def _evaluate(self, event: Event) -> None:
-        self.at(event.at, lambda: void(self._evaluation({}, is_ours=False)))
+        self.at(event.at, lambda: self._evaluation({}, is_ours=False))
 
     def _cancel(self, event: Event) -> None:
         self.at(event.at, lambda: self._become(status="cancelled"))
@@ -292,16 +287,9 @@ class World(Sandbox):
     def _outage(self, event: Event, **answer: Any) -> None:
         def begin() -> None:
             number = self.add_fault("GET", times=None, **answer)
-            self.at(event.lasts, lambda: void(self.faults.remove(number)))
+            self.at(event.lasts, lambda: self.faults.remove(number))
 
         self.at(event.at, begin)
 
     def _forget_receipt(self, event: Event) -> None:
-        def forget() -> None:
-            self.receipt_is_there = False
-
-        self.at(event.at, forget)
-
-
-def void(_: object) -> None:
-    """Do nothing with it."""
+        self.at(event.at, lambda: setattr(self, "receipt_is_there", False))

@@ -108,7 +108,9 @@ def test_every_command_and_file_that_is_told_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     parts = set(run_tests.commands([], colour=False))
-    others = [ROOT / ".github" / name for name in ("PULL_REQUEST_TEMPLATE.md", "workflows/test.yml", "workflows/nightly.yml")]
+    others = [
+        ROOT / ".github" / name for name in ("PULL_REQUEST_TEMPLATE.md", "workflows/test.yml", "workflows/nightly.yml")
+    ]
     for page in [*TEXTS, *others]:
         text = page.read_text()
         assert set(re.findall(r"(?:`|run: )make ([a-z-]+)", text)) <= targets, page
