@@ -73,9 +73,9 @@ class Bar:
         for name, value in min_scores.items() if isinstance(min_scores, Mapping) else ():
             if isinstance(name, str) and "{" not in name:
                 _check_spelling(name)
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and not isinstance(value, bool):
                 _threshold(f"min_scores[{name!r}]", value)
-        if isinstance(min_average, int | float):
+        if isinstance(min_average, int | float) and not isinstance(min_average, bool):
             _threshold("min_average", min_average)
 
     def judge(self, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
