@@ -59,6 +59,16 @@ class Tries:
         """Number of the first try since the run began or the task was cleared."""
         return self.max_tries - self.retries + 1
 
+    def is_try(self, number: int) -> bool:
+        """
+        Tell whether this is try ``number``, counted from 1 since the run began or the task was cleared.
+
+        Without a clear of the run, lower ``retries`` make a retry look like a first try: it is none.
+        """
+        if self.clear_number == 0:
+            return self.try_number == number
+        return self.try_number == self.first_try + number - 1
+
     @property
     def may_have_lost_state(self) -> bool:
         """

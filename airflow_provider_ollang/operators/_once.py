@@ -172,7 +172,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
                 book.record.host,
                 order_id,
             )
-        if book.is_kept or _is_try(context, 1):
+        if book.is_kept or tries_of(context).is_try(1):
             looks_first = book.is_kept and book.plan == "look first"
             receipt = self._look_first(hook, order_id) if looks_first else self._before(hook, order_id)
             return self._send(context, hook, book, receipt)
@@ -181,7 +181,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
     def _send_without_record(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         """Go on below Airflow 3.3, where a retry cannot know what the tries before it have sent."""
         receipt = self._before(hook, order_id, join=True)
-        if not receipt.joined and not (self.on_unknown_outcome == "resubmit" and _is_try(context, 2)):
+        if not receipt.joined and not (self.on_unknown_outcome == "resubmit" and tries_of(context).is_try(2)):
             raise OllangRerunOutcomeUnknownError(
                 f"An earlier try of this task may have asked for the {self.noun} of order {order_id} already: this "
                 "Airflow is older than 3.3 and keeps no record. Nothing was sent now, since that could be billed "
@@ -364,9 +364,3 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             context["ti"].xcom_push(key="return_value", value=receipt.to_json())
         except Exception as error:  # noqa: BLE001 - what was asked for is bought: Airflow pushes it again at the end
             self.log.warning("The receipt could not be pushed early (%s).", type(error).__name__)
-
-
-def _is_try(context: Context, number: int) -> bool:
-    """Tell whether this is try ``number``, counted from 1 since the run began or the task was cleared."""
-    tries = tries_of(context)
-    return tries.try_number == tries.first_try + number - 1

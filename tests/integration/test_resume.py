@@ -105,6 +105,26 @@ def test_sensor_without_its_receipt_at_resume_raises_what_happened(
 
 
 @needs_task_state_store
+def test_rescheduled_sensor_without_its_receipt_has_its_result(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, pokes = OllangOrderStatusSensor.execute, [0]
+
+    def acting(self: OllangOrderStatusSensor, context: Any) -> Any:
+        pokes[0] += 1
+        if pokes[0] > 1:
+            without("rerun", "order_id")(self)
+        return execute(self, context)
+
+    acting.__name__ = "execute"
+    monkeypatch.setattr(OllangOrderStatusSensor, "execute", acting)
+    run = run_dag(dag_of(rerun=True, mode="reschedule"))
+    assert (run.states["wait"], run.tries["wait"]) == ("success", 1)
+    assert run.results["wait"]["outputs_changed"] is True
+    assert pokes[0] > 1
+
+
+@needs_task_state_store
 @pytest.mark.parametrize("method", ["get", "set"])
 @pytest.mark.parametrize(("end", "expected"), [("completed", None), ("failed", OllangOrderFailedError)])
 def test_store_that_fails_at_resume_loses_no_end(

@@ -176,6 +176,21 @@ def test_a_task_cleared_before_its_tries_were_used_up_begins_anew() -> None:
     assert Tries(try_number=3, max_tries=4, retries=2).first_try == 3
 
 
+@pytest.mark.parametrize(
+    ("tries", "number"),
+    [
+        (Tries(try_number=1, max_tries=2, retries=2, clear_number=0), 1),
+        (Tries(try_number=2, max_tries=2, retries=2, clear_number=0), 2),
+        # `retries` was lowered from 2 to 1 after the first try.
+        (Tries(try_number=2, max_tries=2, retries=1, clear_number=0), 2),
+        (Tries(try_number=2, max_tries=3, retries=2, clear_number=1), 1),
+        (Tries(try_number=3, max_tries=3, retries=2, clear_number=1), 2),
+    ],
+)
+def test_tries_are_counted_since_the_last_clear(tries: Tries, number: int) -> None:
+    assert [one for one in (1, 2, 3) if tries.is_try(one)] == [number]
+
+
 # --- Pauses -------------------------------------------------------------------------------------------------------
 
 
