@@ -26,7 +26,7 @@ def tries_of(context: Context) -> Tries:
     return Tries(
         try_number=ti.try_number,
         max_tries=ti.max_tries,
-        retries=ti.task.retries or 0,
+        retries=context["task"].retries or 0,
         clear_number=context["dag_run"].clear_number,
     )
 

@@ -194,7 +194,6 @@ class Machine:
             ):
                 stack.enter_context(mock.patch.object(owner, name, new))
             stack.enter_context(mock.patch("random.uniform", lambda low, high: low + (high - low) * world.story.jitter))
-            stack.enter_context(world.front())
             yield
 
     def arm(self) -> None:
@@ -385,9 +384,11 @@ class Task:
     def _run_process(self, resume: tuple[str, dict[str, Any]] | None) -> Any:
         machine, story = self.machine, self.machine.world.story
         operator = self.make()
+        operator.retries = self.retries
         if self.is_paid and story.execution_timeout is not None:
             machine.timeout_at = machine.world.moment() + round(story.execution_timeout * 1000)
-        context: Any = {"ti": _Instance(self), "dag_run": SimpleNamespace(clear_number=self.clear_number)}
+        dag_run = SimpleNamespace(clear_number=self.clear_number)
+        context: Any = {"ti": _Instance(self), "task": operator, "dag_run": dag_run}
         if story.store:
             context["task_state_store"] = StateStore(machine, self.state)
         machine.running = operator

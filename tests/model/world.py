@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
-from airflow_provider_ollang.sandbox import Sandbox, wire
-from airflow_provider_ollang.sandbox.clock import Clock, http_date, milliseconds
+from airflow_provider_ollang.sandbox import Sandbox
+from airflow_provider_ollang.sandbox.clock import Clock, milliseconds
 from tests.model.story import Event, Story
 
 if TYPE_CHECKING:
@@ -170,15 +168,9 @@ class World(Sandbox):
                 act()
             super().advance(max(until - self.moment(), 0) / 1000)
 
-    @contextmanager
-    def front(self) -> Iterator[None]:
-        """Let the ``Date`` of responses be made by a clock of its own."""
-
-        def dated(moment: int) -> str:
-            return http_date(moment + milliseconds(self.story.front_ahead))
-
-        with mock.patch.object(wire, "http_date", dated):
-            yield
+    def http_date(self, after: float = 0) -> str:
+        """Return the ``Date`` of responses, made by a clock of its own."""
+        return super().http_date(after + self.story.front_ahead)
 
     # What tasks ask for
 
