@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.orders import Order
 
 CONFIRM_TIMEOUT = sum(CONFIRM_PAUSES)
-_LONGEST_RETENTION = 10 * 365 * 86400.0
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
 
@@ -239,8 +238,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         return self._conclude(context, book, receipt, Step(result=result, error=error))
 
     def _retention(self) -> timedelta:
-        # A wait may be meant to be endless; a date has to hold the end of the record.
-        return super()._retention() + timedelta(seconds=min(self.timeout, _LONGEST_RETENTION))
+        return super()._retention() + timedelta(seconds=self.timeout)
 
     def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> Receipt:
         order, looked_at = hook.get_dated_order(order_id)

@@ -228,7 +228,7 @@ def random_story(seed: str) -> Story:
     behaviour = _rerun_behaviour(dice, level) if kind == "rerun" else _evaluation_behaviour(dice)
     if not quiet:
         behaviour |= dice.given(
-            stale_every=dice.pair(0, 1, 2, 3, odds=0.15), stale_by=dice.pair(60.0, 5.0, 600.0, odds=0.3)
+            stale_every=dice.pair(0, 1, 2, 3, odds=0.15), stale_by=dice.pair(60.0, 5.0, 90.0, odds=0.3)
         )
     trouble = () if quiet else dice.some(lambda: _trouble(dice), (0.6, 0.45, 0.3))
     if not quiet and dice.random.random() < 0.4:
@@ -242,6 +242,10 @@ def random_story(seed: str) -> Story:
     modes = ("reschedule", "deferrable", "all") if waiting == "task" and kind == "rerun" else ("deferrable", "all")
     span = float(behaviour.get("run_seconds", 30.0))
     limit = None if quiet else dice.one(None, 3.0, 20.0, 100.0, 1000.0, odds=0.2)
+    wait_options = _wait_options(dice, kind)
+    if behaviour.get("stale_every"):
+        # Documented: what a replica may lag is taken off this patience, so the usual two minutes are left.
+        wait_options.pop("outputs_timeout", None)
     slow = [dice.one(0.0, 1.0, 6.0, span + 3, 45.0, odds=0.12 if limit is None else 0.4) for _ in range(3)]
     return Story(
         kind=kind,
@@ -250,7 +254,7 @@ def random_story(seed: str) -> Story:
         options=_options(dice, kind),
         waiting=waiting,
         mode=dice.one("poke", *modes, odds=0.7),
-        wait_options=_wait_options(dice, kind),
+        wait_options=wait_options,
         accept_unknown=dice.one(False, True),
         store=dice.one(True, False, odds=0.1),
         clear_on_success=dice.one(False, True, odds=0.15),
