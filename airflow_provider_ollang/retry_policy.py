@@ -27,8 +27,8 @@ class OllangRetryPolicy(RetryPolicy):
     On Airflow 3.4 and newer the task is rescheduled, which costs no retry: its try number stays, its record too, and
     ``on_retry_callback`` is not called. On Airflow 3.3, and once a try was rescheduled ``max_reschedules`` times, it is
     a retry, of which there are never more than the task has. Everything else is left to the task's own settings.
-    Permanent errors and timeouts of this provider never reach a policy: Airflow fails such a task at once. A server that
-    asks to wait for more than a day is asked again after a day: its clock may be off.
+    Permanent errors and timeouts of this provider never reach a policy: Airflow fails such a task at once. The longest
+    delay is a day: a clock may be off.
 
     :param max_reschedules: how many times one try may be rescheduled, as Airflow counts: each poke of a sensor in
         ``mode="reschedule"`` is one of them. Airflow 3.3 has no use for it.
