@@ -28,6 +28,7 @@ from airflow_provider_ollang.orders import (
     FAILURE_STATUSES,
     Baseline,
     rerun_readiness,
+    shows_running,
 )
 from airflow_provider_ollang.quality import passed_of
 from airflow_provider_ollang.reading import parse_time
@@ -245,7 +246,8 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         status = self._last_status = order["status"]
         baseline = Baseline.from_order(order)
         readiness = rerun_readiness(status)
-        joined = readiness == "running" and (join or self.if_running == "join")
+        # This task's own rerun may have got to where a person has to act, which nobody could begin a rerun from.
+        joined = shows_running(status) if join else readiness == "running" and self.if_running == "join"
         if readiness != "ready" and not joined:
             advice = (
                 "Wait for it with OllangOrderStatusSensor first, or take part in that run with if_running='join'."

@@ -43,6 +43,7 @@ MODES: dict[str, dict[str, Any]] = {
 #: How the order looks when the task begins again: what its rerun shows, and how much later that is.
 ORDERS: dict[str, tuple[dict[str, Any], float]] = {
     "at work": ({"run_seconds": 5000, "status_path": [[1, "ongoing"]]}, 0),
+    "in review": ({"run_seconds": 5000, "status_path": [[1, "review"]]}, 0),
     "old result": ({"run_seconds": 5000, "status_hidden_for": None}, 0),
     "new result": ({"run_seconds": 5000}, 6000),
     "failed": ({"run_seconds": 5000, "end_status": "failed"}, 6000),
@@ -51,7 +52,7 @@ ORDERS: dict[str, tuple[dict[str, Any], float]] = {
 
 def expected_accepted(order: str, mode: str, *, state_kept: bool) -> int:
     """Return how many reruns are accepted in all, once the task was cleared."""
-    if order in {"at work", "failed"}:
+    if order in {"at work", "in review", "failed"}:
         return 1
     if not state_kept:
         return 2

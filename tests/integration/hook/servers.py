@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 LONG = 60.0
 #: Far more than a loaded machine adds to a limit of a second or two, and far less than that.
 IN_TIME = 30.0
+
+
+def just_before(now: datetime, requested_at: str) -> bool:
+    """Tell whether a time is that of a response less the time that its request took, which is a real one."""
+    return now - timedelta(seconds=1 + IN_TIME) < datetime.fromisoformat(requested_at) < now
 
 
 class Peer:
