@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from collections.abc import Mapping
 
 
-def require_task_instance(context: Context) -> None:
+def require_task_instance(context: Mapping[str, object]) -> None:
     """
     Check that Airflow runs the task: what an earlier try has sent is known by its task instance only.
 

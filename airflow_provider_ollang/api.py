@@ -44,8 +44,8 @@ MAX_PAGE_SIZE = 50
 
 # A status is a word, and goes into logs and XComs.
 _LONGEST_STATUS = 80
-# A year: a timedelta could not hold the worst of what somebody may ask for.
-_LONGEST_RETRY_AFTER = 366 * 86400.0
+# A day: the clock of a server may be off.
+_LONGEST_RETRY_AFTER = 86400.0
 # Airflow writes an XCom of twice this depth, and of three times not.
 _DEEPEST = 100
 

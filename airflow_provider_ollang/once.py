@@ -7,7 +7,7 @@ A retry is not: a retry reconnects, clearing starts over. Pure: no network, no A
 ====================  =====================================  ====================================================
 the record says       retry                                  the task was cleared
 ====================  =====================================  ====================================================
-(there is none)       submit: the record comes before the    look first: poll the order for :data:`LOOK_FIRST`
+(there is none)       submit: the record comes before the    poll the order for :data:`POLL_FIRST_TIMEOUT`
                       request, so nothing was sent           seconds; at work: reconnect; else submit
 another order, host   submit                                 submit
 ``"sending"``         reconcile: reconnect, or the outcome   the same
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 State = Literal["sending", "accepted", "failed", "unknown", "concluded"]
-Plan = Literal["send", "look first", "settle", "join", "return", "renew", "ask"]
+Plan = Literal["send", "poll first", "settle", "join", "return", "renew", "ask"]
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,10 @@ class Tries:
         """Number of the first try since the run began or the task was cleared."""
         return self.max_tries - self.retries + 1
 
-    def is_try(self, number: int) -> bool:
-        """
-        Tell whether this is try ``number``, counted from 1 since the run began or the task was cleared.
-
-        Without a clear of the run, lower ``retries`` make a retry look like a first try: it is none.
-        """
-        if self.clear_number == 0:
-            return self.try_number == number
-        return self.try_number == self.first_try + number - 1
+    @property
+    def tries_since_clear(self) -> int:
+        """Number of the try, counted from 1 since the run began or the task was cleared."""
+        return self.try_number - self.first_try + 1
 
     @property
     def may_have_lost_state(self) -> bool:
@@ -151,13 +146,13 @@ def plan(record: Record | None, *, order_id: str, host: str, tries: Tries) -> Pl
     :param order_id: the order the task is about now.
     :param host: base URL of the Ollang API.
     :param tries: what Airflow says about the task's tries.
-    :return: ``"send"`` the request; ``"look first"`` whether the order is at work, since a clear may have discarded
+    :return: ``"send"`` the request; ``"poll first"`` whether the order is at work, since a clear may have discarded
         the record; ``"settle"``: find evidence whether it was processed; ``"join"`` it; ``"return"`` its result;
         ``"renew"``: the wish was fulfilled, and this is another one; ``"ask"``: a person was asked to clear the task
         if nothing was sent, and has.
     """
     if record is None:
-        return "look first" if tries.may_have_lost_state else "send"
+        return "poll first" if tries.may_have_lost_state else "send"
     if (record.order_id, record.host) != (order_id, host):
         return "send"
     cleared = tries.cleared_since(record)
@@ -174,7 +169,7 @@ def plan(record: Record | None, *, order_id: str, host: str, tries: Tries) -> Pl
 CONFIRM_PAUSES = (1.0, 2.0, 3.0, 5.0, 8.0, 11.0)
 #: Seconds within which an order shows a request that was accepted; what shows later is submitted again after a clear
 #: that discarded the record.
-LOOK_FIRST = sum(CONFIRM_PAUSES)
+POLL_FIRST_TIMEOUT = sum(CONFIRM_PAUSES)
 _SETTLE_PAUSE = 30.0
 
 

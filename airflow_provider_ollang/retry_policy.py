@@ -13,8 +13,6 @@ from airflow_provider_ollang.exceptions import OllangTransientError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-LONGEST_DELAY = timedelta(days=1)
-
 
 class OllangRetryPolicy(RetryPolicy):
     """
@@ -27,8 +25,7 @@ class OllangRetryPolicy(RetryPolicy):
     On Airflow 3.4 and newer the task is rescheduled, which costs no retry: its try number stays, its record too, and
     ``on_retry_callback`` is not called. On Airflow 3.3, and once a try was rescheduled ``max_reschedules`` times, it is
     a retry, of which there are never more than the task has. Everything else is left to the task's own settings.
-    Permanent errors and timeouts of this provider never reach a policy: Airflow fails such a task at once. The longest
-    delay is a day: a clock may be off.
+    Permanent errors and timeouts of this provider never reach a policy: Airflow fails such a task at once.
 
     :param max_reschedules: how many times one try may be rescheduled, as Airflow counts: each poke of a sensor in
         ``mode="reschedule"`` is one of them. Airflow 3.3 has no use for it.
@@ -55,7 +52,7 @@ class OllangRetryPolicy(RetryPolicy):
         """
         if not isinstance(exception, OllangTransientError) or exception.retry_after is None:
             return RetryDecision.default()
-        delay = min(timedelta(seconds=exception.retry_after), LONGEST_DELAY)
+        delay = timedelta(seconds=exception.retry_after)
         reason = f"Ollang asked to wait {exception.retry_after:.0f} s"
         reschedule: Any = getattr(RetryDecision, "reschedule", None)  # Airflow 3.4
         done = (context or {}).get("task_reschedule_count", 0)

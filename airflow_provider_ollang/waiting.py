@@ -116,11 +116,7 @@ class WaitRules:
     def to_json(self) -> dict[str, Any]:
         """Return the rules as a plain dict, for the arguments of a trigger."""
         statuses = {"target_statuses": sorted(self.target_statuses), "failure_statuses": sorted(self.failure_statuses)}
-        value = {**asdict(self), **statuses}
-        if self.rerun is not None and not self.rerun.baseline_confirmed:
-            # An earlier version, which a downgrade may bring back, refuses to read what it does not know here.
-            del value["rerun"]["baseline_confirmed"]
-        return value
+        return {**asdict(self), **statuses}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> WaitRules:

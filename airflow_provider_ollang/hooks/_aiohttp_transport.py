@@ -79,18 +79,18 @@ class AiohttpTransport:
         self._throttled_until = 0.0
 
     @asynccontextmanager
-    async def turn(self, *, throttled: bool = True) -> AsyncIterator[float]:
+    async def turn(self, *, ignore_throttle: bool = False) -> AsyncIterator[float]:
         """
         Take a turn, for the time of a ``with`` block, to send a request and have its response.
 
-        Who waits for a connection is thus not past a throttle that begins meanwhile. When a throttle ends, the first
+        A request that waits for a connection also obeys a throttle that begins meanwhile. When a throttle ends, the first
         request goes alone: all others wait until it has told whether the server still limits them.
 
-        :param throttled: whether a throttle counts.
+        :param ignore_throttle: send even while the rate limit throttles the connection.
         :return: a context manager; inside, the seconds for which nothing may be sent yet.
         """
         async with self._turns:
-            if throttled and self._throttled:
+            if self._throttled and not ignore_throttle:
                 async with self._probe:
                     if self._throttled:
                         try:

@@ -477,20 +477,20 @@ class OllangReader:
         self.settings = settings
         self._transport = transport
 
-    async def get_order(self, order_id: object, *, throttled: bool = True) -> dict[str, Any]:
+    async def get_order(self, order_id: object, *, ignore_throttle: bool = False) -> dict[str, Any]:
         """
         Get an order with all its details, in one attempt: a wait looks again anyway.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
-        :param throttled: send nothing while the server's rate limit throttles this connection: for as long as it asked,
-            at most 5 minutes, after which one request finds out for all. ``False``: send it in any case.
+        :param ignore_throttle: send even while the server's rate limit throttles this connection; default ``False``:
+            send nothing for as long as it asked, at most 5 minutes, after which one request finds out for all.
         :return: the order as the API gave it.
         :raises OllangRateLimitError: the server answered so, to this request, or lately to that of another wait on this
             connection: then nothing was sent.
         :raises OllangError: as :meth:`OllangHook.get_order`.
         """
         call = api.get_order(order_id)
-        async with self._transport.turn(throttled=throttled) as throttle_left:
+        async with self._transport.turn(ignore_throttle=ignore_throttle) as throttle_left:
             if throttle_left > 0:
                 raise api.rate_limited(call, throttle_left)
             answer = await self._transport.send(call)

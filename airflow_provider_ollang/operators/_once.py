@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
 )
 from airflow_provider_ollang.hooks._requests_transport import InterruptedBeforeSending
-from airflow_provider_ollang.once import LOOK_FIRST, State, settle_pauses
+from airflow_provider_ollang.once import POLL_FIRST_TIMEOUT, State, settle_pauses
 from airflow_provider_ollang.operators._record_book import RecordBook, tries_of
 from airflow_provider_ollang.operators._waiting import StoppableOperator
 from airflow_provider_ollang.receipts import PaidReceipt
@@ -134,7 +134,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
 
     def _carry_out(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         plan = book.plan
-        if plan in {"send", "look first"}:
+        if plan in {"send", "poll first"}:
             return self._send_first(context, hook, book, order_id)
         receipt = self.receipt_class.from_value(book.receipt)
         if plan == "join":
@@ -172,16 +172,18 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
                 book.record.host,
                 order_id,
             )
-        if book.is_kept or tries_of(context).is_try(1):
-            looks_first = book.is_kept and book.plan == "look first"
-            receipt = self._look_first(hook, order_id) if looks_first else self._before(hook, order_id)
+        if book.is_kept or tries_of(context).tries_since_clear == 1:
+            polls_first = book.is_kept and book.plan == "poll first"
+            receipt = self._poll_first(hook, order_id) if polls_first else self._before(hook, order_id)
             return self._send(context, hook, book, receipt)
         return self._send_without_record(context, hook, book, order_id)
 
     def _send_without_record(self, context: Context, hook: OllangHook, book: RecordBook, order_id: str) -> ReceiptT:
         """Go on below Airflow 3.3, where a retry cannot know what the tries before it have sent."""
         receipt = self._before(hook, order_id, join=True)
-        if not receipt.joined and not (self.on_unknown_outcome == "resubmit" and tries_of(context).is_try(2)):
+        if not receipt.joined and not (
+            self.on_unknown_outcome == "resubmit" and tries_of(context).tries_since_clear == 2
+        ):
             raise OllangRerunOutcomeUnknownError(
                 f"An earlier try of this task may have asked for the {self.noun} of order {order_id} already: this "
                 "Airflow is older than 3.3 and keeps no record. Nothing was sent now, since that could be billed "
@@ -198,7 +200,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             )
         return self._send(context, hook, book, receipt, resubmitted=True)
 
-    def _look_first(self, hook: OllangHook, order_id: str) -> ReceiptT:
+    def _poll_first(self, hook: OllangHook, order_id: str) -> ReceiptT:
         """
         Poll whether Ollang is at work on the order, and return what is known before the request.
 
@@ -210,9 +212,9 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             "work; nothing is sent meanwhile.",
             order_id,
             self.noun,
-            LOOK_FIRST,
+            POLL_FIRST_TIMEOUT,
         )
-        for pause in settle_pauses(LOOK_FIRST):
+        for pause in settle_pauses(POLL_FIRST_TIMEOUT):
             self._sleep(pause, order_id)
             receipt = self._before(hook, order_id, join=True)
             if receipt.joined:

@@ -385,7 +385,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             state = "failed"
         self._note(state, book, receipt)
         if isinstance(step.error, OllangStaleResultError):
-            # Who finds that the result is the new one marks this task as success, and the tasks behind it have it.
+            # A person who finds that it is the new one marks this task as success; later tasks then have it.
             receipt = dataclasses.replace(receipt, result=step.error.result)
         self._push(context, receipt)
         raise step.error

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 #: How long an evaluation is believed to be on its way; one that never ends must not forbid another for ever.
 _LONGEST_EVALUATION = 3600.0
-#: That of the header by which the server dates its responses.
-_RESOLUTION = timedelta(seconds=1)
+#: The Date header has whole seconds (RFC 9110 section 5.6.7).
+_DATE_RESOLUTION = timedelta(seconds=1)
 GATE_TIMEOUT = 3600.0
 
 
@@ -368,7 +368,7 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
     if evaluation is None or (rerun_at and evaluation_at is None):
         # An evaluation of which nobody knows whether it was asked for before the rerun is not told by its id.
         return dataclasses.replace(goal, evaluation_id=None, since=rerun.requested_at)
-    if rerun_at and evaluation_at and evaluation_at < rerun_at - _RESOLUTION:
+    if rerun_at and evaluation_at and evaluation_at < rerun_at - _DATE_RESOLUTION:
         raise OllangConfigurationError(
             f"The evaluation of order {rerun.order_id} was asked for at {evaluation_at.isoformat()}, before its rerun "
             f"at {rerun_at.isoformat()}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "

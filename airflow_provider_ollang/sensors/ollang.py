@@ -108,8 +108,8 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     :return: ``{"order_id", "name", "type", "status", "level", "source_language", "target_language", "project_id",
         "folder_id", "created_at", "outputs", "outputs_changed", "evidence", "evaluation"}``, without links.
     :raises OllangOrderFailedError: the order reached a failure status.
-    :raises OllangStaleResultError: nothing shows that the result is the rerun's; the result is pushed all the same, for
-        who marks the task as success.
+    :raises OllangStaleResultError: nothing shows that the result is the rerun's; it is pushed as XCom before, for
+        a task that is then marked as success.
     :raises OllangTimeoutError: the timeout came first; never retried.
     :raises OllangUnavailableError, OllangRateLimitError: too many looks in a row failed; retried.
     :raises OllangConfigurationError: an argument is wrong; where it is no template, when the DAG is parsed.
@@ -199,15 +199,20 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         if result is not None:
             self.log.info("%s", describe_end(result, event.get("waited")))
             return result
+        if event["memory"]:
+            self._remember(context, WaitMemory.from_json(event["memory"]))
+        raise error_from_json(event["error"])
+
+    def _remember(self, context: Context, memory: WaitMemory) -> None:
+        """Keep what a failed wait has seen, for the next try."""
         try:
             receipt = self._receipt()
             state = WaitState(context, timeout=self.timeout)
             state.begin(self._rules(agreed_order_id(self.order_id, receipt), receipt))
-            state.memory = WaitMemory.from_json(event["memory"])
+            state.memory = memory
             state.write()
         except Exception as trouble:  # noqa: BLE001 - only another try would read it; what happened counts
             self._warn_of_forgetting(trouble)
-        raise error_from_json(event["error"])
 
     @contextmanager
     def _ends_alike(self, context: Context) -> Iterator[None]:
@@ -223,7 +228,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             raise
 
     def _push(self, context: Context, result: dict[str, Any] | None) -> None:
-        """Push a result that nothing proves: who finds that it is right marks this task as success."""
+        """Push an unproven result, for a task that is then marked as success."""
         if not self.do_xcom_push:
             return
         try:

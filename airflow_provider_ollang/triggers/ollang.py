@@ -171,9 +171,6 @@ class OllangOrderStatusTrigger(BaseTrigger):
         try:
             rules = WaitRules.from_json({**self.rules, "order_id": order_id_of(self.order_id)})
             wait = Wait(rules, WaitMemory.from_json(memory), self._deadline(rules), self.log)
-            if self.deadline is None:
-                # No worker has said it.
-                wait.begin()
             late = _clock.now() - wait.deadline
             step = await self._wait(wait)
             if late > _LATE and isinstance(step.error, OllangTimeoutError):
@@ -203,8 +200,13 @@ class OllangOrderStatusTrigger(BaseTrigger):
         longest = LONGEST_FAILURE_PAUSE if self.pause is None else self.pause
         begin = max(min(self.not_before - _clock.now(), longest, wait.deadline - _clock.now()), 0.0)
         pause = begin + self._spread(wait, begin)
+        # Where a worker has begun the wait, it has said so.
+        to_tell = self.deadline is None
         while True:
             async with hook.waiting() as reader:
+                if to_tell:
+                    wait.begin()
+                    to_tell = False
                 step = await self._wait_with(hook, reader, wait, pause)
             if step is not None:
                 return step
@@ -222,7 +224,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
             try:
                 # The last look is at the order, not at what another wait was told.
                 is_last = _clock.now() >= wait.deadline
-                order = await reader.get_order(wait.rules.order_id, throttled=not is_last)
+                order = await reader.get_order(wait.rules.order_id, ignore_throttle=is_last)
             except OllangError as error:
                 if isinstance(error, OllangAuthenticationError) and await hook.key_changed(reader):
                     return None

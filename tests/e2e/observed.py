@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dev.stack import AirflowStack
 
 _LOUD = {"info", "warning", "error", "critical"}
-_MASKED = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+Z]+|\b[0-9a-f]{24}\b|\bdoc_\w+|\beval_\w+|:\d{4,5}\b")
+_MASKED = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+Z]+|\b[0-9a-f]{24}\b|\bdoc_\w+|\beval_\w+|:\d{4,5}\b|(?<=Waited )[\d.]+")
 
 
 def masked(value: Any) -> Any:

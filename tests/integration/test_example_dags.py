@@ -57,7 +57,7 @@ def test_rerun_catalogue(fast_ollang: Sandbox, run_dag: RunDag) -> None:
     ],
     ids=["1 of 1", "1 of 2", "0 of 2"],
 )
-def test_report_of_a_catalogue_is_made_whatever_became_of_its_orders(
+def test_catalogue_report_succeeds_whatever_its_orders_do(
     fast_ollang: Sandbox, run_dag: RunDag, orders: list[str], finished: int
 ) -> None:
     run = run_dag(example("ollang_rerun_catalogue"), order_ids=orders)

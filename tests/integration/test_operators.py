@@ -104,7 +104,7 @@ def test_an_order_id_gets_in_every_way_airflow_has(ollang: Sandbox, run_dag: Run
 SIGNED = "https://files.example/canary-path/a.vtt?Signature=canary-signature"
 
 
-def test_what_is_no_order_id_sends_nothing_and_says_what_is_meant(
+def test_bad_order_id_sends_nothing_and_gives_advice(
     ollang: Sandbox, run_dag: RunDag, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with DAG("naming", schedule=None, start_date=START, params={"url": SIGNED}) as dag:
@@ -135,7 +135,7 @@ def test_what_is_no_order_id_sends_nothing_and_says_what_is_meant(
     assert [entry.path for entry in ollang.journal] == [f"/integration/orders/{ORDER}"]
 
 
-def test_an_id_in_capitals_is_the_order_that_the_api_answers_with(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_uppercase_order_id_matches_the_response(ollang: Sandbox, run_dag: RunDag) -> None:
     order_id = "60B8D6F1E1B9B1D8C6C0D8AA"
     ollang.add_order(id=order_id, type="subtitle", behaviour={"answered_id": order_id.lower()})
     with DAG("shouting", schedule=None, start_date=START) as dag:

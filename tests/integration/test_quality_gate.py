@@ -380,7 +380,7 @@ def test_what_was_asked_for_and_never_comes(
 
 
 @pytest.mark.parametrize("qc_id", ["answered", "other"])
-def test_older_evaluation_of_a_lagging_replica_is_not_the_one_attached_to(
+def test_older_evaluation_of_lagging_replica_does_not_count(
     ollang: Sandbox, run_dag: RunDag, mode: Any, qc_id: str
 ) -> None:
     ollang.change_order(ORDER, behaviour={"qc_id": qc_id, "qc_seconds": 100, "qc_scores": [{"Accuracy": 7}]})
@@ -398,7 +398,7 @@ def test_older_evaluation_of_a_lagging_replica_is_not_the_one_attached_to(
 
 
 @pytest.mark.parametrize("qc_id", ["answered", "other"])
-def test_evaluation_that_a_lagging_baseline_missed_is_not_the_one_asked_for(
+def test_evaluation_missed_by_lagging_baseline_does_not_count(
     ollang: Sandbox, run_dag: RunDag, mode: Any, qc_id: str
 ) -> None:
     knobs = {"qc_id": qc_id, "qc_seconds": 0, "qc_meanwhile": "kept", "qc_scores": [{"Accuracy": 3}, {"Accuracy": 7}]}
@@ -412,9 +412,7 @@ def test_evaluation_that_a_lagging_baseline_missed_is_not_the_one_asked_for(
     assert report["evaluation"]["id"] == ollang.order(ORDER)["evaluations"][1]["shown_id"]
 
 
-def test_evaluation_attached_to_is_too_old_for_a_rerun_that_came_later(
-    ollang: Sandbox, run_dag: RunDag, mode: Any
-) -> None:
+def test_attached_evaluation_is_too_old_for_a_later_rerun(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     ollang.change_order(ORDER, behaviour={"qc_seconds": 600, "run_seconds": 60})
     OllangHook().evaluate_order(ORDER)
     ollang.advance(10)

@@ -174,7 +174,7 @@ def test_clear_without_state_polls_and_says_so_before_it_submits(
     assert "(run 3)" in made_by(again.results["rerun"])
 
 
-def test_retry_of_a_clear_without_state_looks_first_too(
+def test_retry_of_a_clear_without_state_polls_first_too(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept", **ORDERS["at work"][0]})
@@ -196,7 +196,7 @@ def test_retry_of_a_clear_without_state_looks_first_too(
     assert bought(ollang) == posts(ollang) == 1
 
 
-def test_submission_of_a_clear_without_state_is_not_repeated_by_its_retry(
+def test_retry_after_clear_without_state_does_not_resubmit(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept"})
@@ -209,7 +209,7 @@ def test_submission_of_a_clear_without_state_is_not_repeated_by_its_retry(
     assert bought(ollang) == posts(ollang) == 2
 
 
-def test_poll_that_fails_after_a_clear_without_state_submits_nothing(
+def test_failed_poll_after_clear_without_state_submits_nothing(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept", **ORDERS["at work"][0]})
@@ -236,7 +236,7 @@ def test_clear_is_told_from_a_retry_though_retries_were_edited(
     assert (bought(ollang), again.results["rerun"]["joined"]) == (2, False)
 
 
-def test_retry_is_told_from_a_clear_though_another_task_was_cleared(
+def test_retry_is_no_clear_though_another_task_was_cleared(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dag = rerun_dag(**WAITING)

@@ -67,7 +67,7 @@ def test_execution_timeout_while_watching_it_begin(
 @needs_task_state_store
 @pytest.mark.parametrize("wait", [{}, WAITING], ids=["not waiting", "waiting"])
 @pytest.mark.parametrize("behaviour", [RESULT_ONLY, NO_TRACE], ids=["evidence", "no trace"])
-def test_execution_timeout_while_the_response_is_awaited_is_retried(
+def test_execution_timeout_awaiting_response_is_retried(
     ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any], wait: dict[str, Any]
 ) -> None:
     ollang.change_order(ORDER, behaviour=behaviour)
@@ -82,7 +82,7 @@ def test_execution_timeout_while_the_response_is_awaited_is_retried(
 
 
 @needs_task_state_store
-def test_execution_timeout_while_the_response_is_awaited_ends_the_last_try_as_timed_out(
+def test_execution_timeout_awaiting_response_ends_last_try(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
@@ -97,7 +97,7 @@ def test_execution_timeout_while_the_response_is_awaited_ends_the_last_try_as_ti
 
 
 @needs_task_state_store
-def test_execution_timeout_while_connecting_leaves_no_record_and_the_retry_submits(
+def test_execution_timeout_while_connecting_lets_retry_submit(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, dead_address: Callable[[], None]
 ) -> None:
     at_record(monkeypatch, "set", dead_address, state="sending", written=True)

@@ -108,7 +108,7 @@ def test_attempt_after_429_counts_its_own_time_only(ollang: Sandbox, wait: Wait)
 
 
 @pytest.mark.parametrize("only", ["documents", "event"])
-def test_result_that_looks_older_than_the_request_of_a_front_ahead(ollang: Sandbox, wait: Wait, only: str) -> None:
+def test_result_dated_before_request_of_fast_gateway_counts(ollang: Sandbox, wait: Wait, only: str) -> None:
     hidden = {"delivery_events": "absent"} if only == "documents" else {"outputs": "unchanged"}
     ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=300)
     # Without a list of events in the baseline only their dates could tell.
@@ -159,7 +159,7 @@ def test_review_asked_for_and_cancelled_is_no_rerun_at_work(ollang: Sandbox, wai
     assert wait.is_stale(wait.run())
 
 
-def test_review_asked_for_while_the_rerun_is_confirmed_is_no_rerun(ollang: Sandbox, wait: Wait) -> None:
+def test_review_requested_during_confirmation_is_no_rerun(ollang: Sandbox, wait: Wait) -> None:
     ollang.change_order(ORDER, behaviour={**NO_TRACE, "end_status": None})
     ollang.change_order(ORDER, status="ongoing", level=1, after=5)
     ollang.change_order(ORDER, status="completed", level=0, after=20)
@@ -169,7 +169,7 @@ def test_review_asked_for_while_the_rerun_is_confirmed_is_no_rerun(ollang: Sandb
 
 
 @needs_task_state_store
-def test_review_asked_for_is_no_proof_that_a_lost_request_was_processed(
+def test_requested_review_is_no_evidence_of_a_lost_request(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.add_fault("POST", "*/rerun", drop="before")

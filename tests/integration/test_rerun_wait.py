@@ -232,7 +232,7 @@ def test_a_record_that_vanished_during_the_deferral_is_made_good_by_the_xcom(
 
 
 @needs_task_state_store
-def test_a_store_that_fails_at_the_end_of_a_deferral_loses_no_result(
+def test_store_failure_after_deferral_loses_no_result(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     complete = OllangRerunOperator.execute_complete

@@ -96,7 +96,7 @@ def test_sensor_without_its_receipt_at_resume_has_its_result(
     assert run.results["wait"]["outputs_changed"] is True
 
 
-def test_sensor_without_its_receipt_at_resume_raises_what_happened(
+def test_sensor_without_receipt_at_resume_raises_wait_error(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.change_order(ORDER, behaviour={"end_status": "failed"})
@@ -237,9 +237,7 @@ def test_gate_without_its_thresholds_at_resume_applies_them(
 
 
 @in_every_mode
-def test_unproven_result_is_there_for_who_marks_the_sensor_as_success(
-    ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]
-) -> None:
+def test_unproven_result_is_pushed_for_mark_success(ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
     run = run_dag(dag_of(rerun=True, stale_timeout=600, **mode))
     assert isinstance(run.errors["wait"], OllangStaleResultError)
@@ -250,7 +248,7 @@ def test_unproven_result_is_there_for_who_marks_the_sensor_as_success(
 
 @in_every_mode
 @pytest.mark.parametrize("arguments", [{"soft_fail": True}, {"do_xcom_push": False}], ids=str)
-def test_unproven_result_is_not_pushed_where_tasks_go_on_by_themselves(
+def test_unproven_result_of_skipped_task_is_not_pushed(
     ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any], arguments: dict[str, Any]
 ) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
@@ -361,7 +359,7 @@ def test_result_of_an_older_triggerer_is_told_without_a_time(
 
 
 @pytest.mark.parametrize("mode", [{}, {"deferrable": True}], ids=str)
-def test_rerun_that_waits_says_what_it_waits_for_and_what_it_found(
+def test_waiting_rerun_logs_its_goal_and_its_result(
     ollang: Sandbox, run_dag: RunDag, capfd: pytest.CaptureFixture[str], mode: dict[str, Any]
 ) -> None:
     run_dag(rerun_dag(**WAITING, **mode))

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.once import CONFIRM_PAUSES, LOOK_FIRST, Record, State, Tries, plan, settle_pauses
+from airflow_provider_ollang.once import CONFIRM_PAUSES, POLL_FIRST_TIMEOUT, Record, State, Tries, plan, settle_pauses
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 HOST = "https://api-integration.ollang.com"
@@ -82,18 +82,18 @@ NOTHING_FOUND = {
     "first try": (Tries(try_number=1, max_tries=2, retries=2, clear_number=0), "send"),
     "retry": (Tries(try_number=2, max_tries=2, retries=2, clear_number=0), "send"),
     "first try after another task was cleared": (Tries(1, max_tries=2, retries=2, clear_number=1), "send"),
-    "clear": (Tries(try_number=2, max_tries=3, retries=2, clear_number=1), "look first"),
-    "retry after a clear": (Tries(try_number=3, max_tries=3, retries=2, clear_number=1), "look first"),
-    "clear that leaves the run alone": (Tries(2, max_tries=3, retries=2, clear_number=0), "look first"),
-    "clear with fewer retries": (Tries(try_number=2, max_tries=2, retries=1, clear_number=1), "look first"),
-    "clear with more retries": (Tries(try_number=2, max_tries=6, retries=5, clear_number=1), "look first"),
+    "clear": (Tries(try_number=2, max_tries=3, retries=2, clear_number=1), "poll first"),
+    "retry after a clear": (Tries(try_number=3, max_tries=3, retries=2, clear_number=1), "poll first"),
+    "clear that leaves the run alone": (Tries(2, max_tries=3, retries=2, clear_number=0), "poll first"),
+    "clear with fewer retries": (Tries(try_number=2, max_tries=2, retries=1, clear_number=1), "poll first"),
+    "clear with more retries": (Tries(try_number=2, max_tries=6, retries=5, clear_number=1), "poll first"),
     "first try where Airflow counts no clears": (Tries(try_number=1, max_tries=2, retries=2), "send"),
-    "retry where Airflow counts no clears": (Tries(try_number=2, max_tries=2, retries=2), "look first"),
+    "retry where Airflow counts no clears": (Tries(try_number=2, max_tries=2, retries=2), "poll first"),
 }
 
 
 @pytest.mark.parametrize(("tries", "expected"), NOTHING_FOUND.values(), ids=NOTHING_FOUND)
-def test_nothing_found_is_nothing_sent_unless_a_clear_may_have_discarded_it(tries: Tries, expected: str) -> None:
+def test_missing_record_polls_first_only_after_a_clear(tries: Tries, expected: str) -> None:
     assert plan(None, order_id=ORDER, host=HOST, tries=tries) == expected
 
 
@@ -181,14 +181,12 @@ def test_a_task_cleared_before_its_tries_were_used_up_begins_anew() -> None:
     [
         (Tries(try_number=1, max_tries=2, retries=2, clear_number=0), 1),
         (Tries(try_number=2, max_tries=2, retries=2, clear_number=0), 2),
-        # `retries` was lowered from 2 to 1 after the first try.
-        (Tries(try_number=2, max_tries=2, retries=1, clear_number=0), 2),
         (Tries(try_number=2, max_tries=3, retries=2, clear_number=1), 1),
         (Tries(try_number=3, max_tries=3, retries=2, clear_number=1), 2),
     ],
 )
 def test_tries_are_counted_since_the_last_clear(tries: Tries, number: int) -> None:
-    assert [one for one in (1, 2, 3) if tries.is_try(one)] == [number]
+    assert tries.tries_since_clear == number
 
 
 # --- Pauses -------------------------------------------------------------------------------------------------------
@@ -205,5 +203,5 @@ def test_the_looks_begin_at_once_and_end_at_the_very_end(timeout: float) -> None
 
 def test_the_looks_are_many_early() -> None:
     assert list(settle_pauses(300)) == [0, *CONFIRM_PAUSES, *[30] * 9]
-    assert sum(CONFIRM_PAUSES) == LOOK_FIRST == 30
+    assert sum(CONFIRM_PAUSES) == POLL_FIRST_TIMEOUT == 30
     assert list(settle_pauses(4)) == [0, 1, 2, 1]

@@ -224,7 +224,7 @@ class TestArguments:
             (0.5, "write 50"),
         ],
     )
-    def test_a_threshold_that_no_score_or_every_score_reaches_is_refused(self, value: float, words: str) -> None:
+    def test_impossible_or_trivial_threshold_is_refused(self, value: float, words: str) -> None:
         for check in (Bar.from_arguments, Bar.check_literals):
             for arguments in (({"Tone": value}, None), (None, value)):
                 with pytest.raises(OllangConfigurationError, match=words):

@@ -51,10 +51,6 @@ def test_task_runs_again_when_the_server_said(
     assert decision.reason == f"Ollang asked to wait {seconds:.0f} s"
 
 
-def test_absurd_time_is_cut_to_a_day() -> None:
-    assert decide(OllangRateLimitError("slow down", retry_after=366 * 86400.0)).retry_delay == timedelta(days=1)
-
-
 @needs_reschedule
 @pytest.mark.parametrize(
     ("count", "action"), [(None, "reschedule"), (0, "reschedule"), (2, "reschedule"), (3, "retry")]

@@ -240,11 +240,11 @@ class TestConfirmedBaseline:
         assert ended.result["evidence"] == ["event"]
 
     @pytest.mark.parametrize("appears", [0, 60])
-    def test_takes_a_minute_without_anything_that_may_have_been_missed(self, appears: float) -> None:
+    def test_takes_a_minute_without_withheld_changes(self, appears: float) -> None:
         story: dict[float, Any] = {0: OLD} | {appears: self.AHEAD}
         assert isinstance(wait_through(by_time(story), for_rerun()).error, OllangStaleResultError)
 
-    def test_does_not_come_from_a_replica_that_lags_behind_an_earlier_poll(self) -> None:
+    def test_does_not_come_from_a_lagging_replica(self) -> None:
         ended = wait_through(in_turn(OLD, self.AHEAD, OLD, OLD, OLD, self.AHEAD), for_rerun())
         assert isinstance(ended.error, OllangStaleResultError)
 

@@ -89,7 +89,7 @@ def test_poll_that_must_be_sent_is_sent_while_throttled(ollang: Sandbox, hook: O
             ollang.add_fault(status=429, headers={"Retry-After": "60"})
             await poll(reader)
             assert await poll(reader) == "throttled"
-            assert (await reader.get_order(ORDER, throttled=False))["id"] == ORDER
+            assert (await reader.get_order(ORDER, ignore_throttle=True))["id"] == ORDER
             assert await poll(reader) == "throttled"
 
     run(main())
