@@ -83,8 +83,8 @@ class AiohttpTransport:
         """
         Take a turn, for the time of a ``with`` block, to send a request and have its response.
 
-        A request that waits for a connection also obeys a throttle that begins meanwhile. When a throttle ends, the first
-        request goes alone: all others wait until it has told whether the server still limits them.
+        A request that waits for a connection also obeys a throttle that begins meanwhile. When a throttle ends, the
+        first request goes alone: all others wait until it has told whether the server still limits them.
 
         :param ignore_throttle: send even while the rate limit throttles the connection.
         :return: a context manager; inside, the seconds for which nothing may be sent yet.
