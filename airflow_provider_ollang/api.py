@@ -93,8 +93,8 @@ def order_id_of(value: object) -> str:
             f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
             "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
         )
-    # An encoded link is one, too.
-    if _URL_PARTS.search(order_id) or _URL_PARTS.search(unquote(order_id)):
+    # An encoded link is one, too, and so is one that was encoded twice.
+    if any(map(_URL_PARTS.search, (order_id, unquote(order_id), unquote(unquote(order_id))))):
         raise OllangConfigurationError(
             f"order_id is a URL ({_start_of_url(order_id)}), not an Ollang order id; nothing was sent. Check the key "
             "in the template it comes from: hand on the order's 'id'."

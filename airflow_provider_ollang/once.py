@@ -17,6 +17,7 @@ another order, host   submit                                 submit
                                                              clears says that it never ran
 ``"failed"``          reconnect: the wait ends as before     submit, if the order is eligible
 ``"concluded"``       return the result                      still under way: reconnect; else submit
+``"refused"``         submit: nothing was                    submit
 ====================  =====================================  ====================================================
 
 Airflow 3.3 keeps a task's state when the task is cleared, 3.4 discards it unless ``keep_task_state`` is set, and any
@@ -29,12 +30,13 @@ from dataclasses import asdict, dataclass, fields
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from airflow_provider_ollang.api import is_same_order
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-State = Literal["sending", "accepted", "failed", "unknown", "concluded"]
+State = Literal["sending", "accepted", "failed", "unknown", "concluded", "refused"]
 Plan = Literal["send", "poll first", "settle", "join", "return", "renew", "ask"]
 
 
@@ -98,11 +100,14 @@ class Record:
     :param max_tries: the task's ``max_tries`` when the record was written.
     :param state: ``"sending"``: written before the request, so whoever finds it cannot know whether it was processed;
         ``"accepted"``; ``"failed"``: accepted, and ended by Ollang without a result; ``"unknown"``: a person was told
-        to find out; ``"concluded"``: the task has had its result.
+        to find out; ``"concluded"``: the task has had its result; ``"refused"``: nothing was sent or started, and the
+        task failed for good.
     :param receipt: what is known of the request, as a plain dict, its baseline and result included.
     :param resubmitted: whether an unknown outcome has already been answered by sending the request once more.
     :param try_number: number of the try that wrote the record; ``None`` in one of an older version.
     :param clear_number: how often tasks of the DAG run had been cleared then; ``None`` likewise.
+    :param unknown_since: when it became unknown whether the request was processed, epoch seconds: all tries together
+        reconcile for one ``settle_timeout``.
     """
 
     order_id: str
@@ -113,6 +118,11 @@ class Record:
     resubmitted: bool = False
     try_number: int | None = None
     clear_number: int | None = None
+    unknown_since: float | None = None
+
+    def is_about(self, order_id: str, host: str) -> bool:
+        """Tell whether the record is about this order at this host."""
+        return is_same_order(self.order_id, order_id) and self.host == host
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a plain dict."""
@@ -153,7 +163,7 @@ def plan(record: Record | None, *, order_id: str, host: str, tries: Tries) -> Pl
     """
     if record is None:
         return "poll first" if tries.may_have_lost_state else "send"
-    if (record.order_id, record.host) != (order_id, host):
+    if record.state == "refused" or not record.is_about(order_id, host):
         return "send"
     cleared = tries.cleared_since(record)
     if record.state == "accepted" or (record.state == "failed" and not cleared):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HUNDREDTH = Decimal("0.01")
 _HIGHEST_SCORE = 100
 #: So near to a known criterion that it is a misspelling of it, and no criterion of an account's own.
-_NEAR = 0.8
+_NEAR = 0.85
 _KNOWN = {plain_name(name): name for name in CRITERIA}
 
 
@@ -152,7 +152,7 @@ def passed_of(report: object, order_id: str) -> bool:
         raise OllangConfigurationError(
             f"This task is given order {order_id} and the quality report of order {report.get('order_id')}."
         )
-    if not passed and (gap := _not_evaluated(report)):
+    if not passed and not is_below(report) and (gap := _not_evaluated(report)):
         raise OllangConfigurationError(
             f"The quality report of order {order_id} cannot tell whether a rerun is needed: {gap}. Nothing was sent. "
             "Correct min_scores of the gate, or have these criteria evaluated with OllangEvaluateOrderOperator.",
@@ -167,6 +167,15 @@ def _not_evaluated(report: Mapping[str, Any]) -> str | None:
         return "the order has no evaluation that counts"
     missing = report.get("missing")
     return missing_criteria(missing) if missing else None
+
+
+def is_below(report: Mapping[str, Any]) -> bool:
+    """Tell whether a criterion that has a score is below its threshold, whatever else was not evaluated."""
+    criteria = report.get("criteria")
+    return any(
+        one.get("score") is not None and one.get("passed") is False
+        for one in (criteria if isinstance(criteria, list) else [])
+    )
 
 
 def missing_criteria(names: Iterable[str]) -> str:

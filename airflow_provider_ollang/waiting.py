@@ -52,7 +52,7 @@ LONGEST_FAILURE_PAUSE = 300.0
 _SECOND_OPINION_AFTER = 30.0
 _REMIND_AFTER = 24 * 3600.0
 #: No replica is taken to lag by more than this.
-_LONGEST_LAG = 60.0
+_LONGEST_LAG = 600.0
 #: One bad answer of a gateway says these, too.
 _DOUBTED = (OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
 

@@ -221,7 +221,8 @@ class RequestsTransport:
                 raise
             if attempt.connected:
                 # Airflow's execution_timeout is no Exception, and the task's retry must not send this again.
-                raise unknown_outcome(call, f"the task was interrupted ({type(error).__name__})") from error
+                interruption = None if isinstance(error, Exception) else error
+                raise unknown_outcome(call, f"the task was interrupted ({type(error).__name__})") from interruption
             raise InterruptedBeforeSending from error
         finally:
             attempt.end()

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeVar
 
+from airflow_provider_ollang import _clock
 from airflow_provider_ollang._context import require_task_instance
 from airflow_provider_ollang.api import order_id_of
 from airflow_provider_ollang.arguments import one_of, seconds_of
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
+    OllangPermanentError,
     OllangRerunOutcomeUnknownError,
     OllangTransientError,
 )
@@ -91,6 +93,10 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
 
     def _processed(self, receipt: ReceiptT, order: Order) -> ReceiptT | None:
         """Return what is known now if the order shows that the request was processed, else ``None``."""
+        raise NotImplementedError
+
+    def _may_be_processed(self, receipt: ReceiptT, order: Order) -> bool:
+        """Tell whether the order shows what may be the request's doing, though it is no proof: never resubmit then."""
         raise NotImplementedError
 
     def _compared(self, receipt: ReceiptT, order: Order) -> str:
@@ -174,7 +180,11 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             )
         if book.is_kept or tries_of(context).tries_since_clear == 1:
             polls_first = book.is_kept and book.plan == "poll first"
-            receipt = self._poll_first(hook, order_id) if polls_first else self._before(hook, order_id)
+            try:
+                receipt = self._poll_first(hook, order_id) if polls_first else self._before(hook, order_id)
+            except OllangOrderNotEligibleError:
+                self._note_refusal(book)
+                raise
             return self._send(context, hook, book, receipt)
         return self._send_without_record(context, hook, book, order_id)
 
@@ -218,6 +228,13 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             self._sleep(pause, order_id)
             receipt = self._before(hook, order_id, join=True)
             if receipt.joined:
+                if self.if_running == "fail":
+                    self.log.warning(
+                        "Order %s: taking what is at work for this task's own %s. If somebody else began it, mark this "
+                        "task as failed.",
+                        order_id,
+                        self.noun,
+                    )
                 break
         return receipt
 
@@ -238,7 +255,7 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             if resubmitted and self.second_is_refused:
                 return self._join(book, receipt, "was processed at the first request, since the second was refused")
             # Somebody else was quicker, and the order may not show it yet.
-            if self.if_running == "join" and (found := self._look_for_evidence(hook, receipt)):
+            if self.if_running == "join" and (found := self._look_for_evidence(hook, receipt, self.settle_timeout)):
                 return self._join(book, found, "that somebody else asked for is under way")
             raise
         self.log.info("Order %s: Ollang accepted the %s: %s", receipt.order_id, self.noun, accepted.message)
@@ -273,9 +290,12 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             yield
         except OllangRerunOutcomeUnknownError:
             raise
-        except (OllangError, InterruptedBeforeSending):
+        except (OllangError, InterruptedBeforeSending) as error:
             try:
-                book.put_back(before)
+                if before is None and isinstance(error, OllangPermanentError):
+                    book.write("refused", None)
+                else:
+                    book.put_back(before)
             except Exception as trouble:  # noqa: BLE001 - the next try looks for evidence then, and sends nothing
                 self.log.warning("The record of the request could not be taken back (%s).", type(trouble).__name__)
             raise
@@ -290,21 +310,28 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
     ) -> ReceiptT:
         """Find out whether a request was processed; where that cannot be, do what the task says."""
         order_id = receipt.order_id
+        resubmitted = book.record is not None and book.record.resubmitted
+        since = (book.record.unknown_since if book.record is not None else None) or _clock.now()
+        left = max(self.settle_timeout - (_clock.now() - since), 0.0)
+        state: State = "unknown" if book.record is not None and book.record.state == "unknown" else "sending"
+        self._note(state, book, receipt, resubmitted=resubmitted, unknown_since=since)
         self.log.warning(
             "Order %s: nobody can say whether the request for the %s was processed: %s. Looking for up to %.0f s for "
             "what shows it; nothing is sent meanwhile.",
             order_id,
             self.noun,
             doubt.reason,
-            self.settle_timeout,
+            left,
         )
-        if found := self._look_for_evidence(hook, receipt):
+        if found := self._look_for_evidence(hook, receipt, left):
             return self._join(book, found, "was processed")
-        resubmitted = book.record is not None and book.record.resubmitted
         if self.on_unknown_outcome == "resubmit" and not resubmitted:
             # Only who can look may say that nothing shows it: where nobody can, this try ends here.
-            if found := self._processed(receipt, hook.get_order(order_id)):
+            order = hook.get_order(order_id)
+            if found := self._processed(receipt, order):
                 return self._join(book, found, "was processed")
+            if self._may_be_processed(receipt, order):
+                raise self._give_up(context, book, receipt, doubt, resubmitted=resubmitted)
             self.log.warning(
                 "Order %s: nothing shows that the request for the %s was processed. Sending it once more "
                 "(on_unknown_outcome='resubmit').",
@@ -312,9 +339,21 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
                 self.noun,
             )
             return self._send(context, hook, book, receipt, resubmitted=True)
+        raise self._give_up(context, book, receipt, doubt, resubmitted=resubmitted)
+
+    def _give_up(
+        self,
+        context: Context,
+        book: RecordBook,
+        receipt: ReceiptT,
+        doubt: OllangRerunOutcomeUnknownError,
+        *,
+        resubmitted: bool,
+    ) -> OllangRerunOutcomeUnknownError:
+        """Leave it to a person what became of the request."""
         self._note("unknown", book, receipt, resubmitted=resubmitted)
         self._push(context, receipt)
-        raise self._unknown_outcome(receipt, doubt)
+        return self._unknown_outcome(receipt, doubt)
 
     def _unknown_outcome(
         self, receipt: ReceiptT, doubt: OllangRerunOutcomeUnknownError
@@ -329,9 +368,9 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             **{name: getattr(doubt, name) for name in _ANSWER_FIELDS},
         )
 
-    def _look_for_evidence(self, hook: OllangHook, receipt: ReceiptT) -> ReceiptT | None:
+    def _look_for_evidence(self, hook: OllangHook, receipt: ReceiptT, seconds: float) -> ReceiptT | None:
         order: Order | None = None
-        for pause in settle_pauses(self.settle_timeout):
+        for pause in settle_pauses(seconds):
             self._sleep(pause, receipt.order_id)
             try:
                 order = hook.get_order(receipt.order_id, max_attempts=1)
@@ -344,10 +383,10 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
             self.log.info("Order %s: %s.", receipt.order_id, self._compared(receipt, order))
         return None
 
-    def _note(self, state: State, book: RecordBook, receipt: ReceiptT, *, resubmitted: bool = False) -> ReceiptT:
+    def _note(self, state: State, book: RecordBook, receipt: ReceiptT, **facts: Any) -> ReceiptT:
         """Write down what has happened already: failing to must not undo it."""
         try:
-            book.write(state, receipt, resubmitted=resubmitted)
+            book.write(state, receipt, **facts)
         except Exception as error:  # noqa: BLE001 - the record stays at "sending": a retry looks for evidence
             self.log.warning(
                 "Airflow could not store that the %s of order %s is %s (%s).",
@@ -357,6 +396,13 @@ class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):
                 type(error).__name__,
             )
         return receipt
+
+    def _note_refusal(self, book: RecordBook) -> None:
+        """Write down that nothing was sent: else a clear would take any run of the order for the task's own."""
+        try:
+            book.write("refused", None)
+        except Exception as error:  # noqa: BLE001 - the refusal counts
+            self.log.warning("Airflow could not store that nothing was sent (%s).", type(error).__name__)
 
     def _push(self, context: Context, receipt: ReceiptT) -> None:
         """Push the receipt: whatever happens to this task, the tasks behind it can go on with what was bought."""

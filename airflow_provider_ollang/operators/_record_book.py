@@ -65,10 +65,16 @@ class RecordBook:
     def receipt(self) -> dict[str, Any] | None:
         """The receipt on record, if it is of this order."""
         record = self.record
-        mine = record is not None and (record.order_id, record.host) == (self._order_id, self._host)
-        return record.receipt if record is not None and mine else None
+        return record.receipt if record is not None and record.is_about(self._order_id, self._host) else None
 
-    def write(self, state: State, receipt: PaidReceipt, *, resubmitted: bool = False) -> None:
+    def write(
+        self,
+        state: State,
+        receipt: PaidReceipt | None,
+        *,
+        resubmitted: bool = False,
+        unknown_since: float | None = None,
+    ) -> None:
         """
         Write the record.
 
@@ -79,10 +85,11 @@ class RecordBook:
             self._host,
             self._tries.max_tries,
             state,
-            receipt.to_json(),
+            {} if receipt is None else receipt.to_json(),
             resubmitted=resubmitted,
             try_number=self._tries.try_number,
             clear_number=self._tries.clear_number,
+            unknown_since=unknown_since,
         )
         if self._store is not None:
             self._store.set(self._key, record.to_json(), retention=self._retention)

@@ -294,6 +294,9 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         self.log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
         return seen
 
+    def _may_be_processed(self, receipt: Receipt, order: Order) -> bool:
+        return receipt.rerun.withholds(order)
+
     def _compared(self, receipt: Receipt, order: Order) -> str:
         return receipt.rerun.describe_comparison(order)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,3 +69,14 @@ def test_retried_evaluation_is_never_submitted_again(
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 2})
     assert bought(ollang) == posts(ollang) == 1
+
+
+@pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
+def test_evaluation_is_found_though_the_clock_of_the_gateway_is_ahead(
+    ollang: Sandbox, run_dag: RunDag, on_unknown_outcome: str
+) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=3)
+    ollang.add_fault("POST", drop="after")
+    run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome))
+    assert (run.states, run.results["evaluate"]["joined"]) == ({"evaluate": "success"}, True)
+    assert bought(ollang) == 1

@@ -22,7 +22,17 @@ from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
 from tests.installed_airflow import needs_task_state_store
 from tests.integration import wishes
-from tests.integration.wishes import Died, at_record, break_down, die, die_sending, in_pause, posts
+from tests.integration.wishes import (
+    Died,
+    at_record,
+    break_down,
+    die,
+    die_sending,
+    in_pause,
+    posts,
+    record,
+    says_nothing_was_sent,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -273,7 +283,8 @@ def test_a_refusal_fails_at_once(
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
     assert isinstance(run.errors["evaluate"], error)
-    assert (posts(ollang), bought(ollang), state_on_record()) == (1, 0, None)
+    assert (posts(ollang), bought(ollang)) == (1, 0)
+    assert says_nothing_was_sent(record(key=OllangEvaluateOrderOperator.record_key))
 
 
 @pytest.mark.parametrize("behaviour", [{"qc_success": False}, {"qc_no_credits": 402}], ids=str)

@@ -251,3 +251,19 @@ def test_retry_is_no_clear_though_another_task_was_cleared(
 
 def _die() -> None:
     raise Died
+
+
+# --- What was refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["ongoing", "review"])
+def test_refused_task_that_is_cleared_does_not_join_the_run_in_its_way(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, status: str
+) -> None:
+    ollang.change_order(ORDER, status=status)
+    dag = rerun_dag(**WAITING)
+    run = run_dag(dag)
+    assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
+    again = clear_run(dag, run)
+    assert isinstance(again.errors["rerun"], OllangOrderNotEligibleError)
+    assert (again.states, posts(ollang)) == ({"rerun": "failed"}, 0)

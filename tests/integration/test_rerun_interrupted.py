@@ -152,7 +152,7 @@ def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
 def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ollang.change_order(ORDER, behaviour={"run_seconds": 250})
+    ollang.change_order(ORDER, behaviour={"run_seconds": 150})
     ollang.add_fault("POST", status=500, processed=True)
     in_pause(monkeypatch, time_out, after=100)
     run = run_dag(rerun_dag(**WAITING, settle_timeout=200))
@@ -160,6 +160,32 @@ def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
     assert "(run 2)" in made_by(run.results["rerun"])
     assert run.results["rerun"]["joined"] is True
     assert (bought(ollang), posts(ollang)) == (1, 1)
+
+
+@needs_task_state_store
+def test_tries_shorter_than_settle_timeout_end_as_unknown(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.change_order(ORDER, behaviour=NO_TRACE)
+    ollang.add_fault("POST", drop="before")
+    sleep, begun = _clock.sleep, [_clock.now()]
+    execute = OllangRerunOperator.execute
+
+    def limited(seconds: float) -> None:
+        if _clock.now() - begun[0] >= 120:
+            time_out()
+        sleep(seconds)
+
+    def timed(self: OllangRerunOperator, context: Any) -> Any:
+        begun[0] = _clock.now()
+        return execute(self, context)
+
+    timed.__name__ = "execute"
+    monkeypatch.setattr(OllangRerunOperator, "execute", timed)
+    monkeypatch.setattr(_clock, "sleep", limited)
+    run = run_dag(rerun_dag(retries=4))
+    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert (run.tries["rerun"], state_on_record(), posts(ollang)) == (3, "unknown", 1)
 
 
 # --- Ended from outside -------------------------------------------------------------------------------------------

@@ -251,6 +251,7 @@ def test_the_record_is_there_while_the_request_is_on_its_way(
         "resubmitted": False,
         "try_number": 1,
         "clear_number": 0,
+        "unknown_since": None,
     }
     # A lower bound of the time of acceptance, which nobody knows.
     assert (found["receipt"]["message"], found["receipt"]["requested_at"]) == (

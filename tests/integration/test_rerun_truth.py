@@ -110,21 +110,21 @@ def test_attempt_after_429_counts_its_own_time_only(ollang: Sandbox, wait: Wait)
 @pytest.mark.parametrize("only", ["documents", "event"])
 def test_result_dated_before_request_of_fast_gateway_counts(ollang: Sandbox, wait: Wait, only: str) -> None:
     hidden = {"delivery_events": "absent"} if only == "documents" else {"outputs": "unchanged"}
-    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=300)
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=1200)
     # Without a list of events in the baseline only their dates could tell.
-    ollang.change_order(ORDER, deliveryEvents=[], behaviour={**RESULT_ONLY, **hidden, "run_seconds": 200})
+    ollang.change_order(ORDER, deliveryEvents=[], behaviour={**RESULT_ONLY, **hidden, "run_seconds": 700})
     result = wait.result(wait.run())
     assert result["evidence"] == [only]
     assert result["outputs_changed"] is (only == "documents")
 
 
-def test_result_within_a_minute_of_a_front_ahead_is_stale(ollang: Sandbox, wait: Wait) -> None:
-    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=300)
-    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 50})
+def test_result_within_ten_minutes_of_fast_gateway_is_stale(ollang: Sandbox, wait: Wait) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=1200)
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 500})
     assert wait.is_stale(wait.run())
 
 
-@pytest.mark.parametrize(("lag", "every"), [(60, 2), (3600, 3)])
+@pytest.mark.parametrize(("lag", "every"), [(60, 2), (3600, 3), (300, 1)])
 def test_old_result_that_a_lagging_baseline_hid_stays_old(ollang: Sandbox, wait: Wait, lag: float, every: int) -> None:
     # Somebody's result is there ten seconds before the baseline poll, which does not see it, and the rerun never ends.
     ollang.change_order(ORDER, behaviour={**NO_TRACE, "end_status": None})
@@ -140,10 +140,10 @@ def test_old_result_that_a_lagging_baseline_hid_stays_old(ollang: Sandbox, wait:
 
 @needs_task_state_store
 def test_confirmed_baseline_outlives_the_try(ollang: Sandbox, wait: Wait) -> None:
-    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=300)
-    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 250})
-    # The polls at 90, 150 and 210 s confirm the baseline; the outage ends the try, and the next one finds the result.
-    ollang.add_fault("GET", "/integration/orders/*", skip=10, times=10, status=503)
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=1200)
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 900})
+    # The polls of ten minutes confirm the baseline; the outage ends the try, and the next one finds the result.
+    ollang.add_fault("GET", "/integration/orders/*", skip=19, times=10, status=503)
     run = wait.run()
     assert run.tries[wait.task_id] == 2
     assert run.states[wait.task_id] == "success"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from tests.integration.wishes import (
     posts,
     record,
     rerun_dag,
+    says_nothing_was_sent,
     state_on_record,
 )
 
@@ -250,7 +252,8 @@ def test_a_refused_request_leaves_no_record(
     run = run_dag(dag)
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 1})
     assert isinstance(run.errors["rerun"], error)
-    assert (posts(ollang), record()) == (1, None)
+    assert posts(ollang) == 1
+    assert says_nothing_was_sent(record())
     ollang.change_order(ORDER, behaviour={"no_credits": None, "rerun_success": True})
     assert clear_run(dag, run).states == {"rerun": "success"}
     assert bought(ollang) == 1
@@ -299,3 +302,12 @@ def test_the_retry_comes_when_the_server_said(
     assert isinstance(error, OllangRateLimitError)
     assert (error.retry_after, decision.retry_delay) == (3600, timedelta(hours=1))
     assert record() is None
+
+
+def test_result_that_only_its_date_speaks_against_is_not_resubmitted(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=40)
+    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": 10})
+    ollang.add_fault("POST", drop="after")
+    run = run_dag(rerun_dag(on_unknown_outcome="resubmit"))
+    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert bought(ollang) == 1

@@ -180,6 +180,11 @@ def record(map_index: int = -1, *, key: str = OllangRerunOperator.record_key) ->
         return getattr(store.get(task_instance_id, key), "value", None)
 
 
+def says_nothing_was_sent(found: Any) -> bool:
+    """Tell whether this is on record where nothing was sent, or Ollang refused what was: nothing without a store."""
+    return found is None if TaskStateStoreAccessor is None else found["state"] == "refused"
+
+
 def state_on_record(map_index: int = -1, *, key: str = OllangRerunOperator.record_key) -> str | None:
     found = record(map_index, key=key)
     return None if found is None else cast("str", found["state"])

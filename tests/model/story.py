@@ -228,7 +228,7 @@ def random_story(seed: str) -> Story:
     behaviour = _rerun_behaviour(dice, level) if kind == "rerun" else _evaluation_behaviour(dice)
     if not quiet:
         behaviour |= dice.given(
-            stale_every=dice.pair(0, 1, 2, 3, odds=0.15), stale_by=dice.pair(60.0, 5.0, 90.0, odds=0.3)
+            stale_every=dice.pair(0, 1, 2, 3, odds=0.15), stale_by=dice.pair(60.0, 5.0, 500.0, odds=0.3)
         )
     trouble = () if quiet else dice.some(lambda: _trouble(dice), (0.6, 0.45, 0.3))
     if not quiet and dice.random.random() < 0.4:
@@ -244,8 +244,8 @@ def random_story(seed: str) -> Story:
     limit = None if quiet else dice.one(None, 3.0, 20.0, 100.0, 1000.0, odds=0.2)
     wait_options = _wait_options(dice, kind)
     if behaviour.get("stale_every"):
-        # Documented: what a replica may lag is taken off this patience, so the usual two minutes are left.
-        wait_options.pop("outputs_timeout", None)
+        # Documented: it has to be longer than any replica lags.
+        wait_options["outputs_timeout"] = 2 * max(60.0, behaviour.get("stale_by", 60.0))
     slow = [dice.one(0.0, 1.0, 6.0, span + 3, 45.0, odds=0.12 if limit is None else 0.4) for _ in range(3)]
     return Story(
         kind=kind,

@@ -29,6 +29,7 @@ PLANS = {
     "failed": ("join", "send"),
     "unknown": ("settle", "ask"),
     "concluded": ("return", "renew"),
+    "refused": ("send", "send"),
 }
 RETRIES = {
     "retry": Tries(try_number=2, max_tries=2, retries=2, clear_number=0),
@@ -112,13 +113,14 @@ def test_a_record_survives_the_store(state: str, resubmitted: bool) -> None:
         "resubmitted",
         "try_number",
         "clear_number",
+        "unknown_since",
     ]
 
 
 def test_a_record_of_another_version_is_read() -> None:
     value = record().to_json()
     assert Record.from_json({**value, "weather": "fine"}) == record()
-    for name in ("resubmitted", "try_number", "clear_number"):
+    for name in ("resubmitted", "try_number", "clear_number", "unknown_since"):
         del value[name]
     assert Record.from_json(value) == record(try_number=None, clear_number=None)
 

@@ -199,7 +199,6 @@ class TestArguments:
             ("FLUENCE", "Fluency"),
             ("Tones", "Tone"),
             ("cultural-fitt", "Cultural Fit"),
-            ("Cultural", "Cultural Fit"),
         ],
     )
     def test_a_misspelling_of_a_known_criterion_is_refused(self, name: str, meant: str) -> None:

@@ -193,9 +193,10 @@ class TestWhatChangesIt:
         self, status: str, before: dict[str, Any] | None
     ) -> None:
         wanted = rules(target_statuses=frozenset({"delivered"}), rerun=rerun_of(before) if before else None)
-        ended = wait_through(in_turn(*[order(status)] * 4, order("failed")), wanted)
+        ended = wait_through(in_turn(*[order(status)] * 13, order("failed")), wanted)
         confirmed = {"baseline_confirmed": True if before and status == "completed" else None}
-        assert {**ended.memories[0], **confirmed} == ended.memories[1] == ended.memories[2]
+        assert ended.memories[0] == ended.memories[1] == ended.memories[9]
+        assert {**ended.memories[9], **confirmed} == ended.memories[10] == ended.memories[12]
 
     def test_a_failed_look_does_and_a_pause_does_not(self) -> None:
         memory = WaitMemory()
