@@ -243,7 +243,7 @@ def random_story(seed: str) -> Story:
     span = float(behaviour.get("run_seconds", 30.0))
     limit = None if quiet else dice.one(None, 3.0, 20.0, 100.0, 1000.0, odds=0.2)
     wait_options = _wait_options(dice, kind)
-    if behaviour.get("stale_every"):
+    if kind == "rerun" and behaviour.get("stale_every"):
         # Documented: it has to be longer than any replica lags.
         wait_options["outputs_timeout"] = 2 * max(60.0, behaviour.get("stale_by", 60.0))
     slow = [dice.one(0.0, 1.0, 6.0, span + 3, 45.0, odds=0.12 if limit is None else 0.4) for _ in range(3)]
