@@ -184,7 +184,7 @@ def _is_same_in_all_modes(story: Story) -> bool:
     counted = story.behaviour.get("stale_every") or story.trouble or any(clear.at is not None for clear in story.clears)
     # A deferred wait polls twice at its begin, and may see more of what is over in a second.
     counted = counted or story.behaviour.get("run_seconds", 30.0) < 5
-    # Documented: without a store a rescheduled poll remembers nothing, not how long the order has said it is done either.
+    # Documented: without a store a rescheduled poll does not know how long the order has said that it is done.
     counted = counted or not story.store
     return not counted and not story.jitter and story.execution_timeout is None and story.waiting != "nobody"
 
