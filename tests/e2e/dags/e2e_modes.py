@@ -11,7 +11,7 @@ from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 PATIENCE = 3
 SHORT: dict[str, Any] = {"timeout": 10}
 #: Longer than the looks that may fail take, from the latest first look on.
-OUTLASTING: dict[str, Any] = {"timeout": 18}
+OUTLASTING: dict[str, Any] = {"timeout": 30}
 #: By story, or story and flag: what differs from the usual arguments.
 CASES: dict[str, dict[str, Any]] = {
     "done_at_once": {},
