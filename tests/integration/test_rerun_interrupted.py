@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from tests.installed_airflow import needs_task_state_store
+from tests.integration.hook.servers import dead_route
 from tests.integration.wishes import (
     NO_TRACE,
     ORDER,
@@ -112,15 +112,7 @@ def test_execution_timeout_while_connecting_lets_retry_submit(
 def dead_address(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Return what makes the next connection to the sandbox go to an address where nobody takes it."""
     address = "127.0.0.9"
-    with ExitStack() as sockets:
-        hole = sockets.enter_context(socket.socket())
-        hole.bind((address, ollang.port))
-        hole.listen(0)
-        # A full backlog swallows whatever comes next, as a dead route does.
-        for _ in range(4):
-            waiting = sockets.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex((address, ollang.port))
+    with dead_route(address, ollang.port):
         look_up = socket.getaddrinfo
 
         def dead_once(_host: str, port: Any, *arguments: Any, **named: Any) -> Any:

@@ -6,8 +6,8 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +24,20 @@ IN_TIME = 30.0
 def just_before(now: datetime, requested_at: str) -> bool:
     """Tell whether a time is that of a response less the time that its request took, which is a real one."""
     return now - timedelta(seconds=1 + IN_TIME) < datetime.fromisoformat(requested_at) < now
+
+
+@contextmanager
+def dead_route(address: str, port: int) -> Iterator[None]:
+    """Listen at an address of this machine where nobody takes a connection: a full backlog swallows what comes next."""
+    with ExitStack() as sockets:
+        hole = sockets.enter_context(socket.socket())
+        hole.bind((address, port))
+        hole.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((address, port))
+        yield
 
 
 class Peer:

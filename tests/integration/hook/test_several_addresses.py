@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,6 +11,8 @@ import pytest
 from airflow_provider_ollang.hooks import _requests_transport as transport
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
+
+from .servers import dead_route
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 HOLE = "127.0.0.9"
@@ -25,15 +26,7 @@ def test_a_dead_address_costs_time_and_no_answer(monkeypatch: pytest.MonkeyPatch
             return look_up(host, port, *arguments, **named)
         return look_up(HOLE, port, *arguments, **named) + look_up("127.0.0.1", port, *arguments, **named)
 
-    with Sandbox(speed=0) as ollang, ExitStack() as sockets:
-        hole = sockets.enter_context(socket.socket())
-        hole.bind((HOLE, ollang.port))
-        hole.listen(0)
-        # A full backlog swallows whoever knocks next, as a dead route does.
-        for _ in range(4):
-            knock = sockets.enter_context(socket.socket())
-            knock.setblocking(False)
-            knock.connect_ex((HOLE, ollang.port))
+    with Sandbox(speed=0) as ollang, dead_route(HOLE, ollang.port):
         monkeypatch.setattr(socket, "getaddrinfo", two)
         monkeypatch.setattr(transport, "CONNECT_TIMEOUT", 0.5)
         connection = {"conn_type": "ollang", "host": f"http://two.localhost:{ollang.port}", "password": ollang.api_key}
