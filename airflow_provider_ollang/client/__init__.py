@@ -1,0 +1,1 @@
+"""Ollang's API: requests, responses and how they are sent. No Airflow."""

@@ -1,0 +1,1 @@
+"""Rules. Pure: no input or output, no Airflow, no logging."""

@@ -1,0 +1,251 @@
+"""Reading the arguments of operators, sensors and the hook: what is accepted, and a clear error for the rest."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TypeVar
+from urllib.parse import unquote
+
+from airflow_provider_ollang.domain.orders import KNOWN_STATUSES
+from airflow_provider_ollang.domain.values import plain_name, readable
+from airflow_provider_ollang.exceptions import (
+    OllangConfigurationError,
+)
+
+
+class NotGiven(enum.Enum):
+    """``rerun=None`` must not mean "no rerun": an upstream task marked as success by hand returns ``None``."""
+
+    NOT_GIVEN = enum.auto()
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
+
+Choice = TypeVar("Choice", bound=str)
+
+#: Beyond any wait, and within what a ``timedelta`` can hold.
+_LONGEST = float(timedelta.max.days * 86400)
+#: Seconds after which any wait ends: Airflow keeps its end as a date, and there is none beyond the year 9999.
+LONGEST_TIMEOUT = 3650 * 86400.0
+#: How much of a status must be that of a known one to be a misspelling of it: about one letter in eight may differ.
+_MISSPELT = 0.87
+
+
+def seconds_of(name: str, value: float | timedelta) -> float:
+    """
+    Read a duration.
+
+    :param name: the argument, for the message.
+    :param value: seconds, or a ``timedelta``.
+    :raises OllangConfigurationError: it is no duration, or negative.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
+        raise OllangConfigurationError(f"{name} must be a number of seconds from 0 or a timedelta, not {value!r:.80}.")
+    return float(value)
+
+
+def timeout_of(name: str, value: float | timedelta) -> float:
+    """
+    Read how long a wait may take: as :func:`seconds_of`, and at most :data:`LONGEST_TIMEOUT`.
+
+    :param name: the argument, for the message.
+    :param value: seconds, or a ``timedelta``.
+    :raises OllangConfigurationError: it is no duration, or negative.
+    """
+    longest = timedelta(seconds=LONGEST_TIMEOUT)
+    return min(seconds_of(name, min(value, longest) if isinstance(value, timedelta) else value), LONGEST_TIMEOUT)
+
+
+def count_of(name: str, value: int) -> int:
+    """
+    Check a number of times.
+
+    :param name: the argument, for the message.
+    :param value: what was given.
+    :raises OllangConfigurationError: it is no whole number from 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OllangConfigurationError(f"{name} must be a number from 1, not {value!r:.80}.")
+    return value
+
+
+def count_between(name: str, value: object, low: int, high: int) -> int:
+    """
+    Read a whole number, given as such or as text, as templates and forms bring it.
+
+    :param name: the argument, for the message.
+    :param value: what was given.
+    :param low: the lowest that may be, and ``high`` the highest.
+    :raises OllangConfigurationError: it is none, or out of range.
+    """
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        number = int(value)
+    if number is None or not low <= number <= high:
+        raise OllangConfigurationError(f"{name} must be a whole number from {low} to {high}, not {value!r:.80}.")
+    return number
+
+
+def one_of(name: str, value: Choice, choices: Sequence[str]) -> Choice:
+    """
+    Check an argument that is one of a few words.
+
+    :param name: the argument, for the message.
+    :param value: what was given.
+    :param choices: the words.
+    :raises OllangConfigurationError: it is none of them.
+    """
+    if value not in choices:
+        words = " or ".join(repr(choice) for choice in choices)
+        raise OllangConfigurationError(f"{name} must be {words}, not {value!r:.80}.")
+    return value
+
+
+def names_of(name: str, value: Iterable[str] | str) -> list[str]:
+    """
+    Read a list of names, each once, in their order.
+
+    :param name: the argument, for the message.
+    :param value: a collection, or a comma-separated text.
+    :raises OllangConfigurationError: it is empty, or holds something that is no name.
+    """
+    found = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    names = [one.strip() if isinstance(one, str) else one for one in found]
+    if not names or not all(isinstance(one, str) and one for one in names):
+        raise OllangConfigurationError(
+            f"{name} must be one or more names, or a comma-separated text, not {value!r:.80}."
+        )
+    return list(dict.fromkeys(names))
+
+
+def unknown_statuses(statuses: Iterable[str]) -> dict[str, str | None]:
+    """Return the statuses that nobody knows, each with the known one it resembles most."""
+    known = sorted(KNOWN_STATUSES)
+    by_lower = {one.casefold(): one for one in known}
+    found: dict[str, str | None] = {}
+    for status in statuses:
+        if status not in KNOWN_STATUSES:
+            near = difflib.get_close_matches(status.casefold(), by_lower, n=1)
+            found[status] = by_lower[near[0]] if near else None
+    return found
+
+
+def require_no_misspelt_status(name: str, statuses: object) -> None:
+    """
+    Refuse a status that is surely meant to be a known one: it would be waited for in vain.
+
+    The set of statuses is open, so one that resembles none is let through, and so is a template.
+
+    :param name: the argument, for the message.
+    :param statuses: what was given: a text, a collection, or what stands for either until the task runs.
+    :raises OllangConfigurationError: one is a known status in another case or spelling.
+    """
+    given = statuses.split(",") if isinstance(statuses, str) else statuses
+    # An iterator could be gone through only once, and what comes from another task is not there yet.
+    if not isinstance(given, list | tuple | set | frozenset) or "{{" in str(statuses) or "{%" in str(statuses):
+        return
+    known = {plain_name(one): one for one in KNOWN_STATUSES}
+    for status in (one.strip() for one in given if isinstance(one, str)):
+        near = difflib.get_close_matches(plain_name(status), known, n=1, cutoff=_MISSPELT)
+        if status not in KNOWN_STATUSES and near:
+            raise OllangConfigurationError(
+                f"{name} names {status!r}, which is no status of Ollang: did you mean {known[near[0]]!r}?"
+            )
+
+
+# --- Requests -------------------------------------------------------------------------------------------------
+
+
+#: Control characters, and halves of characters.
+_NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: A scheme, a host without one, a query, or the signature of a link: with it a link of any spelling is a URL.
+_URL_PARTS = re.compile(r"://|^//|\?|[\w-]*(?:signature|credential|token)=", re.IGNORECASE)
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
+
+
+def order_id_of(value: object) -> str:
+    """
+    Read the id of an order from whatever a DAG hands on.
+
+    :param value: the id as text or number, or a mapping with ``order_id`` or ``id``, such as the result of an
+        operator or sensor of this provider, or an order.
+    :return: the id, trimmed.
+    :raises OllangConfigurationError: it is empty, ``None``, an unrendered template, a URL, a name or a list, or could
+        not be one path segment. Of a URL the message shows no path and no query.
+    """
+    if isinstance(value, Mapping):
+        if not {"order_id", "id"} & value.keys():
+            raise OllangConfigurationError(
+                "order_id is a mapping without 'order_id' or 'id'; it has the keys "
+                f"{sorted(map(str, value))[:20]}. Hand on one that has, such as an order with 'id' among its fields."
+            )
+        value = value.get("order_id", value.get("id"))
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64:
+        return str(value)
+    if not isinstance(value, str):
+        # Only its type is shown: an order would bring its links along.
+        raise OllangConfigurationError(
+            "order_id must be an Ollang order id, or a mapping with 'order_id' or 'id', not "
+            f"{'None' if value is None else type(value).__name__}; {_advice_for(value)}."
+        )
+    order_id = value.strip()
+    if order_id.startswith(('{"', "{'", "{\n", "[")):
+        raise OllangConfigurationError(
+            f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
+            "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
+        )
+    # An encoded link is one, too, and so is one that was encoded twice.
+    if any(map(_URL_PARTS.search, (order_id, unquote(order_id), unquote(unquote(order_id))))):
+        raise OllangConfigurationError(
+            f"order_id is a URL ({_start_of_url(order_id)}), not an Ollang order id; nothing was sent. Check the key "
+            "in the template it comes from: hand on the order's 'id'."
+        )
+    if order_id in {"", "None", ".", ".."} or "{{" in order_id or _NO_CHARACTERS.search(order_id):
+        raise OllangConfigurationError(
+            f"order_id {readable(order_id, 40)!r} is no Ollang order id; check the task or template it comes from."
+        )
+    # The API documents ids of letters, digits, "_" and "-" only; what else they hold is not for us to say.
+    if re.search(r"[\s,]", order_id):
+        raise OllangConfigurationError(
+            f"order_id {order_id[:40]!r} holds a space or a comma, so it is a name or a list and not an Ollang order "
+            "id; nothing was sent. For several orders use .expand(order_id=[...])."
+        )
+    return order_id
+
+
+def _advice_for(value: object) -> str:
+    """Say what to hand on in place of something that is no order id."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return "for several orders use .expand(order_id=[...]), which makes a task for each"
+    if hasattr(value, "task_id") and hasattr(value, "output"):
+        return "it is a task itself: hand on its result, `task.output`"
+    return "an upstream task may have returned nothing"
+
+
+def _start_of_url(text: str) -> str:
+    """Return what may be shown of a URL: its scheme and host. Its path and query may be a key to a file."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not scheme.isalnum():
+        return "not shown, it may hold a signature"
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return repr(f"{scheme[:10]}://{host[:60]}/…")
+
+
+def is_same_order(one: object, other: object) -> bool:
+    """
+    Tell whether two ids name the same order.
+
+    Ids look like MongoDB's, which are 24 hexadecimal digits without case; any other id is compared as it stands.
+    """
+    first, second = str(one), str(other)
+    if first == second:
+        return True
+    return first.casefold() == second.casefold() and _OBJECT_ID.fullmatch(first) is not None

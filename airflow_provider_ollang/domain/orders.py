@@ -1,0 +1,163 @@
+"""
+What an Ollang order is, which of its documents are results, and when a result is new.
+
+Pure functions over the JSON of `Get Order by ID`: no network, no Airflow. Every field of that answer may be
+missing, null or of another type, so nothing here raises because of what an order holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+from airflow_provider_ollang.domain.values import mappings_of, number_of, parse_time, text_of
+
+Order = Mapping[str, Any]
+Readiness = Literal["ready", "running", "not_eligible"]
+
+#: Statuses in which an order has a result and may be rerun.
+DONE_STATUSES = frozenset({"completed", "delivered"})
+#: Statuses from which no result comes; used by Ollang's own polling code, though by no page of its documentation.
+FAILURE_STATUSES = frozenset({"failed", "cancelled"})
+#: Statuses that usually last until somebody at the customer or at Ollang acts.
+ATTENTION_STATUSES = frozenset({"review", "waitingForApprove", "revision", "delayed"})
+#: Every status on record. The set is open: an unknown one means "not finished".
+KNOWN_STATUSES = (
+    DONE_STATUSES
+    | FAILURE_STATUSES
+    | ATTENTION_STATUSES
+    | {"pending", "ongoing", "waitingForCC", "waitingForSubtitle", "qualityCheck", "readyToSent"}
+)
+#: In these an order is neither finished nor on its way to a new result.
+_NOT_ELIGIBLE = FAILURE_STATUSES | {"revision", "review", "waitingForApprove", "readyToSent"}
+
+MAX_LISTED_OUTPUTS = 100
+
+_AUXILIARY_TYPES = frozenset(
+    {
+        "characterlist",
+        "compressedvideo",
+        "embeddedvideo",
+        "glossary",
+        "guideline",
+        "guidelineglossary",
+        "invoice",
+        "sourcevocalsonlyaudio",
+        "subtitleembeddedvideo",
+        "thumbnail",
+        "waveform",
+    }
+)
+
+
+def document_kind(document_type: object) -> Literal["source", "auxiliary", "output"]:
+    """
+    Tell what a document of an order is for.
+
+    :param document_type: its ``type``; camelCase and snake_case are both on record.
+    :return: ``"source"`` (what was uploaded), ``"auxiliary"`` (invoice, waveform, …: says nothing about a result)
+        or ``"output"`` (everything else).
+    """
+    name = plain_type(document_type)
+    if name.startswith("source"):
+        return "source"
+    return "auxiliary" if name.removeprefix("created") in _AUXILIARY_TYPES else "output"
+
+
+def rerun_readiness(status: str) -> Readiness:
+    """
+    Tell whether an order in this status can be rerun.
+
+    :return: ``"ready"``; ``"running"``: it will be once its current run is finished; ``"not_eligible"``: somebody
+        has to act first.
+    """
+    if status in DONE_STATUSES:
+        return "ready"
+    return "not_eligible" if status in _NOT_ELIGIBLE else "running"
+
+
+def shows_running(status: str) -> bool:
+    """Tell whether an order in this status is at work; see :meth:`Rerun.shows_running` for whose work that is."""
+    return status not in DONE_STATUSES | FAILURE_STATUSES | {"revision"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """One output document of an order, without its links; times as the API gave them."""
+
+    id: str | None
+    type: str | None
+    name: str | None
+    size: float | None
+    word_count: float | None
+    duration: float | None
+    created_at: str | None
+    updated_at: str | None
+
+    @classmethod
+    def from_order_doc(cls, doc: Order) -> Document:
+        """Read an item of ``orderDocs``."""
+        return cls(
+            id=text_of(doc.get("id")),
+            type=text_of(doc.get("type")),
+            name=text_of(doc.get("name")),
+            size=number_of(doc.get("size")),
+            word_count=number_of(doc.get("wordCount")),
+            duration=number_of(doc.get("duration")),
+            created_at=text_of(doc.get("createdAt")),
+            updated_at=text_of(doc.get("updatedAt")),
+        )
+
+    @cached_property
+    def times(self) -> tuple[datetime | None, datetime | None]:
+        """When it was updated, and when it was created; ``None`` where it does not say."""
+        return parse_time(self.updated_at), parse_time(self.created_at)
+
+    @cached_property
+    def newest_time(self) -> datetime | None:
+        """The later of its two times."""
+        updated, created = self.times
+        return max(updated, created) if updated and created else updated or created
+
+    def differs_from(self, earlier: Document) -> bool:
+        """Tell whether this is a later state of the same document; a value unknown on one side proves nothing."""
+        is_older = False
+        for mine, theirs in zip(self.times, earlier.times, strict=True):
+            if mine and theirs and mine > theirs:
+                return True
+            is_older = is_older or bool(mine and theirs and mine < theirs)
+        if is_older:
+            return False
+        return any(
+            mine is not None and theirs is not None and mine != theirs
+            for mine, theirs in (
+                (self.size, earlier.size),
+                (self.word_count, earlier.word_count),
+                (self.duration, earlier.duration),
+            )
+        )
+
+
+def output_documents(order: Order) -> list[Document]:
+    """Return the output documents of an order, newest first, undated ones last."""
+    outputs = [Document.from_order_doc(doc) for doc in mappings_of(order.get("orderDocs")) if _is_output(doc)]
+    oldest = datetime.min.replace(tzinfo=UTC)
+    return sorted(outputs, key=lambda document: document.newest_time or oldest, reverse=True)
+
+
+def _is_output(doc: Order) -> bool:
+    return document_kind(doc.get("type")) == "output"
+
+
+def plain_type(name: object) -> str:
+    """Return a type of document as types are compared: case and ``_`` do not count."""
+    return _plain_type(name) if isinstance(name, str) else ""
+
+
+# An order has thousands of documents of a few types.
+@lru_cache(maxsize=256)
+def _plain_type(name: str) -> str:
+    return name.casefold().replace("_", "")

@@ -1,0 +1,200 @@
+"""The receipts of paid requests: what their operators hand on, and what a wait needs to know their results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from airflow_provider_ollang.domain.arguments import is_same_order, order_id_of
+from airflow_provider_ollang.domain.freshness import Baseline, Rerun
+from airflow_provider_ollang.domain.goals import EvaluationGoal
+from airflow_provider_ollang.exceptions import OllangConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.client.settings import Settings
+
+
+@dataclass(frozen=True)
+class PaidReceipt:
+    """
+    One accepted paid request, as an XCom.
+
+    :param order_id: the order.
+    :param host: base URL of the Ollang API that accepted it.
+    :param message: what the API said.
+    :param requested_at: a time by the server's clock, ISO 8601, at which the request had not arrived yet; as close to
+        its arrival as is known. ``None`` if the server says no times.
+    :param reconnected: whether this try of the task found it already under way instead of asking for it.
+    """
+
+    order_id: str
+    host: str
+    message: str | None
+    requested_at: str | None
+    reconnected: bool
+
+    def as_reconnected(self) -> Self:
+        """Return the receipt of a task that takes the request over from an earlier try."""
+        return replace(self, reconnected=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the receipt as a plain dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self:
+        """
+        Read what :meth:`to_json` returned, wherever it has been since.
+
+        :raises OllangConfigurationError: it is no such receipt.
+        """
+        if not isinstance(value, Mapping):
+            raise OllangConfigurationError(
+                f"{cls._argument} must be the receipt that {cls._operator} returns, not {_shown(value)}. If that task "
+                "was marked as success by hand, there is none, and its result cannot be told from the previous one: "
+                f"clear that task, or go on without {cls._argument}=."
+            )
+        try:
+            return cls(
+                order_id=_required_text(value["order_id"]),
+                host=_required_text(value["host"]),
+                message=value["message"],
+                requested_at=value["requested_at"],
+                reconnected=bool(value["reconnected"]),
+                **cls._own_fields(value),
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise OllangConfigurationError(
+                f"{cls._argument} must be the receipt that {cls._operator} returns, whole and unchanged; the mapping "
+                f"given is none: it has the keys {sorted(map(str, value))}."
+            ) from None
+
+    #: The argument that takes such a receipt, and the operator that makes it, for messages.
+    _argument: ClassVar[str]
+    _operator: ClassVar[str]
+
+    @classmethod
+    def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Receipt(PaidReceipt):
+    """
+    One accepted rerun.
+
+    :param seen_running: whether the order has been seen at work since.
+    :param last_status: the last status seen.
+    :param baseline: the order just before the rerun.
+    :param result: the facts of the finished order, if its end was waited for.
+    :param baseline_confirmed: whether polls have shown that the baseline missed nothing.
+    """
+
+    seen_running: bool
+    last_status: str | None
+    baseline: Baseline
+    result: dict[str, Any] | None = None
+    baseline_confirmed: bool = False
+
+    _argument = "rerun"
+    _operator = "OllangRerunOperator"
+
+    @property
+    def rerun(self) -> Rerun:
+        """The rerun, for telling its result from the previous one."""
+        return Rerun(self.baseline, self.requested_at, self.seen_running, self.baseline_confirmed)
+
+    @classmethod
+    def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "seen_running": bool(value["seen_running"]),
+            "last_status": value["last_status"],
+            "baseline": Baseline.from_json(value["baseline"]),
+            "result": value["result"],
+            # Receipts of earlier versions do not say.
+            "baseline_confirmed": value.get("baseline_confirmed") is True,
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationReceipt(PaidReceipt):
+    """
+    One accepted evaluation.
+
+    :param evaluation_id: its id, as the API answered it; the order may show another one.
+    :param credits_used: what it cost.
+    :param before: the order's evaluation just before the request, ``{"id", "created_at"}``; ``None`` if it had none, or
+        if that is the one that the task attached to: then ``requested_at`` is when that one was asked for.
+    """
+
+    evaluation_id: str | None
+    credits_used: float | None
+    before: dict[str, str | None] | None
+
+    _argument = "evaluation"
+    _operator = "OllangEvaluateOrderOperator"
+
+    @property
+    def goal(self) -> EvaluationGoal:
+        """Which evaluation is the one that was asked for."""
+        return EvaluationGoal("wait", self.before, self.evaluation_id, since=self.requested_at)
+
+    @classmethod
+    def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        before = value["before"]
+        if before is not None and not {"id", "created_at"} <= before.keys():
+            raise TypeError("no evaluation")
+        return {
+            "evaluation_id": value["evaluation_id"],
+            "credits_used": value["credits_used"],
+            "before": None if before is None else dict(before),
+        }
+
+
+def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
+    """
+    Return the order that a task is about.
+
+    :param order_id: what the task was given; ``None`` leaves it to the receipts.
+    :param receipts: the receipts it was given.
+    :raises OllangConfigurationError: they are about several orders, or none is named.
+    """
+    named = [receipt.order_id for receipt in receipts if receipt is not None]
+    wanted = named[0] if order_id is None and named else order_id_of(order_id)
+    for other in named:
+        if not is_same_order(other, wanted):
+            raise OllangConfigurationError(
+                f"This task is given order {wanted} and the receipt of order {other}; give only one of them.",
+                order_id=wanted,
+            )
+    return wanted
+
+
+def check_host(settings: Settings, *receipts: PaidReceipt | None) -> None:
+    """
+    Check that receipts are of the API that a connection leads to.
+
+    :param settings: what the connection says.
+    :param receipts: the receipts a task was given.
+    :raises OllangConfigurationError: one is of another.
+    """
+    for receipt in receipts:
+        if receipt is not None and receipt.host != settings.base_url:
+            raise OllangConfigurationError(
+                f"The receipt is of {receipt.host}, but connection {settings.conn_id!r} is of {settings.base_url}; use "
+                "the connection of the task that made the receipt.",
+                order_id=receipt.order_id,
+            )
+
+
+def _required_text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("no text")
+    return value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return f"the text {value[:60]!r} (hand on `rerun.output` instead of a template)"
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,223 @@
+"""Whether an evaluation is good enough: pure rules from scores and thresholds to a report."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.evaluations import CRITERIA
+from airflow_provider_ollang.domain.values import plain_name, score_of
+from airflow_provider_ollang.exceptions import OllangConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+_HUNDREDTH = Decimal("0.01")
+_HIGHEST_SCORE = 100
+#: So near to a known criterion that it is a misspelling of it, and no criterion of an account's own.
+_NEAR = 0.85
+_KNOWN = {plain_name(name): name for name in CRITERIA}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """
+    What scores have to reach.
+
+    :param min_scores: a threshold for each wanted criterion.
+    :param min_average: a threshold for the average of all scores; ``None``: none.
+    """
+
+    min_scores: dict[str, float]
+    min_average: float | None
+
+    @classmethod
+    def from_arguments(cls, min_scores: object, min_average: object) -> Bar:
+        """
+        Read the thresholds of a task.
+
+        :param min_scores: a mapping of criteria to numbers, or texts that are numbers; ``None``: none.
+        :param min_average: a number, a text that is one, or ``None``.
+        :raises OllangConfigurationError: one is no number from 0 to 100, or a share of 1; a criterion is a misspelling
+            of a known one; two are for one criterion; or there are none at all.
+        """
+        if not isinstance(min_scores, Mapping | None):
+            raise OllangConfigurationError(
+                f"min_scores must be a mapping such as {{'Accuracy': 90}}, not {min_scores!r:.80}."
+            )
+        scores: dict[str, float] = {}
+        for name, value in (min_scores or {}).items():
+            if not isinstance(name, str) or not plain_name(name):
+                raise OllangConfigurationError(f"min_scores names a criterion {name!r:.80}, which is no text.")
+            if plain_name(name) in map(plain_name, scores):
+                raise OllangConfigurationError(f"min_scores names {name!r} twice; case, spaces, _ and - do not count.")
+            _check_spelling(name)
+            scores[name] = _threshold(f"min_scores[{name!r}]", value)
+        average = None if min_average is None else _threshold("min_average", min_average)
+        if not scores and average is None:
+            raise OllangConfigurationError("Give min_scores, min_average or both: without them anything would pass.")
+        return cls(scores, average)
+
+    @staticmethod
+    def check_literals(min_scores: object, min_average: object) -> None:
+        """
+        Check what is known of a task's thresholds when its DAG is parsed: all that is no template and no XCom.
+
+        :param min_scores: as for :meth:`from_arguments`, and so is the other parameter.
+        :raises OllangConfigurationError: a criterion is a misspelling of a known one, or a number is no threshold.
+        """
+        for name, value in min_scores.items() if isinstance(min_scores, Mapping) else ():
+            if isinstance(name, str) and "{" not in name:
+                _check_spelling(name)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                _threshold(f"min_scores[{name!r}]", value)
+        if isinstance(min_average, int | float) and not isinstance(min_average, bool):
+            _threshold("min_average", min_average)
+
+    def judge(self, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
+        """
+        Compare an evaluation with the bar.
+
+        :param order_id: the order.
+        :param evaluation: ``{"id", "created_at", "scores": [{"name", "score"}]}``; ``None``: there is none.
+        :return: ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}], "missing":
+            [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold passes; a wanted
+            criterion without a score does not. Of two scores of one name the lower counts. The average is over the
+            criteria that have one, unweighted.
+        """
+        scores = _lowest_scores(evaluation)
+        wanted = {plain_name(name): (name, minimum) for name, minimum in self.min_scores.items()}
+        criteria = [
+            {
+                "name": name,
+                "score": score,
+                "minimum": (minimum := wanted.get(key, (name, None))[1]),
+                "passed": minimum is None or score >= minimum,
+            }
+            for key, (name, score) in scores.items()
+        ]
+        missing = [name for key, (name, _) in wanted.items() if key not in scores]
+        criteria += [
+            {"name": name, "score": None, "minimum": self.min_scores[name], "passed": False} for name in missing
+        ]
+        # In decimals, so that the average of three scores of 60.8 is 60.8.
+        average = float(mean(Decimal(repr(score)) for _, score in scores.values())) if scores else None
+        high_enough = self.min_average is None or (average is not None and average >= self.min_average)
+        return {
+            "order_id": order_id,
+            "passed": high_enough and all(one["passed"] for one in criteria),
+            "average": average,
+            "criteria": criteria,
+            "missing": missing,
+            "evaluation": None
+            if evaluation is None
+            else {"id": evaluation.get("id"), "created_at": evaluation.get("created_at")},
+        }
+
+    def table(self, report: Mapping[str, Any]) -> str:
+        """Return a report as a table for people, a line for each criterion and one for the average."""
+        rows = [(str(one["name"]), one["score"], one["minimum"], one["passed"]) for one in report["criteria"]]
+        average = report["average"]
+        reached = self.min_average is None or (average is not None and average >= self.min_average)
+        rows.append(("average", average, self.min_average, reached))
+        width = max(len(name) for name, *_ in rows)
+        return "\n".join(
+            f"  {name:<{width}}  {_shown(score):>6}  {'' if minimum is None else f'minimum {minimum:.10g}':<14}  "
+            f"{'' if minimum is None else 'passed' if passed else 'missing' if score is None else 'below'}".rstrip()
+            for name, score, minimum, passed in rows
+        )
+
+
+def passed_of(report: object, order_id: str) -> bool:
+    """
+    Read from a quality report whether its order passed.
+
+    :param report: what a quality gate returned.
+    :param order_id: the order it has to be about.
+    :raises OllangConfigurationError: it is no such report, or about another order; or the order did not pass only
+        because something was not evaluated, which says nothing about its quality.
+    """
+    passed = report.get("passed") if isinstance(report, Mapping) else None
+    if not isinstance(report, Mapping) or not isinstance(passed, bool):
+        raise OllangConfigurationError(
+            "skip_if_passed must be the report that OllangQualityGateOperator returns, not "
+            f"{'None' if report is None else f'a {type(report).__name__}'}. If the gate was marked as success by hand, "
+            "there is none: clear it, or mark this task as success too."
+        )
+    if not is_same_order(report.get("order_id"), order_id):
+        raise OllangConfigurationError(
+            f"This task is given order {order_id} and the quality report of order {report.get('order_id')}."
+        )
+    if not passed and not is_below(report) and (gap := _not_evaluated(report)):
+        raise OllangConfigurationError(
+            f"The quality report of order {order_id} cannot tell whether a rerun is needed: {gap}. Nothing was sent. "
+            "Correct min_scores of the gate, or have these criteria evaluated with OllangEvaluateOrderOperator.",
+            order_id=order_id,
+        )
+    return passed
+
+
+def _not_evaluated(report: Mapping[str, Any]) -> str | None:
+    """Say what a report lacks, in words for a message."""
+    if report.get("evaluation", ...) is None:
+        return "the order has no evaluation that counts"
+    missing = report.get("missing")
+    return missing_criteria(missing) if missing else None
+
+
+def is_below(report: Mapping[str, Any]) -> bool:
+    """Tell whether a criterion that has a score is below its threshold, whatever else was not evaluated."""
+    criteria = report.get("criteria")
+    return any(
+        one.get("score") is not None and one.get("passed") is False
+        for one in (criteria if isinstance(criteria, list) else [])
+    )
+
+
+def missing_criteria(names: Iterable[str]) -> str:
+    """Say that thresholds are on criteria without a score."""
+    return f"its evaluation has no score for {', '.join(map(repr, names)):.200}"
+
+
+def _check_spelling(name: str) -> None:
+    plain = plain_name(name)
+    near = [] if plain in _KNOWN else difflib.get_close_matches(plain, _KNOWN, n=1, cutoff=_NEAR)
+    if near:
+        raise OllangConfigurationError(
+            f"min_scores names {name!r:.80}, which no evaluation has; did you mean {_KNOWN[near[0]]!r}?"
+        )
+
+
+def _threshold(name: str, value: object) -> float:
+    number = score_of(value)
+    if number is None:
+        raise OllangConfigurationError(f"{name} must be a number, not {value!r:.80}.")
+    if not 0 <= number <= _HIGHEST_SCORE:
+        raise OllangConfigurationError(f"{name} must be from 0 to 100, as scores are, not {value!r:.80}.")
+    if 0 < number < 1:
+        raise OllangConfigurationError(
+            f"{name} must be from 0 to 100, as scores are, and {value!r:.80} looks like a share of 1: write "
+            f"{number * _HIGHEST_SCORE:.10g}."
+        )
+    return number
+
+
+def _lowest_scores(evaluation: Mapping[str, Any] | None) -> dict[str, tuple[str, float]]:
+    found: dict[str, tuple[str, float]] = {}
+    for one in (evaluation or {}).get("scores") or []:
+        name, score = one.get("name"), score_of(one.get("score"))
+        if isinstance(name, str) and plain_name(name) and score is not None:
+            before = found.get(plain_name(name))
+            found[plain_name(name)] = (name, score) if before is None else (before[0], min(before[1], score))
+    return found
+
+
+def _shown(number: float | None) -> str:
+    # Rounded down, so that a score below its threshold looks so.
+    return "-" if number is None else f"{float(Decimal(repr(number)).quantize(_HUNDREDTH, ROUND_FLOOR)):.10g}"

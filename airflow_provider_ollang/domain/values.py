@@ -1,0 +1,80 @@
+"""Reading single values of the API's JSON, of which every one may be missing, null or of another type."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+# Line and paragraph separators end a line of a log too; half a character can be written nowhere.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SIGNATURE = re.compile(
+    r"(\b(?:[\w-]{0,40}(?:signature|credential|token)|sig|key|expires|policy)=)[^\s&\"'<>]+", re.IGNORECASE
+)
+_URL_QUERY = re.compile(r"(://[^\s?\"'<>]*)\?[^\s\"'<>]*")
+_SEPARATORS = re.compile(r"[\s_-]+")
+
+
+def parse_time(value: object) -> datetime | None:
+    """
+    Read a timestamp of the API.
+
+    :param value: ISO 8601, with or without milliseconds; without a zone it is UTC, as the API documents.
+    :return: an aware datetime, or ``None`` for anything that is no such text.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def text_of(value: object) -> str | None:
+    """Return a text, else ``None``; ids are documented as texts, and a whole number in their place is the same id."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def number_of(value: object) -> float | int | None:
+    """Return a number, else ``None``."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def score_of(value: object) -> float | None:
+    """Return a finite number, given as such or as text, else ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def printable(words: str) -> str:
+    """Return foreign words on one line, without control characters."""
+    return _CONTROL.sub(" ", words)
+
+
+def readable(words: str, longest: int) -> str:
+    """Return foreign words fit for a message: printable, no URL queries, cut to ``longest`` characters."""
+    # Cut first to what can be shown at all: on a whole answer the search for links could take minutes.
+    words = _URL_QUERY.sub(r"\1?…", printable(words)[: 8 * longest])
+    words = _SIGNATURE.sub(r"\1…", words)
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a criterion as it is compared: without case, spaces, ``_`` and ``-``."""
+    return _SEPARATORS.sub("", name).casefold()
+
+
+def mappings_of(value: object) -> Iterator[Mapping[str, Any]]:
+    """Give the objects in a list; nothing for anything that is no list."""
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, Mapping))
