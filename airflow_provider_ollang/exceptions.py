@@ -106,7 +106,7 @@ class OllangOrderNotEligibleError(OllangPermanentError):
     """The order is in no state to be rerun or evaluated; nothing was started."""
 
 
-class OllangRerunRefusedError(OllangPermanentError):
+class OllangRequestRefusedError(OllangPermanentError):
     """The API answered a paid request, for a rerun or an evaluation, with ``success: false``; nothing was started."""
 
 
@@ -114,7 +114,7 @@ class OllangOrderFailedError(OllangPermanentError):
     """The order reached a failure status."""
 
 
-class OllangRerunOutcomeUnknownError(OllangPermanentError):
+class OllangOutcomeUnknownError(OllangPermanentError):
     """
     A paid request, for a rerun or an evaluation, may or may not have been processed: it must not be sent again blindly.
 

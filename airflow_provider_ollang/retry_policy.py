@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from airflow_provider_ollang.arguments import count_of
+from airflow_provider_ollang.domain.arguments import count_of
 from airflow_provider_ollang.exceptions import OllangTransientError
 
 if TYPE_CHECKING:

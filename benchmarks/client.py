@@ -29,8 +29,8 @@ FAR_OFF = 86400.0
 
 def trigger() -> Poll:
     """Return waits by this provider's trigger, which spreads its first looks itself."""
+    from airflow_provider_ollang.domain.polling import WaitRules  # noqa: PLC0415
     from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger  # noqa: PLC0415 - others do without
-    from airflow_provider_ollang.waiting import WaitRules  # noqa: PLC0415
 
     async def poll(number: int, interval: float) -> None:
         rules = WaitRules(

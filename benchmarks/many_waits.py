@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from airflow_provider_ollang.hooks._aiohttp_transport import _POOL_SIZE
+from airflow_provider_ollang.client.aio import _POOL_SIZE
 from benchmarks.server import Server
 from benchmarks.table import Row
 from dev.processes import StackError

@@ -128,8 +128,8 @@ def on_sandbox() -> int:
     _tell_tasks(run)
     reruns, connections = report["reruns_accepted"], len({entry["connection"] for entry in journal})
     rerun = next(task for task in run.all_tasks if task.name == RERUN_TASK)
-    joined = isinstance(rerun.returned, Mapping) and rerun.returned["joined"] is True
-    print(f"\n{story.killed(RERUN_TASK, pid=pid, tries=rerun.tries, joined=joined, reruns=reruns)}")
+    reconnected = isinstance(rerun.returned, Mapping) and rerun.returned["reconnected"] is True
+    print(f"\n{story.killed(RERUN_TASK, pid=pid, tries=rerun.tries, reconnected=reconnected, reruns=reruns)}")
     print(f"\nThe order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)")
     _show(story.stage_lines(story.stages(report, journal)))
     _tell_evidence(run)
@@ -147,7 +147,7 @@ def on_sandbox() -> int:
             leaks=len(leaks),
         )
     )
-    wrong = [] if joined and rerun.tries > 1 else ["the rerun task was not killed, retried and joined"]
+    wrong = [] if reconnected and rerun.tries > 1 else ["the rerun task was not killed, retried and reconnected"]
     wrong += [] if delivered and all(delivered.values()) else ["not every file that was delivered is whole"]
     return verdict(run, reruns, leaks, wrong)
 
@@ -190,7 +190,7 @@ def on_live(order: Live) -> int:
     _tell_tasks(run)
     _tell_evidence(run)
     receipts = [task.returned for task in run.all_tasks if _is_receipt(task.returned)]
-    reruns = sum(not receipt["joined"] for receipt in receipts)
+    reruns = sum(not receipt["reconnected"] for receipt in receipts)
     print(
         f"\nproof: reruns accepted {reruns} (by receipt) · worker starts {run.worker_starts} · "
         f"key or link signatures found in Airflow's logs {len(leaks)}"
@@ -275,7 +275,7 @@ def read_run(airflow: AirflowStack, dag_id: str, run_id: str, state: str) -> Run
 
 
 def _is_receipt(value: Any) -> bool:
-    return isinstance(value, Mapping) and {"joined", "baseline", "requested_at"} <= value.keys()
+    return isinstance(value, Mapping) and {"reconnected", "baseline", "requested_at"} <= value.keys()
 
 
 def _tell_tasks(run: Run) -> None:

@@ -164,12 +164,12 @@ def evidence_lines(result: Any) -> list[str]:
     return [*(lines or ["  none"]), f"  outputs changed: {result.get('outputs_changed')}"]
 
 
-def killed(task: str, *, pid: int, tries: int, joined: bool, reruns: int) -> str:
+def killed(task: str, *, pid: int, tries: int, reconnected: bool, reruns: int) -> str:
     """Return the line on a rerun task that was killed on the way."""
     followed = " retried," if tries > 1 else " not retried,"
     return (
         f"Process {pid} of {task} was killed after Ollang had accepted the rerun: killed,{followed} "
-        f"{'joined' if joined else 'not joined'}; reruns accepted still {reruns}"
+        f"{'reconnected' if reconnected else 'not reconnected'}; reruns accepted still {reruns}"
     )
 
 

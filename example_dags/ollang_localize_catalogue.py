@@ -39,7 +39,7 @@ RERUN: dict[str, Any] = {
 }
 GATE: dict[str, Any] = {
     "min_scores": BAR,
-    "if_below": "report",
+    "on_below": "report",
     "deferrable": True,
     "poll_interval": POKE_INTERVAL,
 }

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import json
-import os
-import platform
 import random
-import ssl
 from contextlib import asynccontextmanager, nullcontext
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 from airflow.sdk import BaseHook, Connection
-from requests.utils import get_environ_proxies, select_proxy
 
-from airflow_provider_ollang import __version__, _clock, api
+from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowNotFoundException, only_synchronous_lookups
-from airflow_provider_ollang.arguments import count_between
+from airflow_provider_ollang.client.aio_client import OllangAsyncClient
+from airflow_provider_ollang.client.environment import resolve_environment, user_agent
+from airflow_provider_ollang.client.requests import (
+    MAX_PAGE_SIZE,
+    Call,
+    evaluate_order,
+    get_order,
+    list_orders,
+    rerun_order,
+)
+from airflow_provider_ollang.client.responses import Answer, may_repeat, read_order, read_page, read_paid
+from airflow_provider_ollang.client.settings import Settings
+from airflow_provider_ollang.client.sync import InterruptedBeforeSending, RequestsTransport
+from airflow_provider_ollang.domain.arguments import count_between
+from airflow_provider_ollang.domain.values import number_of, text_of
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangConfigurationError,
@@ -29,17 +36,14 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
 )
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
-from airflow_provider_ollang.hooks._requests_transport import InterruptedBeforeSending, RequestsTransport
-from airflow_provider_ollang.reading import number_of, text_of
-from airflow_provider_ollang.settings import Settings, proxy_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from airflow_provider_ollang.hooks._aiohttp_transport import AiohttpTransport
-    from airflow_provider_ollang.waiting import Step, Wait
+    from airflow_provider_ollang.domain.polling import Step, Wait
+
 
 #: Seconds before the second, third, … attempt, each varied by a half either way.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -65,8 +69,8 @@ class OllangHook(BaseHook):
         def name_of(order_id: str) -> str:
             return OllangHook().get_order(order_id)["name"]
 
-    :param ollang_conn_id: the Airflow connection of type ``ollang``; see :mod:`~airflow_provider_ollang.settings`
-        for its fields.
+    :param ollang_conn_id: the Airflow connection of type ``ollang``; see
+        :mod:`~airflow_provider_ollang.client.settings` for its fields.
     :param sleep: waits between two attempts of a request, given seconds; what it raises ends the call. A task that
         may be ended meanwhile gives one that notices. Default: :func:`time.sleep`.
     """
@@ -121,11 +125,11 @@ class OllangHook(BaseHook):
         :param order_id: as for :meth:`get_order`, and so are the other parameter and the errors.
         :return: the order, and the time; ``None`` if the server did not say.
         """
-        call = api.get_order(order_id)
+        call = get_order(order_id)
 
         def attempt() -> tuple[dict[str, Any], datetime | None]:
             answer = self._send(call)
-            return api.read_order(self.settings, call, answer), answer.server_time
+            return read_order(self.settings, call, answer), answer.server_time
 
         return self._with_retries(call, attempt, max_attempts=max_attempts)
 
@@ -162,17 +166,17 @@ class OllangHook(BaseHook):
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
         :param around_send: makes a context manager that is entered just before each time the request is sent: what it
             raises keeps the request from being sent. It is left with what came of it:
-            :class:`~airflow_provider_ollang.exceptions.OllangRerunOutcomeUnknownError` if nobody can say, another
+            :class:`~airflow_provider_ollang.exceptions.OllangOutcomeUnknownError` if nobody can say, another
             :class:`~airflow_provider_ollang.exceptions.OllangError`, or ``InterruptedBeforeSending`` where Airflow
             interrupts the task, if the request surely was not processed.
         :return: ``{"order_id": str, "message": str | None, "requested_at": str | None}``; ``requested_at`` is a
             time by the server's clock just before the request arrived, ISO 8601.
         :raises OllangOrderNotEligibleError: the order is not completed or delivered.
-        :raises OllangRerunRefusedError: the API answered ``success: false``.
-        :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; it was not sent again.
+        :raises OllangRequestRefusedError: the API answered ``success: false``.
+        :raises OllangOutcomeUnknownError: it may or may not have been accepted; it was not sent again.
         :raises OllangError: as :meth:`get_order`; the rerun surely was not accepted.
         """
-        accepted, _ = self._send_paid(api.rerun_order(order_id), around_send)
+        accepted, _ = self._send_paid(rerun_order(order_id), around_send)
         return accepted
 
     def evaluate_order(
@@ -200,7 +204,7 @@ class OllangHook(BaseHook):
         :return: ``{"order_id": str, "message": str | None, "requested_at": str | None, "evaluation_id": str | None,
             "credits_used": float | None}``.
         """
-        accepted, answer = self._send_paid(api.evaluate_order(order_id, criteria, custom_prompt), around_send)
+        accepted, answer = self._send_paid(evaluate_order(order_id, criteria, custom_prompt), around_send)
         told = {"evaluation_id": text_of(answer.get("evalId")), "credits_used": number_of(answer.get("creditsUsed"))}
         return {**accepted, **told}
 
@@ -214,7 +218,7 @@ class OllangHook(BaseHook):
         created_from: str | None = None,
         created_to: str | None = None,
         search: str | None = None,
-        page_size: int = api.MAX_PAGE_SIZE,
+        page_size: int = MAX_PAGE_SIZE,
     ) -> Iterator[dict[str, Any]]:
         """
         List the account's orders, newest id first, fetching page by page as the caller goes on (`List Orders`).
@@ -233,7 +237,7 @@ class OllangHook(BaseHook):
         :raises OllangConfigurationError: ``page_size`` is no such number.
         :raises OllangError: as :meth:`get_order`, when a page is fetched; a filter that is no text is refused then.
         """
-        rows_a_page = count_between("page_size", page_size, 1, api.MAX_PAGE_SIZE)
+        rows_a_page = count_between("page_size", page_size, 1, MAX_PAGE_SIZE)
         filters = {
             "filter[type]": order_type,
             "filter[status]": status,
@@ -249,7 +253,7 @@ class OllangHook(BaseHook):
         return self._rows(rows_a_page, filters, {key: value for key, value in wanted.items() if value is not None})
 
     @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[OllangReader]:
+    async def async_client(self) -> AsyncIterator[OllangAsyncClient]:
         """
         Open the asynchronous half of the hook, for triggers.
 
@@ -260,13 +264,13 @@ class OllangHook(BaseHook):
         :raises OllangConfigurationError: the connection is not usable.
         """
         # Every parse of a DAG file imports this module, and only triggers need aiohttp.
-        from airflow_provider_ollang.hooks._shared_transports import shared_transport  # noqa: PLC0415
+        from airflow_provider_ollang.client.shared import shared_transport  # noqa: PLC0415
 
         settings = await self._aread_settings()
         async with shared_transport(settings, user_agent()) as transport:
-            yield OllangReader(settings, transport)
+            yield OllangAsyncClient(settings, transport)
 
-    async def key_changed(self, reader: OllangReader) -> bool:
+    async def key_changed(self, reader: OllangAsyncClient) -> bool:
         """
         Read the connection again, for a wait that outlives its key.
 
@@ -303,9 +307,9 @@ class OllangHook(BaseHook):
         """
         try:
             settings = self.settings
-            call = api.list_orders(1, 1, {})
+            call = list_orders(1, 1, {})
             timeout = min(TEST_TIMEOUT, settings.timeout)
-            api.read_page(settings, call, self._get_transport().send(call, timeout=timeout))
+            read_page(settings, call, self._get_transport().send(call, timeout=timeout))
         except OllangError as error:
             # Airflow's Test button asks under an id that it made up.
             words = str(error).replace(f"connection {self.ollang_conn_id!r}", "this connection")
@@ -354,18 +358,18 @@ class OllangHook(BaseHook):
             page += 1
 
     def _page(self, page: int, page_size: int, filters: Mapping[str, str | None]) -> tuple[list[dict[str, Any]], bool]:
-        call = api.list_orders(page, page_size, filters)
-        return self._with_retries(call, lambda: api.read_page(self.settings, call, self._send(call)))
+        call = list_orders(page, page_size, filters)
+        return self._with_retries(call, lambda: read_page(self.settings, call, self._send(call)))
 
     def _send_paid(
-        self, call: api.Call, around_send: Callable[[], AbstractContextManager[None]]
+        self, call: Call, around_send: Callable[[], AbstractContextManager[None]]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Send a paid request; return what is told of its acceptance, and the whole answer."""
 
-        def send() -> tuple[dict[str, Any], api.Answer]:
+        def send() -> tuple[dict[str, Any], Answer]:
             with around_send():
                 answer = self._send(call)
-                return api.read_paid(self.settings, call, answer), answer
+                return read_paid(self.settings, call, answer), answer
 
         try:
             value, answer = self._with_retries(call, send)
@@ -380,7 +384,7 @@ class OllangHook(BaseHook):
         }
         return accepted, value
 
-    def _send(self, call: api.Call) -> api.Answer:
+    def _send(self, call: Call) -> Answer:
         return self._get_transport().send(call)
 
     def _get_transport(self) -> RequestsTransport:
@@ -388,7 +392,7 @@ class OllangHook(BaseHook):
             self._transport = RequestsTransport(self.settings, user_agent())
         return self._transport
 
-    def _with_retries(self, call: api.Call, attempt: Callable[[], T], *, max_attempts: int | None = None) -> T:
+    def _with_retries(self, call: Call, attempt: Callable[[], T], *, max_attempts: int | None = None) -> T:
         attempts = max_attempts or self.settings.max_attempts
         started = _clock.monotonic()
 
@@ -415,7 +419,7 @@ class OllangHook(BaseHook):
             )
 
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(functools.partial(api.may_repeat, call)),
+            retry=tenacity.retry_if_exception(functools.partial(may_repeat, call)),
             wait=pause,
             stop=give_up,
             before_sleep=tell,
@@ -463,80 +467,3 @@ class OllangHook(BaseHook):
                 extra=extra,
             )
         )
-
-
-class OllangReader:
-    """
-    Reads orders without blocking the event loop; made by :meth:`OllangHook.waiting`.
-
-    :param settings: what the connection says.
-    :param transport: the session shared by all who wait on it.
-    """
-
-    def __init__(self, settings: Settings, transport: AiohttpTransport) -> None:
-        self.settings = settings
-        self._transport = transport
-
-    async def get_order(self, order_id: object, *, ignore_throttle: bool = False) -> dict[str, Any]:
-        """
-        Get an order with all its details, in one attempt: a wait looks again anyway.
-
-        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
-        :param ignore_throttle: send even while the server's rate limit throttles this connection; default ``False``:
-            send nothing for as long as it asked, at most 5 minutes, after which one request finds out for all.
-        :return: the order as the API gave it.
-        :raises OllangRateLimitError: the server answered so, to this request, or lately to that of another wait on this
-            connection: then nothing was sent.
-        :raises OllangError: as :meth:`OllangHook.get_order`.
-        """
-        call = api.get_order(order_id)
-        async with self._transport.turn(ignore_throttle=ignore_throttle) as throttle_left:
-            if throttle_left > 0:
-                raise api.rate_limited(call, throttle_left)
-            answer = await self._transport.send(call)
-            if answer.status == 429 and answer.retry_after:
-                self._transport.throttle(answer.retry_after)
-        return api.read_order(self.settings, call, answer)
-
-
-def resolve_environment(settings: Settings) -> Settings:
-    """
-    Fill what the connection leaves open from the environment: the proxy and the certificates to trust.
-
-    :return: settings from which both halves of the hook are built alike.
-    :raises OllangConfigurationError: a file of certificates does not exist, or the proxy is none that can be used.
-    """
-    proxy = settings.proxy
-    # In plain HTTP the key must not leave this machine, not to the proxy either.
-    if not proxy and (settings.is_encrypted or not settings.is_loopback):
-        proxy = select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
-    named, source = settings.ca_bundle, "its ca_bundle"
-    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        if not named and os.environ.get(variable):
-            named, source = os.environ[variable], f"the {variable} of the environment"
-    if settings.verify and named and not Path(named).exists():
-        raise OllangConfigurationError(
-            f"Connection {settings.conn_id!r}: {source}, the trusted certificates {named!r}, does not exist here."
-        )
-    if settings.verify and named:
-        try:
-            _check_certificates(named, Path(named).stat().st_mtime_ns)
-        except OSError as error:
-            raise OllangConfigurationError(
-                f"Connection {settings.conn_id!r}: {source}, {named!r}, holds no certificates ({error.strerror})."
-            ) from None
-    return dataclasses.replace(settings, proxy=proxy_url(settings.conn_id, proxy), ca_bundle=named)
-
-
-@functools.lru_cache(maxsize=16)
-def _check_certificates(path: str, _changed_at: int) -> None:
-    """Read certificates once: to parse all the world's authorities takes longer than a poll, and every wait asks."""
-    place = {"capath" if Path(path).is_dir() else "cafile": path}
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**place)
-
-
-@functools.cache
-def user_agent() -> str:
-    """Return how this provider introduces itself to the server."""
-    airflow, python = version("apache-airflow-core"), platform.python_version()
-    return f"airflow-provider-ollang/{__version__} apache-airflow/{airflow} python/{python}"

@@ -8,33 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowSkipException, AirflowTaskTimeout, conf
-from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import NOT_GIVEN, names_of, one_of, seconds_of
-from airflow_provider_ollang.exceptions import (
-    OllangConfigurationError,
-    OllangError,
-    OllangOrderFailedError,
-    OllangOrderNotEligibleError,
-    OllangStaleResultError,
-    error_from_json,
-)
-from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.once import CONFIRM_PAUSES
-from airflow_provider_ollang.operators._once import SETTLE_TIMEOUT, OncePerWishOperator
-from airflow_provider_ollang.operators._record_book import RecordBook, has_store
-from airflow_provider_ollang.operators._waiting import POLL_INTERVAL, StoppableOperator, WaitingOperator
-from airflow_provider_ollang.orders import (
-    DONE_STATUSES,
-    FAILURE_STATUSES,
-    Baseline,
-    rerun_readiness,
-    shows_running,
-)
-from airflow_provider_ollang.quality import passed_of
-from airflow_provider_ollang.reading import parse_time
-from airflow_provider_ollang.receipts import Receipt
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE
-from airflow_provider_ollang.waiting import (
+from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of, order_id_of, seconds_of
+from airflow_provider_ollang.domain.freshness import Baseline
+from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES, rerun_readiness, shows_running
+from airflow_provider_ollang.domain.polling import (
     MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
     STALE_TIMEOUT,
@@ -44,14 +21,31 @@ from airflow_provider_ollang.waiting import (
     WaitRules,
     describe_end,
 )
+from airflow_provider_ollang.domain.receipts import Receipt
+from airflow_provider_ollang.domain.submission import CONFIRM_PAUSES
+from airflow_provider_ollang.domain.thresholds import passed_of
+from airflow_provider_ollang.domain.values import parse_time
+from airflow_provider_ollang.exceptions import (
+    OllangConfigurationError,
+    OllangError,
+    OllangOrderFailedError,
+    OllangOrderNotEligibleError,
+    OllangStaleResultError,
+    error_from_json,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
+from airflow_provider_ollang.runtime.task_state import RecordBook, has_store
+from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, StoppableOperator, WaitingOperator
+from airflow_provider_ollang.triggers.ollang import DEFERRABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.once import State
-    from airflow_provider_ollang.orders import Order
+    from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.domain.submission import State
 
 CONFIRM_TIMEOUT = sum(CONFIRM_PAUSES)
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
@@ -117,7 +111,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated).
     :param wait_for_completion: wait for the new result, which is then in the receipt; default ``False``.
-    :param if_running: what to do if the order is being processed already: ``"fail"``, or ``"join"`` that run instead
+    :param on_running: what to do if the order is being processed already: ``"fail"``, or ``"attach"`` that run instead
         of asking for one.
     :param on_unknown_outcome: what to do when nobody can say whether Ollang got the request: ``"fail"``, or
         ``"resubmit"`` it, once per wish, which may be billed twice.
@@ -127,8 +121,8 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         order passed (templated).
     :param confirm_timeout: how long to look whether the rerun begins, seconds or ``timedelta``; default 30 s. The task
         does not fail if it does not; a wait only has more to go by if it does.
-    :param settle_timeout: how long to look for evidence that a request was processed, seconds or ``timedelta``; default
-        300 s.
+    :param reconcile_timeout: how long to look for evidence that a request was processed, seconds or ``timedelta``;
+        default 300 s.
     :param poll_interval: seconds, or ``timedelta``, between two looks of the wait; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
         default_timeout``, 7 days.
@@ -139,13 +133,13 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         rerun; default 2 h.
     :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
     :param ollang_conn_id: the Airflow connection (templated).
-    :return: the receipt, ``{"order_id", "host", "message", "requested_at", "joined", "seen_running", "last_status",
-        "baseline", "result", "baseline_confirmed"}``; it is pushed as XCom as soon as the rerun is accepted, or its
-        outcome unknown.
+    :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "seen_running",
+        "last_status", "baseline", "result", "baseline_confirmed"}``; it is pushed as XCom as
+        soon as the rerun is accepted, or its outcome unknown.
         ``result`` is ``None``, or after a wait what :class:`.OllangOrderStatusSensor` returns.
     :raises OllangOrderNotEligibleError: the order is not completed or delivered; nothing was sent or started.
-    :raises OllangRerunRefusedError: the API refused it.
-    :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
+    :raises OllangRequestRefusedError: the API refused it.
+    :raises OllangOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
     :raises OllangOrderFailedError, OllangStaleResultError, OllangTimeoutError: the wait failed, as in the sensor.
     :raises OllangError: as :meth:`.OllangHook.rerun_order`.
     """
@@ -162,12 +156,12 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         *,
         order_id: Any,
         wait_for_completion: bool = False,
-        if_running: Literal["fail", "join"] = "fail",
+        on_running: Literal["fail", "attach"] = "fail",
         on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
         on_no_evidence: Literal["fail", "accept"] = "fail",
         skip_if_passed: Any = NOT_GIVEN,
         confirm_timeout: float | timedelta = CONFIRM_TIMEOUT,
-        settle_timeout: float | timedelta = SETTLE_TIMEOUT,
+        reconcile_timeout: float | timedelta = RECONCILE_TIMEOUT,
         poll_interval: float | timedelta = POLL_INTERVAL,
         timeout: float | timedelta = _DEFAULT_TIMEOUT,
         max_poll_failures: int = MAX_POLL_FAILURES,
@@ -179,9 +173,9 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
     ) -> None:
         super().__init__(
             order_id=order_id,
-            if_running=if_running,
+            on_running=on_running,
             on_unknown_outcome=on_unknown_outcome,
-            settle_timeout=settle_timeout,
+            reconcile_timeout=reconcile_timeout,
             poll_interval=poll_interval,
             timeout=timeout,
             max_poll_failures=max_poll_failures,
@@ -236,7 +230,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
                 raise
             self.log.warning("%s The result is there, and counts.", trouble)
             return dataclasses.replace(receipt, result=result).to_json()
-        return self._conclude(context, book, receipt, Step(result=result, error=error))
+        return self._finish(context, book, receipt, Step(result=result, error=error))
 
     def _retention(self) -> timedelta:
         return super()._retention() + timedelta(seconds=self.timeout)
@@ -247,10 +241,10 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         baseline = Baseline.from_order(order)
         readiness = rerun_readiness(status)
         # This task's own rerun may have got to where a person has to act, which nobody could begin a rerun from.
-        joined = shows_running(status) if join else readiness == "running" and self.if_running == "join"
-        if readiness != "ready" and not joined:
+        reconnected = shows_running(status) if join else readiness == "running" and self.on_running == "attach"
+        if readiness != "ready" and not reconnected:
             advice = (
-                "Wait for it with OllangOrderStatusSensor first, or take part in that run with if_running='join'."
+                "Wait for it with OllangOrderStatusSensor first, or take part in that run with on_running='attach'."
                 if readiness == "running"
                 else "Somebody has to act on it in Ollang before it can be rerun."
             )
@@ -259,15 +253,15 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
                 f"Nothing was sent. {advice}",
                 order_id=order_id,
             )
-        if joined:
+        if reconnected:
             self.log.info("Order %s is %s already: joining that run, nothing is sent.", order_id, status)
         return Receipt(
             order_id=order_id,
             host=hook.settings.base_url,
             message=None,
             requested_at=looked_at.isoformat() if looked_at else None,
-            joined=joined,
-            seen_running=joined,
+            reconnected=reconnected,
+            seen_running=reconnected,
             last_status=status,
             baseline=baseline,
         )
@@ -317,7 +311,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         if not receipt.seen_running:
             receipt = self._confirm(hook, book, receipt)
         if not self.wait_for_completion:
-            return self._note("concluded", book, receipt).to_json()
+            return self._note("finished", book, receipt).to_json()
         return self._wait(context, hook, book, receipt)
 
     def _confirm(self, hook: OllangHook, book: RecordBook, receipt: Receipt) -> Receipt:
@@ -375,11 +369,11 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
                 self._push(context, known)
 
         step = self._wait_to_the_end(hook, wait, remember)
-        return self._conclude(context, book, known, step)
+        return self._finish(context, book, known, step)
 
-    def _conclude(self, context: Context, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
+    def _finish(self, context: Context, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
         if step.error is None:
-            return self._note("concluded", book, dataclasses.replace(receipt, result=step.result)).to_json()
+            return self._note("finished", book, dataclasses.replace(receipt, result=step.result)).to_json()
         state: State = "accepted"
         if isinstance(step.error, OllangStaleResultError):
             # A person is told to find out whether it ever ran, and to clear this task if not.

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
-from airflow_provider_ollang._context import require_task_instance
-from airflow_provider_ollang.api import evaluate_order
-from airflow_provider_ollang.arguments import NOT_GIVEN, names_of, one_of
-from airflow_provider_ollang.evaluations import Evaluation, EvaluationGoal
+from airflow_provider_ollang.client.requests import evaluate_order
+from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of
+from airflow_provider_ollang.domain.evaluations import Evaluation
+from airflow_provider_ollang.domain.goals import EvaluationGoal
+from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
+from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.domain.thresholds import Bar, is_below, missing_criteria
+from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangOrderNotEligibleError,
@@ -20,14 +25,10 @@ from airflow_provider_ollang.exceptions import (
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._once import SETTLE_TIMEOUT, OncePerWishOperator
-from airflow_provider_ollang.operators._waiting import POLL_INTERVAL, WaitingOperator
-from airflow_provider_ollang.orders import DONE_STATUSES, FAILURE_STATUSES
-from airflow_provider_ollang.quality import Bar, is_below, missing_criteria
-from airflow_provider_ollang.reading import parse_time
-from airflow_provider_ollang.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.runtime.context import require_task_instance
+from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
+from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, WaitingOperator
 from airflow_provider_ollang.triggers.ollang import DEFERRABLE
-from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.evaluations import OnMissing
-    from airflow_provider_ollang.operators._record_book import RecordBook
-    from airflow_provider_ollang.orders import Order
+    from airflow_provider_ollang.domain.goals import OnMissing
+    from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.runtime.task_state import RecordBook
 
 #: How long an evaluation is believed to be on its way; one that never ends must not forbid another for ever.
 _LONGEST_EVALUATION = 3600.0
@@ -59,18 +60,18 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
     :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
         comma-separated text; default all (templated).
     :param custom_prompt: what else the evaluation should look at, in words (templated).
-    :param if_running: what to do if an evaluation of the order is being made already: ``"fail"``, or ``"join"`` it
+    :param on_running: what to do if an evaluation of the order is being made already: ``"fail"``, or ``"attach"`` it
         instead of asking for one.
     :param on_unknown_outcome: what to do when nobody can say whether Ollang got the request: ``"fail"``, or
         ``"resubmit"`` it, once per wish, which may be billed twice.
-    :param settle_timeout: how long to look for evidence then, seconds or ``timedelta``; default 300 s.
+    :param reconcile_timeout: how long to look for evidence then, seconds or ``timedelta``; default 300 s.
     :param ollang_conn_id: the Airflow connection (templated).
-    :return: the receipt, ``{"order_id", "host", "message", "requested_at", "joined", "evaluation_id", "credits_used",
-        "before"}``.
+    :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "evaluation_id",
+        "credits_used", "before"}``.
     :raises OllangOrderNotEligibleError: the order is not completed or delivered, an evaluation is being made, or
         nothing shows the result of the rerun whose receipt was given.
-    :raises OllangRerunRefusedError: the API refused it.
-    :raises OllangRerunOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
+    :raises OllangRequestRefusedError: the API refused it.
+    :raises OllangOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
     :raises OllangError: as :meth:`.OllangHook.evaluate_order`.
     """
 
@@ -88,17 +89,17 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         order_id: Any,
         criteria: Iterable[str] | str | None = None,
         custom_prompt: str | None = None,
-        if_running: Literal["fail", "join"] = "fail",
+        on_running: Literal["fail", "attach"] = "fail",
         on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
-        settle_timeout: float | timedelta = SETTLE_TIMEOUT,
+        reconcile_timeout: float | timedelta = RECONCILE_TIMEOUT,
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             order_id=order_id,
-            if_running=if_running,
+            on_running=on_running,
             on_unknown_outcome=on_unknown_outcome,
-            settle_timeout=settle_timeout,
+            reconcile_timeout=reconcile_timeout,
             ollang_conn_id=ollang_conn_id,
             **kwargs,
         )
@@ -130,26 +131,26 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
             )
         found = Evaluation.of_order(order)
         loading = found is not None and _is_being_made(found, looked_at)
-        joined = loading and (join or self.if_running == "join")
-        if loading and not joined:
+        reconnected = loading and (join or self.on_running == "attach")
+        if loading and not reconnected:
             raise OllangOrderNotEligibleError(
                 f"An evaluation of order {order_id} is being made already. Nothing was sent. Wait for it with "
-                "OllangQualityGateOperator, or take part in it with if_running='join'.",
+                "OllangQualityGateOperator, or take part in it with on_running='attach'.",
                 order_id=order_id,
             )
-        if joined:
+        if reconnected:
             self.log.info("Order %s: an evaluation is being made already: joining it, nothing is sent.", order_id)
         # The one that is attached to says itself when it was asked for: what is older is another one.
-        asked_at = (parse_time(found.created_at) if found is not None and joined else None) or looked_at
+        asked_at = (parse_time(found.created_at) if found is not None and reconnected else None) or looked_at
         return EvaluationReceipt(
             order_id=order_id,
             host=hook.settings.base_url,
             message=None,
             requested_at=asked_at.isoformat() if asked_at else None,
-            joined=joined,
-            evaluation_id=found.id if found is not None and joined else None,
+            reconnected=reconnected,
+            evaluation_id=found.id if found is not None and reconnected else None,
             credits_used=None,
-            before=None if found is None or joined else found.key,
+            before=None if found is None or reconnected else found.key,
         )
 
     def _rerun(self) -> Receipt | None:
@@ -190,7 +191,7 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         if looked_at is None or asked_at is None:
             return None
         # It may take a while before the order shows it.
-        return receipt if (looked_at - asked_at).total_seconds() < self.settle_timeout else None
+        return receipt if (looked_at - asked_at).total_seconds() < self.reconcile_timeout else None
 
     def _go_on(
         self,
@@ -199,7 +200,7 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         book: RecordBook,
         receipt: EvaluationReceipt,
     ) -> dict[str, Any]:
-        return self._note("concluded", book, receipt).to_json()
+        return self._note("finished", book, receipt).to_json()
 
 
 def _is_being_made(evaluation: Evaluation, now: datetime | None) -> bool:
@@ -226,7 +227,7 @@ class OllangQualityGateOperator(WaitingOperator):
     :param evaluation: the receipt of :class:`OllangEvaluateOrderOperator`: only that evaluation counts (templated).
     :param on_missing: what to do if the order has no evaluation that counts: ``"fail"``, ``"wait"`` for one, or
         ``"pass"``. With ``evaluation`` it always waits: it was asked for.
-    :param if_below: what to do with scores that are not good enough: ``"fail"``, or ``"report"`` them.
+    :param on_below: what to do with scores that are not good enough: ``"fail"``, or ``"report"`` them.
     :param poll_interval: seconds, or ``timedelta``, between two looks; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails; default 1 h.
     :param max_poll_failures: how many looks in a row may fail for passing reasons; default 10.
@@ -252,7 +253,7 @@ class OllangQualityGateOperator(WaitingOperator):
         rerun: Any = NOT_GIVEN,
         evaluation: Any = NOT_GIVEN,
         on_missing: OnMissing = "fail",
-        if_below: Literal["fail", "report"] = "fail",
+        on_below: Literal["fail", "report"] = "fail",
         poll_interval: float | timedelta = POLL_INTERVAL,
         timeout: float | timedelta = GATE_TIMEOUT,
         max_poll_failures: int = MAX_POLL_FAILURES,
@@ -275,7 +276,7 @@ class OllangQualityGateOperator(WaitingOperator):
         self.evaluation_given = evaluation is not NOT_GIVEN
         self.evaluation = evaluation if self.evaluation_given else None
         self.on_missing = one_of("on_missing", on_missing, ("fail", "wait", "pass"))
-        self.if_below = one_of("if_below", if_below, ("fail", "report"))
+        self.on_below = one_of("on_below", on_below, ("fail", "report"))
         self.ollang_conn_id = ollang_conn_id
         if order_id is None and not (self.rerun_given or self.evaluation_given):
             raise OllangConfigurationError(f"{type(self).__name__} needs an order_id, a rerun or an evaluation.")
@@ -326,7 +327,7 @@ class OllangQualityGateOperator(WaitingOperator):
         if evaluation is None and self.on_missing == "pass":
             self.log.warning("Order %s has no evaluation that counts; it passes all the same (on_missing).", order_id)
             return {**report, "passed": True}
-        if not report["passed"] and self.if_below == "fail":
+        if not report["passed"] and self.on_below == "fail":
             raise self._not_good_enough(bar, report, evaluation)
         if evaluation is not None and report["missing"]:
             self.log.warning("Order %s: %s.", order_id, missing_criteria(report["missing"]))
@@ -388,13 +389,13 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
 
     It waits, compares and reports as :class:`OllangQualityGateOperator` does, and skips the tasks of the path that is
     not followed. In a mapped task group Airflow does not skip what a branch leaves out, so there it refuses to run; use
-    ``OllangQualityGateOperator(if_below="report")`` there and give its report to
+    ``OllangQualityGateOperator(on_below="report")`` there and give its report to
     ``OllangRerunOperator(skip_if_passed=...)``.
 
     :param follow_task_ids_if_passed: the tasks or task groups right behind this one to go on with if the scores are
         good enough, one name or several; a name within this task's own group may be given without the group's.
     :param follow_task_ids_if_failed: those to go on with if not.
-    :param order_id: as for :class:`OllangQualityGateOperator`, and so are the other parameters, but ``if_below``.
+    :param order_id: as for :class:`OllangQualityGateOperator`, and so are the other parameters, but ``on_below``.
     :return: the report.
     :raises OllangQualityError: the evaluation has no score for a criterion of ``min_scores``; no path is followed.
     :raises OllangConfigurationError: a name is not right behind this task, or it is in a mapped task group.
@@ -410,9 +411,9 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         follow_task_ids_if_failed: str | Iterable[str],
         **kwargs: Any,
     ) -> None:
-        if "if_below" in kwargs:
-            raise OllangConfigurationError("A branch has no if_below: follow_task_ids_if_failed says what to do.")
-        super().__init__(if_below="report", **kwargs)
+        if "on_below" in kwargs:
+            raise OllangConfigurationError("A branch has no on_below: follow_task_ids_if_failed says what to do.")
+        super().__init__(on_below="report", **kwargs)
         self.follow_task_ids_if_passed = names_of("follow_task_ids_if_passed", follow_task_ids_if_passed)
         self.follow_task_ids_if_failed = names_of("follow_task_ids_if_failed", follow_task_ids_if_failed)
 
@@ -422,7 +423,7 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         if context["ti"].map_index not in {None, -1}:
             raise OllangConfigurationError(
                 "OllangQualityBranchOperator cannot be mapped or in a mapped task group: Airflow does not skip the "
-                "path that is left out there. Use OllangQualityGateOperator(if_below='report'), and give its report "
+                "path that is left out there. Use OllangQualityGateOperator(on_below='report'), and give its report "
                 "to OllangRerunOperator(skip_if_passed=...)."
             )
         # A wrong name should not show only after hours, and perhaps on one path only.

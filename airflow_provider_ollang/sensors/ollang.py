@@ -14,8 +14,7 @@ from airflow_provider_ollang._compat import (
     AirflowRescheduleException,
     AirflowSkipException,
 )
-from airflow_provider_ollang._context import require_task_instance
-from airflow_provider_ollang.arguments import (
+from airflow_provider_ollang.domain.arguments import (
     LONGEST_TIMEOUT,
     NOT_GIVEN,
     count_of,
@@ -24,6 +23,17 @@ from airflow_provider_ollang.arguments import (
     require_no_misspelt_status,
     seconds_of,
 )
+from airflow_provider_ollang.domain.freshness import Baseline
+from airflow_provider_ollang.domain.polling import (
+    MAX_POLL_FAILURES,
+    OUTPUTS_TIMEOUT,
+    STALE_TIMEOUT,
+    Wait,
+    WaitMemory,
+    WaitRules,
+    describe_end,
+)
+from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -34,10 +44,9 @@ from airflow_provider_ollang.exceptions import (
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.orders import Baseline
-from airflow_provider_ollang.receipts import Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.runtime.context import require_task_instance
+from airflow_provider_ollang.runtime.wait_state import WaitState
 from airflow_provider_ollang.sensors._start_from_trigger import obstacle
-from airflow_provider_ollang.sensors._wait_state import WaitState
 from airflow_provider_ollang.triggers.ollang import (
     DEFERRABLE,
     GRACE,
@@ -45,22 +54,13 @@ from airflow_provider_ollang.triggers.ollang import (
     deferral_errors,
     hand_over,
 )
-from airflow_provider_ollang.waiting import (
-    MAX_POLL_FAILURES,
-    OUTPUTS_TIMEOUT,
-    STALE_TIMEOUT,
-    Wait,
-    WaitMemory,
-    WaitRules,
-    describe_end,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.orders import Order
+    from airflow_provider_ollang.domain.orders import Order
 
 #: Seconds beyond which a wait for people's work should not hold a worker slot.
 LONG_TIMEOUT = 3600.0

@@ -6,9 +6,9 @@ import concurrent.futures
 from typing import TYPE_CHECKING
 
 from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError
+from airflow_provider_ollang.runtime.cancellation import StoppedError
 from airflow_provider_ollang.transfers._download import Delivered, Download
 from airflow_provider_ollang.transfers._file_host import THREADS
-from airflow_provider_ollang.transfers._stop import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.api import Answer
+from airflow_provider_ollang.client.responses import Answer
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangPermanentError,
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     import requests
 
-    from airflow_provider_ollang.settings import Settings
+    from airflow_provider_ollang.client.settings import Settings
+    from airflow_provider_ollang.runtime.cancellation import Stop
     from airflow_provider_ollang.transfers._file_host import FileHost
     from airflow_provider_ollang.transfers._links import Links
     from airflow_provider_ollang.transfers._plan import File
-    from airflow_provider_ollang.transfers._stop import Stop
     from airflow_provider_ollang.transfers._store import PartFile, Store
 
 #: So many more bytes than ever before make up for failures.

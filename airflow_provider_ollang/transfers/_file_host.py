@@ -13,13 +13,13 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from airflow_provider_ollang.api import CONNECT_TIMEOUT
-from airflow_provider_ollang.hooks.ollang import resolve_environment, user_agent
+from airflow_provider_ollang.client.environment import resolve_environment, user_agent
+from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_ollang.settings import Settings
+    from airflow_provider_ollang.client.settings import Settings
 
 #: What can go wrong on the way to a host and back.
 NETWORK_ERRORS = (

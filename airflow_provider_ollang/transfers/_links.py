@@ -10,7 +10,7 @@ from airflow_provider_ollang.transfers._plan import find
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from airflow_provider_ollang.orders import Order
+    from airflow_provider_ollang.domain.orders import Order
     from airflow_provider_ollang.transfers._plan import File
 
 

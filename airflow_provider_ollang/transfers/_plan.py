@@ -7,6 +7,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ollang.domain.orders import (
+    DONE_STATUSES,
+    FAILURE_STATUSES,
+    Document,
+    Order,
+    document_kind,
+    plain_type,
+)
+from airflow_provider_ollang.domain.values import mappings_of
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -14,20 +23,12 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.orders import (
-    DONE_STATUSES,
-    FAILURE_STATUSES,
-    Document,
-    Order,
-    Rerun,
-    document_kind,
-    plain_type,
-)
-from airflow_provider_ollang.reading import mappings_of
 from airflow_provider_ollang.transfers._names import Naming, file_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from airflow_provider_ollang.domain.freshness import Rerun
 
 #: The type of the file behind the order's ``vttUrl``, which is no document.
 VTT = "vtt"
@@ -42,7 +43,7 @@ class Wanted:
     What a task is to deliver.
 
     :param order_id: the order.
-    :param kinds: of :func:`~airflow_provider_ollang.orders.document_kind`.
+    :param kinds: of :func:`~airflow_provider_ollang.domain.orders.document_kind`.
     :param types: document types to narrow that to; ``None`` is all.
     :param rerun: the rerun whose result it must be.
     :param accept_unchanged: whether to take what is there for types that have nothing newer, and of an order that is

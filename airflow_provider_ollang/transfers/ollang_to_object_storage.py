@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator, ObjectStoragePath
 
-from airflow_provider_ollang._context import require_task_instance
-from airflow_provider_ollang.arguments import NOT_GIVEN, count_of, names_of, one_of
+from airflow_provider_ollang.domain.arguments import NOT_GIVEN, count_of, names_of, one_of
+from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.reading import parse_time
-from airflow_provider_ollang.receipts import Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.runtime.cancellation import Stop, StoppedError
+from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.transfers._delivery import deliver
 from airflow_provider_ollang.transfers._download import Tools
 from airflow_provider_ollang.transfers._file_host import FileHost
@@ -22,7 +23,6 @@ from airflow_provider_ollang.transfers._ledger import Ledger
 from airflow_provider_ollang.transfers._links import Links
 from airflow_provider_ollang.transfers._names import safe_name
 from airflow_provider_ollang.transfers._plan import KINDS, Wanted, plan
-from airflow_provider_ollang.transfers._stop import Stop, StoppedError
 from airflow_provider_ollang.transfers._store import Store
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import TaskDeferralError, TaskDeferralTimeout, conf
-from airflow_provider_ollang.api import order_id_of
-from airflow_provider_ollang.arguments import LONGEST_TIMEOUT
+from airflow_provider_ollang.domain.arguments import LONGEST_TIMEOUT, order_id_of
+from airflow_provider_ollang.domain.polling import LONGEST_FAILURE_PAUSE, Step, Wait, WaitMemory, WaitRules
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
@@ -20,14 +20,15 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
     error_to_json,
 )
-from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
-from airflow_provider_ollang.waiting import LONGEST_FAILURE_PAUSE, Step, Wait, WaitMemory, WaitRules
+from airflow_provider_ollang.hooks.ollang import OllangHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from datetime import datetime
 
     from airflow.sdk import BaseOperator
+
+    from airflow_provider_ollang.client.aio_client import OllangAsyncClient
 
 #: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
 GRACE = timedelta(seconds=120)
@@ -203,7 +204,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         # Where a worker has begun the wait, it has said so.
         to_tell = self.deadline is None
         while True:
-            async with hook.waiting() as reader:
+            async with hook.async_client() as reader:
                 if to_tell:
                     wait.begin()
                     to_tell = False
@@ -217,7 +218,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         left = max(wait.deadline - _clock.now() - pause, 0.0)
         return random.uniform(0, min(wait.rules.poke_interval, left))  # noqa: S311
 
-    async def _wait_with(self, hook: OllangHook, reader: OllangReader, wait: Wait, pause: float) -> Step | None:
+    async def _wait_with(self, hook: OllangHook, reader: OllangAsyncClient, wait: Wait, pause: float) -> Step | None:
         """Wait as long as the key is the same; return ``None`` when it has changed."""
         while True:
             await _clock.asleep(pause)

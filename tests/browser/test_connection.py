@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from airflow_provider_ollang import __version__
+from airflow_provider_ollang.client.settings import Settings
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, DEFAULT_HOST
-from airflow_provider_ollang.settings import Settings
 from tests.browser.pages import TYPED, ConnectionForm, Connections
 
 if TYPE_CHECKING:

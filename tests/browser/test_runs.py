@@ -166,7 +166,7 @@ def test_the_receipt_is_in_xcom_and_the_record_in_the_task_state_store(
     picture("receipt", page)
     page.get_by_role("link", name="Task State Store").click()
     expect(table).to_contain_text("ollang_rerun")
-    expect(table).to_contain_text("concluded")
+    expect(table).to_contain_text("finished")
 
 
 def test_the_delivered_files_are_listed(page: Page, settled: Callable[[str], tuple[str, str]]) -> None:

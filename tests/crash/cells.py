@@ -22,11 +22,11 @@ POINTS = {
     6: "recorded, not waiting yet",
     7: "in the wait",
     8: "on resume, or after the last look",
-    9: "concluded, not reported",
+    9: "finished, not reported",
 }
 #: Where the process kills itself: before or after the record gets one of these states, or when it is resumed. The
 #: other points are seen from outside, and the test kills the process, or the triggerer.
-_ENDS = ("concluded", "unknown")
+_ENDS = ("finished", "unknown")
 KILLS: dict[tuple[int, Mode], tuple[str, ...]] = {
     (1, "sync"): ("before", "sending"),
     (1, "deferrable"): ("before", "sending"),
@@ -66,9 +66,9 @@ _DONE = End("success", 1, 2)
 #: The record says that it was accepted, but Ollang never shows it.
 _STALE = End("OllangStaleResultError", 1, 2)
 #: It was processed, and nobody but Ollang knows.
-_UNKNOWN = End("OllangRerunOutcomeUnknownError", 1, 2)
+_UNKNOWN = End("OllangOutcomeUnknownError", 1, 2)
 #: Nothing was processed: no order can show that, so this is the same to the task.
-_NOTHING_SENT = End("OllangRerunOutcomeUnknownError", 0, 2)
+_NOTHING_SENT = End("OllangOutcomeUnknownError", 0, 2)
 #: A killed triggerer costs the task no try.
 _DONE_AT_ONCE, _STALE_AT_ONCE = End("success", 1, 1), End("OllangStaleResultError", 1, 1)
 

@@ -20,8 +20,8 @@ POINTS = {
     4: "processed, never answered",
     5: "answered, not recorded",
     6: "recorded, not pushed",
-    7: "pushed, not concluded",
-    8: "concluded, not reported",
+    7: "pushed, not finished",
+    8: "finished, not reported",
 }
 #: Where the process kills itself: before or after the record gets a state. At the other points the test kills it.
 KILLS: dict[int, tuple[str, str]] = {
@@ -29,8 +29,8 @@ KILLS: dict[int, tuple[str, str]] = {
     2: ("after", "sending"),
     5: ("before", "accepted"),
     6: ("after", "accepted"),
-    7: ("before", "concluded"),
-    8: ("after", "concluded"),
+    7: ("before", "finished"),
+    8: ("after", "finished"),
 }
 
 
@@ -40,24 +40,24 @@ class Expected(NamedTuple):
 
     :param end: how it ends.
     :param posts: requests that reach Ollang; none of them is refused, so that a second one would be billed.
-    :param joined: whether the receipt says that an earlier try asked.
+    :param reconnected: whether the receipt says that an earlier try asked.
     :param answered: whether the receipt has what only the answer says.
     """
 
     end: End
     posts: int = 1
-    joined: bool = True
+    reconnected: bool = True
     answered: bool = True
 
 
 _DONE = End("success", 1, 2)
 _FOUND = Expected(_DONE, answered=False)
 #: Nobody but Ollang knows whether it was processed.
-_UNKNOWN = "OllangRerunOutcomeUnknownError"
+_UNKNOWN = "OllangOutcomeUnknownError"
 
 EXPECTED: dict[tuple[int, Evidence], Expected] = {
     # It sent nothing and wrote nothing: the second try is like a first.
-    (1, "shown at once"): Expected(_DONE, joined=False),
+    (1, "shown at once"): Expected(_DONE, reconnected=False),
     # The evaluation of last year, which the order shows, is no evidence.
     (2, "shown at once"): Expected(End(_UNKNOWN, 0, 2), posts=0),
     (3, "shown at once"): Expected(End(_UNKNOWN, 0, 2)),
@@ -71,8 +71,8 @@ EXPECTED: dict[tuple[int, Evidence], Expected] = {
     (6, "no trace"): Expected(_DONE),
     (7, "no trace"): Expected(_DONE),
     # It has its receipt on record, and asks nobody for it; what the order shows by now is no reason for another.
-    (8, "shown at once"): Expected(_DONE, joined=False),
-    (8, "no trace"): Expected(_DONE, joined=False),
+    (8, "shown at once"): Expected(_DONE, reconnected=False),
+    (8, "no trace"): Expected(_DONE, reconnected=False),
 }
 
 
@@ -101,7 +101,7 @@ class EvaluationCell:
         """Arguments of the operator beside the order."""
         return {
             "kill_at": list(KILLS.get(self.point, ())),
-            "settle_timeout": 120 if self.evidence == "shown late" else 4,
+            "reconcile_timeout": 120 if self.evidence == "shown late" else 4,
         }
 
 

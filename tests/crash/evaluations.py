@@ -23,7 +23,7 @@ class Evaluations(Wishes):
     record = "ollang_evaluation"
     request = "qc"
     count = "evaluations_accepted"
-    usual: ClassVar[Mapping[str, Any]] = {"settle_timeout": 4}
+    usual: ClassVar[Mapping[str, Any]] = {"reconcile_timeout": 4}
 
 
 def add_order(ollang: Sandbox, behaviour: dict[str, Any]) -> str:

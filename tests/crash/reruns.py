@@ -28,7 +28,7 @@ class Reruns(Wishes):
     usual: ClassVar[Mapping[str, Any]] = {
         "wait_for_completion": True,
         "confirm_timeout": 1,
-        "settle_timeout": 4,
+        "reconcile_timeout": 4,
         "poll_interval": 2,
         "outputs_timeout": 20,
         "timeout": 600,

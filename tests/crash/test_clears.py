@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": None, "run_seconds": 10}
 UNSEEN: dict[str, Any] = {**SHOWN, "end_status": None}
 AT_WORK: dict[str, Any] = {"rerun_while_running": "accept", "end_status": None}
-STALE, UNKNOWN, FAILED = "OllangStaleResultError", "OllangRerunOutcomeUnknownError", "OllangOrderFailedError"
+STALE, UNKNOWN, FAILED = "OllangStaleResultError", "OllangOutcomeUnknownError", "OllangOrderFailedError"
 NOT_ELIGIBLE, TIMEOUT = "OllangOrderNotEligibleError", "OllangTimeoutError"
 #: All tries die with the record at "accepted".
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
@@ -47,7 +47,7 @@ def _process_and_stumble(reruns: Wishes, index: int) -> None:
 NO_WAIT = {"wait_for_completion": False}
 SHORT = {"timeout": 5}
 CASES = {
-    "success": Case(SHOWN, End("success", 1, 1), "concluded", End("success", 2, 2)),
+    "success": Case(SHOWN, End("success", 1, 1), "finished", End("success", 2, 2)),
     "unknown, nothing was sent": Case(
         SHOWN, End(UNKNOWN, 0, 1), "unknown", End("success", 1, 2), fault={"drop": "before"}
     ),
@@ -78,14 +78,14 @@ CASES = {
     "retries exhausted, record deleted": Case(
         SHOWN, End("failed", 1, 3), "accepted", End("success", 2, 4), MORTAL, between=forget
     ),
-    "success without waiting, at work": Case(AT_WORK, End("success", 1, 1), "concluded", End("success", 1, 2), NO_WAIT),
+    "success without waiting, at work": Case(AT_WORK, End("success", 1, 1), "finished", End("success", 1, 2), NO_WAIT),
     "success without waiting, finished": Case(
-        AT_WORK, End("success", 1, 1), "concluded", End("success", 2, 2), NO_WAIT, between=_complete
+        AT_WORK, End("success", 1, 1), "finished", End("success", 2, 2), NO_WAIT, between=_complete
     ),
     # Airflow 3.4 discards the record when it clears. What is at work is reconnected to all the same.
-    "state gone, success": Case(SHOWN, End("success", 1, 1), "concluded", End("success", 2, 2), between=forget),
+    "state gone, success": Case(SHOWN, End("success", 1, 1), "finished", End("success", 2, 2), between=forget),
     "state gone, success without waiting, at work": Case(
-        AT_WORK, End("success", 1, 1), "concluded", End("success", 1, 2), NO_WAIT, between=forget
+        AT_WORK, End("success", 1, 1), "finished", End("success", 1, 2), NO_WAIT, between=forget
     ),
     "state gone, timeout, at work": Case(
         AT_WORK, End(TIMEOUT, 1, 1), "accepted", End(TIMEOUT, 1, 2), SHORT, between=forget
@@ -147,7 +147,7 @@ def test_clearing_a_deferred_and_a_running_wait_sends_nothing(airflow: AirflowSt
     assert [reruns.outcome(index) for index in (0, 1)] == ["success"] * 2
     assert [accepted(ollang, order_id) for order_id in orders] == [1, 1]
     assert [len(one.posts) for one in reruns.all] == [1, 1]
-    assert [reruns.result(index)["joined"] for index in (0, 1)] == [True, True]
+    assert [reruns.result(index)["reconnected"] for index in (0, 1)] == [True, True]
 
 
 WAITS = 200

@@ -56,12 +56,12 @@ def cells() -> list[object]:
     ]
 
 
-def receipt_of(ollang: Sandbox, order_id: str, *, joined: bool, answered: bool = True) -> dict[str, Any]:
+def receipt_of(ollang: Sandbox, order_id: str, *, reconnected: bool, answered: bool = True) -> dict[str, Any]:
     """Return what the receipt of an order's last evaluation says, but for the time."""
     answer = ANSWER if answered else dict.fromkeys(ANSWER)
     evaluation_id = bought(ollang, order_id)[-1]["shown_id"]
     known = {"order_id": order_id, "host": ollang.url, "evaluation_id": evaluation_id, "before": OLD}
-    return {**known, **answer, "joined": joined}
+    return {**known, **answer, "reconnected": reconnected}
 
 
 @pytest.mark.parametrize("cell", cells())
@@ -76,7 +76,9 @@ def test_an_evaluation_happens_once_per_wish(
     if expected.end.outcome == "success":
         receipt = dict(seen.result)
         assert receipt.pop("requested_at")
-        assert receipt == receipt_of(ollang, seen.order_id, joined=expected.joined, answered=expected.answered)
+        assert receipt == receipt_of(
+            ollang, seen.order_id, reconnected=expected.reconnected, answered=expected.answered
+        )
     else:
         assert "Look at the order in Ollang" in seen.error
         assert "clear" in seen.error
@@ -86,7 +88,7 @@ def test_an_evaluation_happens_once_per_wish(
 
 LOADING = {"qc_seconds": None}
 NO_TRACE = {"qc_meanwhile": "kept", "qc_seconds": None}
-UNKNOWN = "OllangRerunOutcomeUnknownError"
+UNKNOWN = "OllangOutcomeUnknownError"
 #: All tries die with the record at "accepted".
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 ONCE, TWICE = End("success", 1, 2), End("success", 2, 2)
@@ -97,10 +99,10 @@ def _show(wishes: Wishes, index: int) -> None:
 
 
 CASES = {
-    "finished": Case(LOADING, End("success", 1, 1), "concluded", TWICE, between=_show),
-    "being made": Case(LOADING, End("success", 1, 1), "concluded", ONCE),
-    "the order may show it yet": Case(NO_TRACE, End("success", 1, 1), "concluded", ONCE, {"settle_timeout": 3600}),
-    "the order never shows it": Case(NO_TRACE, End("success", 1, 1), "concluded", TWICE),
+    "finished": Case(LOADING, End("success", 1, 1), "finished", TWICE, between=_show),
+    "being made": Case(LOADING, End("success", 1, 1), "finished", ONCE),
+    "the order may show it yet": Case(NO_TRACE, End("success", 1, 1), "finished", ONCE, {"reconcile_timeout": 3600}),
+    "the order never shows it": Case(NO_TRACE, End("success", 1, 1), "finished", TWICE),
     "unknown, nothing was sent": Case(LOADING, End(UNKNOWN, 0, 1), "unknown", ONCE, fault={"drop": "before"}),
     "unknown, processed, no trace": Case(NO_TRACE, End(UNKNOWN, 1, 1), "unknown", TWICE, fault={"drop": "after"}),
     "unknown, shown later": Case(NO_TRACE, End(UNKNOWN, 1, 1), "unknown", ONCE, fault={"drop": "after"}, between=_show),
@@ -130,9 +132,9 @@ def test_clearing_an_evaluation_that_has_ended(
     assert first[name] == (case.first, case.record)
     assert second[name][0] == case.second
     # Whether this try asked, or took over what an earlier one had asked for.
-    joined = case.second.accepted == case.first.accepted
+    reconnected = case.second.accepted == case.first.accepted
     receipt, order_id = wishes.result(index), wishes[index].order_id
-    wanted = receipt_of(ollang, order_id, joined=joined, answered=name != "unknown, shown later")
+    wanted = receipt_of(ollang, order_id, reconnected=reconnected, answered=name != "unknown, shown later")
     if name == "finished":
         wanted["before"] = {
             "id": bought(ollang, order_id)[0]["shown_id"],

@@ -1,4 +1,4 @@
-"""The answer to a rerun is lost, late, doubled or garbled: what was billed is joined where the order shows it."""
+"""The answer to a rerun is lost, late, doubled or garbled: what was billed is reconnected where the order shows it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": None, "run_seconds": 10}
 UNSEEN: dict[str, Any] = {**SHOWN, "end_status": None}
 DONE = End("success", 1, 1)
-UNKNOWN = End("OllangRerunOutcomeUnknownError", 1, 1)
-NOTHING_SENT = End("OllangRerunOutcomeUnknownError", 0, 1)
+UNKNOWN = End("OllangOutcomeUnknownError", 1, 1)
+NOTHING_SENT = End("OllangOutcomeUnknownError", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def test_one_rerun_whatever_becomes_of_its_answer(name: str, reruns: Reruns, oll
 def test_a_request_that_is_processed_when_its_client_has_left_is_joined(airflow: AirflowStack, ollang: Sandbox) -> None:
     order_id = ollang.add_order(type="subtitle", behaviour=SHOWN)
     ollang.add_fault("POST", f"/integration/orders/{order_id}/rerun", drop="before")
-    reruns = Reruns(airflow, ollang, [(order_id, {"settle_timeout": 60, "stale_timeout": 120})])
+    reruns = Reruns(airflow, ollang, [(order_id, {"reconcile_timeout": 60, "stale_timeout": 120})])
     reruns.until(lambda: bool(reruns[0].posts) and reruns[0].looks_after(reruns[0].posts[0].n) > 0, "look for evidence")
     ollang.rerun_order(order_id)
     reruns.until_all_are_over()

@@ -22,13 +22,13 @@ def test_of_two_tasks_at_once_one_asks_and_the_other_joins(airflow: AirflowStack
     order_id = ollang.add_order(type="subtitle", behaviour=AT_WORK)
     # The other one's request arrives when the order shows that it is at work; before, its refusal would be the end.
     ollang.add_fault("POST", f"/integration/orders/{order_id}/rerun", skip=1, delay=3)
-    reruns = Reruns(airflow, ollang, [(order_id, {"if_running": "join"})] * 2)
+    reruns = Reruns(airflow, ollang, [(order_id, {"on_running": "attach"})] * 2)
     reruns.until(lambda: all(reruns.recorded(index) == "accepted" for index in (0, 1)), "both are at it", limit=60)
     deliver(ollang, order_id)
     reruns.until_all_are_over()
     assert [reruns.outcome(index) for index in (0, 1)] == ["success"] * 2
     assert accepted(ollang, order_id) == 1
-    assert sorted(reruns.result(index)["joined"] for index in (0, 1)) == [False, True]
+    assert sorted(reruns.result(index)["reconnected"] for index in (0, 1)) == [False, True]
     assert all("(run 2)" in name for index in (0, 1) for name in names(reruns, index))
 
 
@@ -57,7 +57,7 @@ def test_two_tasks_at_once_are_two_wishes_where_ollang_takes_both(airflow: Airfl
 
 def test_a_person_asked_while_nobody_knew_whether_the_task_had(airflow: AirflowStack, ollang: Sandbox) -> None:
     order_id = ollang.add_order(type="subtitle", behaviour=AT_WORK)
-    options = {"kill_at": ["after", "sending"], "settle_timeout": 30}
+    options = {"kill_at": ["after", "sending"], "reconcile_timeout": 30}
     reruns = Reruns(airflow, ollang, [(order_id, options)])
     reruns.until(lambda: reruns[0].state == "up_for_retry", "death of the first try")
     ollang.rerun_order(order_id)
@@ -67,14 +67,14 @@ def test_a_person_asked_while_nobody_knew_whether_the_task_had(airflow: AirflowS
     assert (reruns.outcome(), reruns[0].tries) == ("success", 2)
     assert accepted(ollang, order_id) == 1
     assert reruns[0].posts == []
-    assert reruns.result()["joined"] is True
+    assert reruns.result()["reconnected"] is True
     assert all("(run 2)" in name for name in names(reruns))
 
 
 def test_a_person_was_quicker_than_the_request(airflow: AirflowStack, ollang: Sandbox) -> None:
     order_id = ollang.add_order(type="subtitle", behaviour=AT_WORK)
     ollang.add_fault("POST", f"/integration/orders/{order_id}/rerun", delay=4)
-    reruns = Reruns(airflow, ollang, [(order_id, {"if_running": "join"})])
+    reruns = Reruns(airflow, ollang, [(order_id, {"on_running": "attach"})])
     reruns.until(lambda: bool(reruns[0].posts), "the request is on its way")
     ollang.rerun_order(order_id)
     reruns.until(lambda: reruns.recorded() == "accepted", "the task joins")
@@ -82,7 +82,7 @@ def test_a_person_was_quicker_than_the_request(airflow: AirflowStack, ollang: Sa
     reruns.until_all_are_over()
     assert (reruns.outcome(), reruns[0].tries) == ("success", 1)
     assert accepted(ollang, order_id) == len(reruns[0].posts) == 1
-    assert reruns.result()["joined"] is True
+    assert reruns.result()["reconnected"] is True
 
 
 def test_a_person_asks_again_while_the_task_waits(airflow: AirflowStack, ollang: Sandbox) -> None:

@@ -37,7 +37,7 @@ def test_cleared_deferred_rerun_reconnects(airflow: AirflowStack, ollang: Sandbo
     ollang.change_order(order_id, status="completed")
     airflow.wait_for_run(DAG_ID, run_id, LIMIT)
     receipt = airflow.xcom(DAG_ID, run_id, TASK_ID)
-    assert (receipt["joined"], receipt["result"]["evidence"]) == (True, ["running"])
+    assert (receipt["reconnected"], receipt["result"]["evidence"]) == (True, ["running"])
     assert ollang.order(order_id)["reruns_accepted"] == 1
 
 

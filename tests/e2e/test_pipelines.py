@@ -98,7 +98,7 @@ def test_a_rerun_whose_answer_was_lost_is_joined_and_not_repeated(airflow: Airfl
     assert state == "success"
     assert states(airflow, "e2e_careful_retries", run_id)["rerun", -1] == ("success", 1)
     assert accepted(ollang, order_id) == posts(ollang, order_id) == 1
-    assert airflow.xcom("e2e_careful_retries", run_id, "rerun")["joined"] is True
+    assert airflow.xcom("e2e_careful_retries", run_id, "rerun")["reconnected"] is True
     assert "nobody can say whether the request for the rerun was processed" in airflow.logs(
         "e2e_careful_retries", run_id, "rerun"
     )

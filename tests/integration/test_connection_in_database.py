@@ -61,7 +61,7 @@ def test_connection_that_does_not_exist_is_looked_for_once(ollang: Sandbox, monk
     monkeypatch.setattr(BaseHook, "get_connection", classmethod(lambda _, conn_id: asked.append(conn_id)))
 
     async def wait() -> None:
-        async with OllangHook(CONN_ID).waiting():
+        async with OllangHook(CONN_ID).async_client():
             pass
 
     with pytest.raises(OllangConfigurationError, match="does not exist"):

@@ -48,7 +48,7 @@ def test_cleared_evaluation_is_submitted_only_if_none_is_at_work(
         assert isinstance(again.errors["evaluate"], OllangOrderNotEligibleError)
         return
     receipt = again.results["evaluate"]
-    assert (again.states, receipt["joined"]) == ({"evaluate": "success"}, accepted == 1)
+    assert (again.states, receipt["reconnected"]) == ({"evaluate": "success"}, accepted == 1)
     assert receipt["evaluation_id"] == shown(ollang)
 
 
@@ -65,7 +65,7 @@ def test_retried_evaluation_is_never_submitted_again(
             ollang.change_order(ORDER, status=status)
         raise Died
 
-    at_record(monkeypatch, "set", die, state="concluded", written=True)
+    at_record(monkeypatch, "set", die, state="finished", written=True)
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 2})
     assert bought(ollang) == posts(ollang) == 1
@@ -78,5 +78,5 @@ def test_evaluation_is_found_though_the_clock_of_the_gateway_is_ahead(
     ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=3)
     ollang.add_fault("POST", drop="after")
     run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome))
-    assert (run.states, run.results["evaluate"]["joined"]) == ({"evaluate": "success"}, True)
+    assert (run.states, run.results["evaluate"]["reconnected"]) == ({"evaluate": "success"}, True)
     assert bought(ollang) == 1

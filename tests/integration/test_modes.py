@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
-from airflow_provider_ollang.waiting import MAX_POLL_FAILURES, Wait
 from tests.installed_airflow import MISSING, TaskStateStoreAccessor
 from tests.integration.conftest import Run
 from tests.stories import ENDS, FLAGS, RETRIED, STORIES, Stage

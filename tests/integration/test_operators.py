@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
-    OllangRerunRefusedError,
+    OllangRequestRefusedError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
@@ -33,7 +33,7 @@ RECEIPT_KEYS = {
     "host",
     "message",
     "requested_at",
-    "joined",
+    "reconnected",
     "seen_running",
     "baseline_confirmed",
     "last_status",
@@ -222,7 +222,7 @@ REFUSALS = {
     "403": ({"status": 403, "body": {"code": "ACCESS_DENIED"}}, OllangAccessDeniedError),
     "404": ({"status": 404, "body": {"code": "ORDER_NOT_FOUND"}}, OllangOrderNotFoundError),
     "401": ({"status": 401, "body": {"code": "UNAUTHORIZED"}}, OllangAuthenticationError),
-    "success: false": ({"status": 200, "body": {"success": False}}, OllangRerunRefusedError),
+    "success: false": ({"status": 200, "body": {"success": False}}, OllangRequestRefusedError),
     "a redirect": ({"redirect": "https://example.com/"}, OllangConfigurationError),
 }
 

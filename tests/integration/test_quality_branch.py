@@ -76,7 +76,7 @@ def test_one_path_is_followed_and_the_report_handed_on(
         branch >> Step(task_id="publish") >> Step(task_id="tell")
         branch >> Step(task_id="repair") >> Step(task_id="wait")
         gate = OllangQualityGateOperator(
-            task_id="gate", order_id=ORDER, min_scores={"Accuracy": MINIMUM[passed]}, if_below="report"
+            task_id="gate", order_id=ORDER, min_scores={"Accuracy": MINIMUM[passed]}, on_below="report"
         )
     run = run_dag(dag)
     assert followed(run) == ({"publish", "tell"} if passed else {"repair", "wait"}) | {gate.task_id}
@@ -192,8 +192,8 @@ def test_a_path_has_names(names: Any) -> None:
 
 
 def test_a_branch_always_reports(ollang: Sandbox) -> None:
-    with pytest.raises(OllangConfigurationError, match="A branch has no if_below"), a_dag():
-        branch_on(True, "a", "b", if_below="fail")
+    with pytest.raises(OllangConfigurationError, match="A branch has no on_below"), a_dag():
+        branch_on(True, "a", "b", on_below="fail")
 
 
 def test_what_fails_the_gate_fails_the_branch(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
@@ -236,7 +236,7 @@ def test_nothing_is_pushed_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None
 # --- Mapped -------------------------------------------------------------------------------------------------------
 
 REFUSAL = (
-    "Use OllangQualityGateOperator(if_below='report'), and give its report to OllangRerunOperator(skip_if_passed=...)."
+    "Use OllangQualityGateOperator(on_below='report'), and give its report to OllangRerunOperator(skip_if_passed=...)."
 )
 
 

@@ -15,8 +15,8 @@ from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
-    OllangRerunOutcomeUnknownError,
-    OllangRerunRefusedError,
+    OllangOutcomeUnknownError,
+    OllangRequestRefusedError,
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
@@ -45,7 +45,7 @@ RECEIPT_KEYS = {
     "host",
     "message",
     "requested_at",
-    "joined",
+    "reconnected",
     "evaluation_id",
     "credits_used",
     "before",
@@ -101,13 +101,13 @@ def test_it_looks_and_asks_once(ollang: Sandbox, run_dag: RunDag) -> None:
         "host": ollang.url,
         "message": "QC evaluation started. You will be notified when it's completed.",
         "requested_at": ollang.now.replace(microsecond=0).isoformat(),
-        "joined": False,
+        "reconnected": False,
         "evaluation_id": shown(ollang),
         "credits_used": 5,
         "before": OLD,
     }
     assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
-    assert (run.states, bought(ollang), state_on_record()) == ({"evaluate": "success"}, 1, "concluded")
+    assert (run.states, bought(ollang), state_on_record()) == ({"evaluate": "success"}, 1, "finished")
 
 
 def test_an_order_without_evaluation_had_none_before(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -169,8 +169,8 @@ def test_one_that_is_being_made_is_not_asked_for_again(ollang: Sandbox, run_dag:
 def test_one_that_is_being_made_is_joined_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, behaviour={"qc_id": "other"})
     run_dag(evaluate_dag())
-    receipt = run_dag(evaluate_dag(if_running="join")).results["evaluate"]
-    assert (receipt["joined"], receipt["evaluation_id"], receipt["message"]) == (True, shown(ollang), None)
+    receipt = run_dag(evaluate_dag(on_running="attach")).results["evaluate"]
+    assert (receipt["reconnected"], receipt["evaluation_id"], receipt["message"]) == (True, shown(ollang), None)
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
@@ -212,7 +212,7 @@ def test_what_was_not_processed_and_not_answered(
     if on_unknown_outcome == "fail":
         assert (run.states, bought(ollang), posts(ollang)) == ({"evaluate": "failed"}, 0, 1)
         error = run.errors["evaluate"]
-        assert isinstance(error, OllangRerunOutcomeUnknownError)
+        assert isinstance(error, OllangOutcomeUnknownError)
         assert f"Nobody can say whether the request for the evaluation of order {ORDER} was processed" in str(error)
         assert state_on_record() == "unknown"
         # Marked as success by hand, the task hands on what it knows.
@@ -236,8 +236,8 @@ def test_what_was_processed_and_not_answered_is_found(
     run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome))
     receipt = run.results["evaluate"]
     assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 1})
-    assert (receipt["joined"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
-    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "concluded")
+    assert (receipt["reconnected"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
+    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "finished")
 
 
 def test_what_leaves_no_trace_is_not_asked_for_again(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -246,7 +246,7 @@ def test_what_leaves_no_trace_is_not_asked_for_again(ollang: Sandbox, run_dag: R
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
     assert "before the request its evaluation was" not in str(run.errors["evaluate"])
-    assert isinstance(run.errors["evaluate"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["evaluate"], OllangOutcomeUnknownError)
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
@@ -270,7 +270,7 @@ REFUSALS = {
     "403": ({"status": 403, "body": {"code": "ACCESS_DENIED"}}, OllangAccessDeniedError),
     "404": ({"status": 404, "body": {"code": "ORDER_NOT_FOUND"}}, OllangOrderNotFoundError),
     "401": ({"status": 401, "body": {"code": "UNAUTHORIZED"}}, OllangAuthenticationError),
-    "success: false": ({"status": 200, "body": {"success": False}}, OllangRerunRefusedError),
+    "success: false": ({"status": 200, "body": {"success": False}}, OllangRequestRefusedError),
     "a redirect": ({"redirect": "https://example.com/"}, OllangConfigurationError),
 }
 
@@ -323,7 +323,7 @@ def test_died_sending_what_was_processed(
     run = run_dag(evaluate_dag())
     receipt = run.results["evaluate"]
     assert (run.states, run.tries) == SECOND_TRY
-    assert (receipt["joined"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
+    assert (receipt["reconnected"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
@@ -335,12 +335,12 @@ def test_died_sending_without_a_trace(
     die_sending(monkeypatch, processed=processed)
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 2})
-    assert isinstance(run.errors["evaluate"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["evaluate"], OllangOutcomeUnknownError)
     assert bought(ollang) == posts(ollang) == int(processed)
 
 
 @needs_task_state_store
-@pytest.mark.parametrize(("state", "written"), [("accepted", False), ("accepted", True), ("concluded", False)])
+@pytest.mark.parametrize(("state", "written"), [("accepted", False), ("accepted", True), ("finished", False)])
 def test_died_once_it_was_accepted(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, state: str, written: bool
 ) -> None:
@@ -349,15 +349,15 @@ def test_died_once_it_was_accepted(
     run = run_dag(evaluate_dag())
     receipt = run.results["evaluate"]
     assert (run.states, run.tries) == SECOND_TRY
-    assert (receipt["joined"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
+    assert (receipt["reconnected"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
 def test_died_at_the_very_end(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_record(monkeypatch, "set", die, state="concluded", written=True)
+    at_record(monkeypatch, "set", die, state="finished", written=True)
     run = run_dag(evaluate_dag())
-    assert (run.states, run.tries, run.results["evaluate"]["joined"]) == (*SECOND_TRY, False)
+    assert (run.states, run.tries, run.results["evaluate"]["reconnected"]) == (*SECOND_TRY, False)
     # It has its receipt on record, and asks nobody for it.
     assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
 
@@ -397,7 +397,7 @@ def test_clearing_it_while_the_evaluation_is_being_made_joins_it(
     ollang.advance(999)
     again = clear_run(dag, run)
     assert (again.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 1, 1)
-    assert again.results["evaluate"] == {**run.results["evaluate"], "joined": True}
+    assert again.results["evaluate"] == {**run.results["evaluate"], "reconnected": True}
 
 
 @needs_task_state_store
@@ -424,7 +424,7 @@ def test_clearing_it_when_the_scores_are_there_is_another_wish(
     again = clear_run(dag, run)
     assert (again.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 2, 2)
     assert again.results["evaluate"]["before"]["id"] == shown(ollang, 0)
-    assert again.results["evaluate"]["joined"] is False
+    assert again.results["evaluate"]["reconnected"] is False
 
 
 def test_another_run_is_another_wish(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -447,7 +447,7 @@ def test_clearing_it_after_an_unknown_outcome_looks_first(
     ollang.advance(150)
     again = clear_run(dag, run)
     assert (again.states, bought(ollang)) == ({"evaluate": "success"}, 1)
-    assert again.results["evaluate"]["joined"] is processed
+    assert again.results["evaluate"]["reconnected"] is processed
     assert posts(ollang) == (1 if processed else 2)
 
 
@@ -456,7 +456,7 @@ def test_the_receipt_leads_to_the_scores_it_bought(ollang: Sandbox, run_dag: Run
     with DAG("judging", schedule=None, start_date=START) as dag:
         evaluate = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER)
         OllangQualityGateOperator(
-            task_id="gate", evaluation=evaluate.output, min_scores={"Accuracy": 61}, if_below="report"
+            task_id="gate", evaluation=evaluate.output, min_scores={"Accuracy": 61}, on_below="report"
         )
     report = run_dag(dag).results["gate"]
     assert report["criteria"] == [{"name": "Accuracy", "score": 60.0, "minimum": 61.0, "passed": False}]

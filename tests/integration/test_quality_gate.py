@@ -132,7 +132,7 @@ BELOW: dict[str, dict[str, Any]] = {
 def test_bad_scores_fail_or_are_reported(ollang: Sandbox, run_dag: RunDag, mode: Any, bar: dict[str, Any]) -> None:
     words = failed(gate(run_dag, **bar, **mode), OllangQualityError)
     assert f"Order {ORDER} is not good enough:\n" in words
-    reported = gate(run_dag, if_below="report", **bar, **mode)
+    reported = gate(run_dag, on_below="report", **bar, **mode)
     assert reported.states == {"gate": "success"}
     assert reported.results["gate"]["passed"] is False
     for one in reported.results["gate"]["criteria"]:
@@ -165,8 +165,8 @@ def test_the_error_shows_the_table_and_the_worst_segments(ollang: Sandbox, run_d
 def test_the_log_shows_the_table_once(
     ollang: Sandbox, run_dag: RunDag, mode: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for if_below in ("fail", "report"):
-        gate(run_dag, min_scores={"Accuracy": 93}, if_below=if_below, **mode)
+    for on_below in ("fail", "report"):
+        gate(run_dag, min_scores={"Accuracy": 93}, on_below=on_below, **mode)
         assert capfd.readouterr().out.count("minimum 93") == 1
 
 
@@ -177,7 +177,7 @@ def test_thresholds_come_from_other_tasks_and_params(ollang: Sandbox, run_dag: R
         def thresholds() -> dict[str, int]:
             return {"Accuracy": 93}
 
-        common = {"order_id": ORDER, "if_below": "report", **mode}
+        common = {"order_id": ORDER, "on_below": "report", **mode}
         OllangQualityGateOperator(task_id="xcom", min_scores=thresholds(), **common)
         by_param: Any = {"Accuracy": "{{ params.bar }}"}
         OllangQualityGateOperator(task_id="param", min_scores=by_param, **common)
@@ -226,7 +226,7 @@ def test_bad_arguments_are_refused_before_anybody_looks(
     [
         {"order_id": None},
         {"on_missing": "ignore"},
-        {"if_below": "branch"},
+        {"on_below": "branch"},
         {"timeout": -1},
         {"timeout": True},
         {"poll_interval": None},
@@ -272,12 +272,12 @@ def test_an_evaluation_that_never_ends(ollang: Sandbox, run_dag: RunDag, mode: A
     assert (ollang.now - started).total_seconds() == 3600
 
 
-@pytest.mark.parametrize("if_below", ["fail", "report"])
-def test_no_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any, if_below: str) -> None:
+@pytest.mark.parametrize("on_below", ["fail", "report"])
+def test_no_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any, on_below: str) -> None:
     order_id = ollang.add_order(type="subtitle")
-    arguments = {"order_id": order_id, "if_below": if_below, **mode}
+    arguments = {"order_id": order_id, "on_below": on_below, **mode}
     run = gate(run_dag, **arguments)
-    if if_below == "fail":
+    if on_below == "fail":
         words = failed(run, OllangQualityError)
         assert f"Order {order_id} has no evaluation. Ask for one with OllangEvaluateOrderOperator" in words
     else:
@@ -389,10 +389,10 @@ def test_older_evaluation_of_lagging_replica_does_not_count(
     # The gate's first poll shows the order as it was before.
     ollang.change_order(ORDER, behaviour={"stale_every": 2, "stale_by": 60})
     with DAG("gating", schedule=None, start_date=START) as dag:
-        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, if_running="join")
+        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, on_running="attach")
         OllangQualityGateOperator(task_id="gate", evaluation=attached.output, min_scores={"Accuracy": 1}, **mode)
     run = run_dag(dag)
-    assert run.results["evaluate"]["joined"] is True
+    assert run.results["evaluate"]["reconnected"] is True
     assert run.results["gate"]["average"] == 7
     assert ollang.order(ORDER)["evaluations_accepted"] == 1
 
@@ -418,7 +418,7 @@ def test_attached_evaluation_is_too_old_for_a_later_rerun(ollang: Sandbox, run_d
     ollang.advance(10)
     with DAG("gating", schedule=None, start_date=START) as dag:
         rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, wait_for_completion=True)
-        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, if_running="join")
+        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, on_running="attach")
         rerun >> attached
         OllangQualityGateOperator(
             task_id="gate", rerun=rerun.output, evaluation=attached.output, min_scores={"Accuracy": 1}, **mode
@@ -597,12 +597,12 @@ def shown(told: list[Any], capfd: pytest.CaptureFixture[str]) -> Iterator[list[A
     assert CANARY not in everything
 
 
-@pytest.mark.parametrize("if_below", ["fail", "report"])
-def test_no_signed_link_is_told(ollang: Sandbox, run_dag: RunDag, mode: Any, shown: list[Any], if_below: str) -> None:
+@pytest.mark.parametrize("on_below", ["fail", "report"])
+def test_no_signed_link_is_told(ollang: Sandbox, run_dag: RunDag, mode: Any, shown: list[Any], on_below: str) -> None:
     long_and_signed(ollang, 6)
-    run = gate(run_dag, min_scores={"Accuracy": 99}, if_below="fail", **mode)
+    run = gate(run_dag, min_scores={"Accuracy": 99}, on_below="fail", **mode)
     shown.extend([run.results, str(run.errors["gate"]), vars(run.errors["gate"])])
-    run = gate(run_dag, min_scores={"Accuracy": 99}, if_below=if_below, **mode)
+    run = gate(run_dag, min_scores={"Accuracy": 99}, on_below=on_below, **mode)
     shown.append(run.results)
 
 

@@ -46,7 +46,7 @@ def test_in_a_mapped_group_exactly_the_passed_ones_are_skipped(
                 task_id="gate",
                 evaluation=evaluate.output,
                 min_scores={"Accuracy": 90},
-                if_below="report",
+                on_below="report",
                 deferrable=deferrable,
             )
             rerun = OllangRerunOperator(task_id="rerun", order_id=order_id, skip_if_passed=gate.output)
@@ -70,7 +70,7 @@ def test_a_single_one(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, pas
     minimum = 90 if passed else 95
     with DAG("repairing", schedule=None, start_date=START) as dag:
         gate = OllangQualityGateOperator(
-            task_id="gate", order_id=ORDER, min_scores={"Accuracy": minimum}, if_below="report"
+            task_id="gate", order_id=ORDER, min_scores={"Accuracy": minimum}, on_below="report"
         )
         OllangRerunOperator(task_id="rerun", order_id=gate.output, skip_if_passed=gate.output, retries=2, retry_delay=0)
     run = run_dag(dag)
@@ -89,7 +89,7 @@ def test_what_was_not_evaluated_buys_no_rerun(ollang: Sandbox, run_dag: RunDag, 
     with DAG("repairing", schedule=None, start_date=START) as dag:
         evaluate = OllangEvaluateOrderOperator(task_id="evaluate", order_id=order_id)
         gate = OllangQualityGateOperator(
-            task_id="gate", evaluation=evaluate.output, min_scores=min_scores, if_below="report"
+            task_id="gate", evaluation=evaluate.output, min_scores=min_scores, on_below="report"
         )
         OllangRerunOperator(task_id="rerun", order_id=order_id, skip_if_passed=gate.output, retries=2, retry_delay=0)
     run = run_dag(dag)
@@ -101,7 +101,7 @@ def test_what_was_not_evaluated_buys_no_rerun(ollang: Sandbox, run_dag: RunDag, 
 
 def test_a_misspelt_threshold_is_refused_when_the_dag_is_parsed() -> None:
     with pytest.raises(OllangConfigurationError, match="did you mean 'Accuracy'"):
-        OllangQualityGateOperator(task_id="gate", order_id=ORDER, min_scores={"Acuracy": 60}, if_below="report")
+        OllangQualityGateOperator(task_id="gate", order_id=ORDER, min_scores={"Acuracy": 60}, on_below="report")
 
 
 NO_REPORTS: dict[str, Any] = {
@@ -145,7 +145,7 @@ def test_the_report_of_another_order_is_an_error(ollang: Sandbox, run_dag: RunDa
     other = ollang.add_order(type="subtitle")
     with DAG("repairing", schedule=None, start_date=START) as dag:
         gate = OllangQualityGateOperator(
-            task_id="gate", order_id=ORDER, min_scores={"Accuracy": minimum}, if_below="report"
+            task_id="gate", order_id=ORDER, min_scores={"Accuracy": minimum}, on_below="report"
         )
         OllangRerunOperator(task_id="rerun", order_id=other, skip_if_passed=gate.output, retries=2, retry_delay=0)
     run = run_dag(dag)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_ollang.exceptions import OllangRerunOutcomeUnknownError
+from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import TaskStateStoreAccessor
 from tests.integration.wishes import (
@@ -82,7 +82,7 @@ def test_a_retry_joins_what_runs(
     run = run_dag(rerun_dag(**wait))
     receipt = run.results["rerun"]
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert (receipt["joined"], receipt["seen_running"], receipt["last_status"]) == (
+    assert (receipt["reconnected"], receipt["seen_running"], receipt["last_status"]) == (
         True,
         True,
         "completed" if wait else "pending",
@@ -101,7 +101,7 @@ def test_a_retry_that_sees_nothing_run_asks_a_person(
     dag = rerun_dag()
     run = run_dag(dag)
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 2})
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert "older than 3.3 and keeps no record. Nothing was sent now" in str(run.errors["rerun"])
     assert bought(ollang) == posts(ollang) == (1 if processed else 0)
     # Who clears it has looked.
@@ -118,20 +118,20 @@ def test_a_cleared_task_is_retried_as_carefully(
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
     in_pause(monkeypatch, die)
     again = clear_run(dag, run)
-    assert isinstance(again.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(again.errors["rerun"], OllangOutcomeUnknownError)
     assert (again.tries["rerun"], bought(ollang)) == (3, 2)
 
 
 def test_a_deferred_wait_that_is_cleared_is_another_wish(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dag = rerun_dag(**WAITING, deferrable=True, if_running="join")
+    dag = rerun_dag(**WAITING, deferrable=True, on_running="attach")
     with no_triggerer(monkeypatch):
         run = run_dag(dag)
     again = clear_run(dag, run)
     # Only what Ollang shows keeps it from a second rerun.
     assert "(run 2)" in made_by(again.results["rerun"])
-    assert (bought(ollang), again.results["rerun"]["joined"]) == (1, True)
+    assert (bought(ollang), again.results["rerun"]["reconnected"]) == (1, True)
 
 
 def test_a_failure_before_anything_was_sent_looks_the_same_to_a_retry(
@@ -139,7 +139,7 @@ def test_a_failure_before_anything_was_sent_looks_the_same_to_a_retry(
 ) -> None:
     ollang.add_fault("GET", times=5, status=503)
     run = run_dag(rerun_dag())
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert (run.tries["rerun"], posts(ollang)) == (2, 0)
 
 
@@ -165,7 +165,7 @@ def test_a_resubmission_without_an_answer_is_the_last(
     die_sending(monkeypatch, processed=False)
     ollang.add_fault("POST", times=None, status=500)
     run = run_dag(rerun_dag(on_unknown_outcome="resubmit"))
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert (run.tries["rerun"], posts(ollang)) == (2, 1)
 
 
@@ -181,7 +181,7 @@ def test_within_one_try_an_unknown_outcome_is_settled_as_ever(ollang: Sandbox, r
 def test_a_deferred_wait_finds_its_receipt_in_its_xcom(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
     receipt = run_dag(rerun_dag(**WAITING, deferrable=True)).results["rerun"]
-    assert (receipt["message"], receipt["joined"]) == ("Order rerun initiated successfully", False)
+    assert (receipt["message"], receipt["reconnected"]) == ("Order rerun initiated successfully", False)
     assert "(run 2)" in made_by(receipt)
 
 

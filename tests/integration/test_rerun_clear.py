@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 from airflow_provider_ollang.exceptions import (
     OllangOrderFailedError,
     OllangOrderNotEligibleError,
-    OllangRerunOutcomeUnknownError,
+    OllangOutcomeUnknownError,
     OllangStaleResultError,
     OllangTimeoutError,
 )
@@ -57,22 +57,22 @@ def test_finished_and_waited_for_it_is_a_new_wish(
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 2})
     assert "(run 3)" in made_by(again.results["rerun"])
-    assert again.results["rerun"]["joined"] is False
+    assert again.results["rerun"]["reconnected"] is False
     assert bought(ollang) == 2
     assert record()["max_tries"] == 3
 
 
-@pytest.mark.parametrize("if_running", ["fail", "join"])
+@pytest.mark.parametrize("on_running", ["fail", "attach"])
 def test_finished_and_waited_for_another_persons_run_is_another_wish(
-    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, if_running: str
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, on_running: str
 ) -> None:
-    dag = rerun_dag(**WAITING, if_running=if_running)
+    dag = rerun_dag(**WAITING, on_running=on_running)
     run = run_dag(dag)
     ollang.change_order(ORDER, status="ongoing")
     ollang.change_order(ORDER, status="completed", after=100)
     again = clear_run(dag, run)
     assert posts(ollang) == 1
-    if if_running == "fail":
+    if on_running == "fail":
         assert isinstance(again.errors["rerun"], OllangOrderNotEligibleError)
     else:
         assert again.results["rerun"]["baseline"]["status"] == "ongoing"
@@ -95,7 +95,7 @@ def test_a_new_wish_is_sent_once_too(
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 3})
     assert "(run 3)" in made_by(again.results["rerun"])
-    assert again.results["rerun"]["joined"] is True
+    assert again.results["rerun"]["reconnected"] is True
     assert bought(ollang) == 2
 
 
@@ -106,7 +106,7 @@ def test_not_waited_for_and_finished_it_is_a_new_wish(ollang: Sandbox, run_dag: 
     dag = rerun_dag()
     run = run_dag(dag)
     ollang.advance(1000)
-    assert clear_run(dag, run).results["rerun"]["joined"] is False
+    assert clear_run(dag, run).results["rerun"]["reconnected"] is False
     assert bought(ollang) == 2
 
 
@@ -118,21 +118,21 @@ def test_not_waited_for_and_still_running_it_is_joined(ollang: Sandbox, run_dag:
     ollang.advance(8000)
     again = clear_run(dag, run)
     receipt = again.results["rerun"]
-    assert (receipt["joined"], receipt["baseline"]) == (True, run.results["rerun"]["baseline"])
-    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "concluded")
+    assert (receipt["reconnected"], receipt["baseline"]) == (True, run.results["rerun"]["baseline"])
+    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "finished")
 
 
 @needs_task_state_store
-@pytest.mark.parametrize(("later", "joined"), [(600, True), (7000, True), (7300, False)])
+@pytest.mark.parametrize(("later", "reconnected"), [(600, True), (7000, True), (7300, False)])
 def test_not_waited_for_and_done_without_evidence_it_is_joined_for_a_while(
-    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, later: float, joined: bool
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, later: float, reconnected: bool
 ) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
     dag = rerun_dag()
     run = run_dag(dag)
     ollang.advance(later)
-    assert clear_run(dag, run).results["rerun"]["joined"] is joined
-    assert bought(ollang) == (1 if joined else 2)
+    assert clear_run(dag, run).results["rerun"]["reconnected"] is reconnected
+    assert bought(ollang) == (1 if reconnected else 2)
 
 
 def test_not_waited_for_and_failed_by_ollang_it_is_not_joined(
@@ -165,10 +165,10 @@ def test_an_unknown_outcome_is_cleared_to_send_it_again(ollang: Sandbox, run_dag
     ollang.add_fault("POST", status=500)
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     again = clear_run(dag, run)
     assert "(run 2)" in made_by(again.results["rerun"])
-    assert again.results["rerun"]["joined"] is False
+    assert again.results["rerun"]["reconnected"] is False
     assert (bought(ollang), posts(ollang)) == (1, 2)
 
 
@@ -180,11 +180,11 @@ def test_an_unknown_outcome_that_shows_after_all_is_joined(
     ollang.add_fault("POST", status=500, processed=True)
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     ollang.advance(1000)
     again = clear_run(dag, run)
     assert "(run 2)" in made_by(again.results["rerun"])
-    assert again.results["rerun"]["joined"] is True
+    assert again.results["rerun"]["reconnected"] is True
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
@@ -200,7 +200,7 @@ def test_a_cleared_unknown_outcome_is_sent_only_after_a_good_look(
     ollang.add_fault("GET", status=503)
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert (bought(ollang), again.results["rerun"]["joined"]) == (1, True)
+    assert (bought(ollang), again.results["rerun"]["reconnected"]) == (1, True)
 
 
 @needs_task_state_store
@@ -212,7 +212,7 @@ def test_an_unknown_outcome_of_a_cleared_wish_is_settled_by_its_own_baseline(
     run = run_dag(dag)
     ollang.add_fault("POST", status=500)
     again = clear_run(dag, run)
-    assert isinstance(again.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(again.errors["rerun"], OllangOutcomeUnknownError)
     assert (bought(ollang), posts(ollang), state_on_record()) == (0, 2, "unknown")
 
 
@@ -244,7 +244,7 @@ def test_a_wait_that_timed_out_is_cleared_to_go_on(
     assert (run.tries["rerun"], state_on_record()) == (1, "accepted")
     again = clear_run(dag, run)
     assert "(run 2)" in made_by(again.results["rerun"])
-    assert again.results["rerun"]["joined"] is True
+    assert again.results["rerun"]["reconnected"] is True
     assert bought(ollang) == 1
 
 
@@ -338,7 +338,7 @@ def test_a_task_that_died_sending_is_cleared_and_settles(
     run = run_dag(dag)
     assert (run.states, state_on_record()) == ({"rerun": "failed"}, "sending")
     again = clear_run(dag, run)
-    assert (again.states, again.results["rerun"]["joined"]) == ({"rerun": "success"}, True)
+    assert (again.states, again.results["rerun"]["reconnected"]) == ({"rerun": "success"}, True)
     assert bought(ollang) == posts(ollang) == 1
 
 
@@ -356,7 +356,7 @@ def test_a_mapped_list_that_shifted_is_about_other_orders(
     dags = []
     for order_ids in (["71", "72"], ["72", "73"]):
         with DAG("wishing", schedule=None, start_date=ollang.now) as dag:
-            OllangRerunOperator.partial(task_id="rerun", if_running="join", **short).expand(order_id=order_ids)
+            OllangRerunOperator.partial(task_id="rerun", on_running="attach", **short).expand(order_id=order_ids)
         dags.append(dag)
     run = run_dag(dags[0])
     assert [record(index)["order_id"] for index in (0, 1)] == ["71", "72"]

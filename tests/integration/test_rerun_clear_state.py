@@ -103,7 +103,7 @@ def test_cleared_rerun_is_submitted_only_if_none_is_at_work(
         if not state_kept:
             assert isinstance(again.errors["rerun"], OllangOrderNotEligibleError)
         return
-    assert (again.states, again.results["rerun"]["joined"]) == ({"rerun": "success"}, accepted == 1)
+    assert (again.states, again.results["rerun"]["reconnected"]) == ({"rerun": "success"}, accepted == 1)
     if mode != "not waiting":
         assert f"(run {accepted + 1})" in made_by(again.results["rerun"])
 
@@ -123,7 +123,7 @@ def test_retried_rerun_is_never_submitted_again(
     if mode == "sync":
         _die_in_the_wait(ollang, monkeypatch, later)
     elif mode == "not waiting":
-        at_record(monkeypatch, "set", die, state="concluded", written=True)
+        at_record(monkeypatch, "set", die, state="finished", written=True)
     else:
         _die_on_resume(monkeypatch)
     run = run_dag(rerun_dag(**MODES[mode]))
@@ -155,7 +155,7 @@ def test_rerun_that_shows_within_30_s_is_reconnected_to(
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept", **behaviour})
     dag = rerun_dag(confirm_timeout=0)
     run = run_dag(dag)
-    assert clear_run(dag, run, keep_task_state=False).results["rerun"]["joined"] is (accepted == 1)
+    assert clear_run(dag, run, keep_task_state=False).results["rerun"]["reconnected"] is (accepted == 1)
     assert bought(ollang) == posts(ollang) == accepted
 
 
@@ -192,7 +192,11 @@ def test_retry_of_a_clear_without_state_polls_first_too(
 
     monkeypatch.setattr(OllangRerunOperator, "_before", dying)
     again = clear_run(dag, run, keep_task_state=False)
-    assert (again.states, again.tries, again.results["rerun"]["joined"]) == ({"rerun": "success"}, {"rerun": 3}, True)
+    assert (again.states, again.tries, again.results["rerun"]["reconnected"]) == (
+        {"rerun": "success"},
+        {"rerun": 3},
+        True,
+    )
     assert bought(ollang) == posts(ollang) == 1
 
 
@@ -233,7 +237,7 @@ def test_clear_is_told_from_a_retry_though_retries_were_edited(
     assert "(run 2)" in made_by(run.results["rerun"])
     again = clear_run(rerun_dag(**WAITING, retries=after), run, keep_task_state=state_kept)
     assert "(run 3)" in made_by(again.results["rerun"])
-    assert (bought(ollang), again.results["rerun"]["joined"]) == (2, False)
+    assert (bought(ollang), again.results["rerun"]["reconnected"]) == (2, False)
 
 
 def test_retry_is_no_clear_though_another_task_was_cleared(
@@ -242,9 +246,9 @@ def test_retry_is_no_clear_though_another_task_was_cleared(
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
     # From here on the run counts one clear.
-    at_record(monkeypatch, "set", _die, state="concluded", written=True)
+    at_record(monkeypatch, "set", _die, state="finished", written=True)
     again = clear_run(dag, run)
-    assert (again.tries, state_on_record()) == ({"rerun": 3}, "concluded")
+    assert (again.tries, state_on_record()) == ({"rerun": 3}, "finished")
     assert "(run 3)" in made_by(again.results["rerun"])
     assert bought(ollang) == 2
 

@@ -13,7 +13,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowTaskTimeout
 from airflow_provider_ollang.exceptions import (
-    OllangRerunOutcomeUnknownError,
+    OllangOutcomeUnknownError,
     OllangTransientError,
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
@@ -61,7 +61,7 @@ def test_execution_timeout_while_watching_it_begin(
     run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2)))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     assert run.results["rerun"]["last_status"] == "completed"
-    assert (bought(ollang), state_on_record()) == (1, "concluded")
+    assert (bought(ollang), state_on_record()) == (1, "finished")
 
 
 @needs_task_state_store
@@ -75,10 +75,10 @@ def test_execution_timeout_awaiting_response_is_retried(
     run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **wait))
     assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (2, 1, 1)
     if behaviour is RESULT_ONLY:
-        assert (run.states["rerun"], run.results["rerun"]["joined"]) == ("success", True)
+        assert (run.states["rerun"], run.results["rerun"]["reconnected"]) == ("success", True)
         assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     else:
-        assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+        assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
 
 
 @needs_task_state_store
@@ -104,7 +104,7 @@ def test_execution_timeout_while_connecting_lets_retry_submit(
     run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **WAITING))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
-    assert run.results["rerun"]["joined"] is False
+    assert run.results["rerun"]["reconnected"] is False
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
@@ -147,10 +147,10 @@ def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
     ollang.change_order(ORDER, behaviour={"run_seconds": 150})
     ollang.add_fault("POST", status=500, processed=True)
     in_pause(monkeypatch, time_out, after=100)
-    run = run_dag(rerun_dag(**WAITING, settle_timeout=200))
+    run = run_dag(rerun_dag(**WAITING, reconcile_timeout=200))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     assert "(run 2)" in made_by(run.results["rerun"])
-    assert run.results["rerun"]["joined"] is True
+    assert run.results["rerun"]["reconnected"] is True
     assert (bought(ollang), posts(ollang)) == (1, 1)
 
 
@@ -176,7 +176,7 @@ def test_tries_shorter_than_settle_timeout_end_as_unknown(
     monkeypatch.setattr(OllangRerunOperator, "execute", timed)
     monkeypatch.setattr(_clock, "sleep", limited)
     run = run_dag(rerun_dag(retries=4))
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert (run.tries["rerun"], state_on_record(), posts(ollang)) == (3, "unknown", 1)
 
 
@@ -289,7 +289,7 @@ def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receip
 ) -> None:
     in_pause(monkeypatch, kill)
     run = run_dag(rerun_dag())
-    assert (run.states, state_on_record(), bought(ollang)) == ({"rerun": "success"}, "concluded", 1)
+    assert (run.states, state_on_record(), bought(ollang)) == ({"rerun": "success"}, "finished", 1)
 
 
 # --- What is handed on --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangRerunOutcomeUnknownError
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangOutcomeUnknownError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.wishes import (
@@ -91,15 +91,15 @@ def test_died_sending_what_was_processed(
     assert run.tries == {"rerun": 2}
     if trace != "no trace":
         assert run.states == {"rerun": "success"}
-        assert (bought(ollang), receipt["joined"]) == (1, True)
+        assert (bought(ollang), receipt["reconnected"]) == (1, True)
         assert receipt["seen_running"] is (trace == "status only")
-        assert state_on_record() == "concluded"
+        assert state_on_record() == "finished"
     elif on_unknown_outcome == "fail":
         assert run.states == {"rerun": "failed"}
-        assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+        assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
         assert "an earlier try of this task ended about when it sent it" in str(run.errors["rerun"])
         # Marked as success by hand, the task hands on what it knew.
-        assert (bought(ollang), receipt["joined"], receipt["message"]) == (1, False, None)
+        assert (bought(ollang), receipt["reconnected"], receipt["message"]) == (1, False, None)
         assert state_on_record() == "unknown"
     else:
         # The price that its user agreed to.
@@ -148,7 +148,7 @@ def test_died_with_the_answer_in_hand(ollang: Sandbox, run_dag: RunDag, monkeypa
     at_record(monkeypatch, "set", die, state="accepted")
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
-    assert (bought(ollang), posts(ollang), run.results["rerun"]["joined"]) == (1, 1, True)
+    assert (bought(ollang), posts(ollang), run.results["rerun"]["reconnected"]) == (1, 1, True)
 
 
 @needs_task_state_store
@@ -162,7 +162,7 @@ def test_died_once_it_was_accepted(
     run = run_dag(rerun_dag(**wait))
     assert (run.states, run.tries) == SECOND_TRY
     receipt = run.results["rerun"]
-    assert (receipt["joined"], receipt["message"]) == (True, "Order rerun initiated successfully")
+    assert (receipt["reconnected"], receipt["message"]) == (True, "Order rerun initiated successfully")
     assert (bought(ollang), posts(ollang)) == (1, 1)
     if wait:
         assert "(run 2)" in made_by(receipt)
@@ -200,7 +200,7 @@ def test_what_a_dead_try_saw_is_evidence_for_the_next(
 
 @needs_task_state_store
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-@pytest.mark.parametrize("moment", ["before", "concluded"])
+@pytest.mark.parametrize("moment", ["before", "finished"])
 def test_died_at_the_very_end(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, deferrable: bool, moment: str
 ) -> None:
@@ -210,26 +210,26 @@ def test_died_at_the_very_end(
         looks.append(len(ollang.journal))
         raise Died
 
-    at_record(monkeypatch, "set", die_at_the_end, state="concluded", written=moment == "concluded")
+    at_record(monkeypatch, "set", die_at_the_end, state="finished", written=moment == "finished")
     run = run_dag(rerun_dag(**WAITING, deferrable=deferrable))
     assert (run.states, run.tries) == SECOND_TRY
     receipt = run.results["rerun"]
     assert "(run 2)" in made_by(receipt)
     assert bought(ollang) == 1
-    assert state_on_record() == "concluded"
-    if moment == "concluded":
+    assert state_on_record() == "finished"
+    if moment == "finished":
         # It has its result, and asks nobody for it.
         assert len(ollang.journal) == looks[0]
-        assert receipt["joined"] is False
+        assert receipt["reconnected"] is False
     else:
-        assert receipt["joined"] is True
+        assert receipt["reconnected"] is True
 
 
 @needs_task_state_store
 def test_died_when_it_had_concluded_without_waiting(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_record(monkeypatch, "set", die, state="concluded", written=True)
+    at_record(monkeypatch, "set", die, state="finished", written=True)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
     assert run.results["rerun"] == record()["receipt"]
@@ -278,7 +278,7 @@ def test_nothing_is_sent_without_the_store(
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("state", ["accepted", "concluded"])
+@pytest.mark.parametrize("state", ["accepted", "finished"])
 @pytest.mark.parametrize("wait", [{}, WAITING, {**WAITING, "deferrable": True}], ids=["no wait", "wait", "deferrable"])
 def test_what_is_bought_is_not_lost_with_the_store(
     ollang: Sandbox,
@@ -306,7 +306,7 @@ def test_a_try_that_could_not_note_the_answer_is_taken_over_by_evidence(
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
-    assert (bought(ollang), run.results["rerun"]["joined"]) == (1, True)
+    assert (bought(ollang), run.results["rerun"]["reconnected"]) == (1, True)
 
 
 @needs_task_state_store
@@ -317,7 +317,7 @@ def test_a_record_that_cannot_be_taken_back_sends_nothing_later(
     at_record(monkeypatch, "delete", break_down)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries, posts(ollang)) == ({"rerun": "failed"}, {"rerun": 2}, 1)
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert "could not be taken back (ConnectionError)" in capfd.readouterr().out
 
 

@@ -39,7 +39,7 @@ def test_throttled_submission_costs_no_retry(ollang: Sandbox, run_dag: RunDag, d
     ollang.add_fault("POST", times=2, **LIMITED)
     run = run_dag(rerun_dag(retries=0, retry_policy=OllangRetryPolicy()))
     assert (run.states, run.tries, delays) == ({"rerun": "success"}, {"rerun": 1}, [3600, 3600])
-    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 3, "concluded")
+    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 3, "finished")
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

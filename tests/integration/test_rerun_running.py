@@ -34,7 +34,7 @@ def test_if_running_fail_sends_nothing_and_says_what_to_do(ollang: Sandbox, run_
     ollang.change_order(ORDER, status="ongoing")
     run = run_dag(rerun_dag())
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
-    assert "if_running='join'" in str(run.errors["rerun"])
+    assert "on_running='attach'" in str(run.errors["rerun"])
     assert (run.tries["rerun"], posts(ollang)) == (1, 0)
     assert says_nothing_was_sent(record())
 
@@ -43,9 +43,9 @@ def test_if_running_fail_sends_nothing_and_says_what_to_do(ollang: Sandbox, run_
 def test_if_running_join_waits_for_the_run_there_is(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
     ollang.change_order(ORDER, status=status)
     ollang.change_order(ORDER, status="completed", after=100)
-    run = run_dag(rerun_dag(if_running="join", **WAITING))
+    run = run_dag(rerun_dag(on_running="attach", **WAITING))
     receipt = run.results["rerun"]
-    assert (receipt["joined"], receipt["seen_running"], receipt["message"]) == (True, True, None)
+    assert (receipt["reconnected"], receipt["seen_running"], receipt["message"]) == (True, True, None)
     assert receipt["result"]["evidence"] == ["running"]
     assert posts(ollang) == 0
 
@@ -53,7 +53,7 @@ def test_if_running_join_waits_for_the_run_there_is(ollang: Sandbox, run_dag: Ru
 @pytest.mark.parametrize("status", ["revision", "review", "waitingForApprove", "readyToSent", "failed", "cancelled"])
 def test_if_running_join_does_not_join_what_does_not_run(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
     ollang.change_order(ORDER, status=status)
-    run = run_dag(rerun_dag(if_running="join"))
+    run = run_dag(rerun_dag(on_running="attach"))
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
     assert "Somebody has to act on it in Ollang" in str(run.errors["rerun"])
     assert posts(ollang) == 0
@@ -81,17 +81,17 @@ def somebody_quicker(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_task_state_store
 @pytest.mark.usefixtures("somebody_quicker")
 @pytest.mark.parametrize("hidden", [0, 10], ids=["shown", "shown later"])
-@pytest.mark.parametrize("if_running", ["fail", "join"])
-def test_somebody_else_is_quicker(ollang: Sandbox, run_dag: RunDag, if_running: str, hidden: float) -> None:
+@pytest.mark.parametrize("on_running", ["fail", "attach"])
+def test_somebody_else_is_quicker(ollang: Sandbox, run_dag: RunDag, on_running: str, hidden: float) -> None:
     ollang.change_order(ORDER, behaviour={"status_hidden_for": hidden})
-    run = run_dag(rerun_dag(if_running=if_running, **WAITING))
-    if if_running == "fail":
+    run = run_dag(rerun_dag(on_running=on_running, **WAITING))
+    if on_running == "fail":
         assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
         assert says_nothing_was_sent(record())
     else:
-        assert run.results["rerun"]["joined"] is True
+        assert run.results["rerun"]["reconnected"] is True
         assert "(run 2)" in made_by(run.results["rerun"])
-        assert state_on_record() == "concluded"
+        assert state_on_record() == "finished"
     assert (run.tries["rerun"], bought(ollang)) == (1, 1)
     assert ollang.order(ORDER)["reruns_refused"] == 1
 
@@ -99,28 +99,28 @@ def test_somebody_else_is_quicker(ollang: Sandbox, run_dag: RunDag, if_running: 
 @pytest.mark.usefixtures("somebody_quicker")
 def test_somebody_quicker_whose_run_only_its_result_shows(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
-    run = run_dag(rerun_dag(if_running="join", **WAITING))
-    assert run.results["rerun"]["joined"] is True
+    run = run_dag(rerun_dag(on_running="attach", **WAITING))
+    assert run.results["rerun"]["reconnected"] is True
     assert "(run 2)" in made_by(run.results["rerun"])
     assert bought(ollang) == 1
 
 
-@pytest.mark.parametrize("if_running", ["fail", "join"])
+@pytest.mark.parametrize("on_running", ["fail", "attach"])
 @pytest.mark.parametrize("meanwhile", ["400", "accept", "by_status"])
 def test_two_tasks_rerun_one_order(
-    ollang: Sandbox, run_dag: RunDag, meanwhile: str, if_running: Literal["fail", "join"]
+    ollang: Sandbox, run_dag: RunDag, meanwhile: str, on_running: Literal["fail", "attach"]
 ) -> None:
     behaviour = {"rerun_while_running": meanwhile, "run_seconds": 1000, "status_path": [[1, "ongoing"]]}
     ollang.change_order(ORDER, behaviour=behaviour)
     with DAG("wishing", schedule=None, start_date=ollang.now) as dag:
-        tasks = [OllangRerunOperator(task_id=name, order_id=ORDER, if_running=if_running) for name in ("one", "two")]
+        tasks = [OllangRerunOperator(task_id=name, order_id=ORDER, on_running=on_running) for name in ("one", "two")]
         tasks[0] >> tasks[1]
     run = run_dag(dag)
     # The second sees that the order is at work and asks for nothing, whatever Ollang would accept.
-    assert run.states == {"one": "success", "two": "success" if if_running == "join" else "failed"}
+    assert run.states == {"one": "success", "two": "success" if on_running == "attach" else "failed"}
     assert bought(ollang) == posts(ollang) == 1
-    if if_running == "join":
-        assert (run.results["two"]["joined"], run.results["two"]["message"]) == (True, None)
+    if on_running == "attach":
+        assert (run.results["two"]["reconnected"], run.results["two"]["message"]) == (True, None)
 
 
 @pytest.mark.parametrize("meanwhile", ["400", "409", "accept"])
@@ -139,11 +139,11 @@ def test_a_person_reruns_it_while_the_task_waits(
     assert bought(ollang) == (2 if meanwhile == "accept" else 1)
 
 
-@pytest.mark.parametrize("if_running", ["fail", "join"])
-def test_a_refusal_that_nothing_explains_is_one(ollang: Sandbox, run_dag: RunDag, if_running: str) -> None:
+@pytest.mark.parametrize("on_running", ["fail", "attach"])
+def test_a_refusal_that_nothing_explains_is_one(ollang: Sandbox, run_dag: RunDag, on_running: str) -> None:
     ollang.add_fault("POST", status=400, body={"code": "ORDER_NOT_ELIGIBLE"})
     ollang.add_fault("GET", "/integration/orders/*", skip=1, times=2, status=503)
-    run = run_dag(rerun_dag(if_running=if_running, settle_timeout=60))
+    run = run_dag(rerun_dag(on_running=on_running, reconcile_timeout=60))
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
     assert (run.tries["rerun"], posts(ollang)) == (1, 1)
     assert says_nothing_was_sent(record())

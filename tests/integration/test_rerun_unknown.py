@@ -11,9 +11,9 @@ import pytest
 
 from airflow_provider_ollang.exceptions import (
     OllangBadRequestError,
+    OllangOutcomeUnknownError,
     OllangRateLimitError,
-    OllangRerunOutcomeUnknownError,
-    OllangRerunRefusedError,
+    OllangRequestRefusedError,
     OllangUnavailableError,
 )
 from tests.installed_airflow import OllangRetryPolicy, needs_retry_policies, needs_task_state_store
@@ -64,9 +64,9 @@ def test_what_was_processed_without_a_clear_answer_is_found_and_joined(
     run = run_dag(rerun_dag())
     receipt = run.results["rerun"]
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
-    assert (receipt["joined"], receipt["seen_running"], receipt["message"]) == (True, True, None)
+    assert (receipt["reconnected"], receipt["seen_running"], receipt["message"]) == (True, True, None)
     assert bought(ollang) == posts(ollang) == 1
-    assert state_on_record() == "concluded"
+    assert state_on_record() == "finished"
 
 
 NOT_PROCESSED = {name: one for name, one in UNCLEAR.items() if one[0].get("drop") is None}
@@ -79,10 +79,10 @@ def test_what_left_no_trace_is_never_sent_again(
     ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], reason: str
 ) -> None:
     ollang.add_fault("POST", **fault)
-    run = run_dag(rerun_dag(settle_timeout=timedelta(seconds=45)))
+    run = run_dag(rerun_dag(reconcile_timeout=timedelta(seconds=45)))
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 1})
     error = run.errors["rerun"]
-    assert isinstance(error, OllangRerunOutcomeUnknownError)
+    assert isinstance(error, OllangOutcomeUnknownError)
     assert reason in str(error.reason)
     assert f"Nobody can say whether the request for the rerun of order {ORDER} was processed: {error.reason}." in str(
         error
@@ -122,7 +122,7 @@ def test_a_task_whose_outcome_is_unknown_hands_on_its_baseline(ollang: Sandbox, 
     ollang.add_fault("POST", status=500)
     receipt = run_dag(rerun_dag()).results["rerun"]
     assert receipt == record()["receipt"]
-    assert (receipt["joined"], receipt["message"], receipt["result"]) == (False, None, None)
+    assert (receipt["reconnected"], receipt["message"], receipt["result"]) == (False, None, None)
     assert receipt["baseline"]["outputs"][0]["id"] == "doc_456def"
 
 
@@ -131,7 +131,7 @@ def test_a_task_whose_outcome_is_unknown_hands_on_its_baseline(ollang: Sandbox, 
 
 @pytest.fixture
 def resubmitting() -> dict[str, Any]:
-    return {"on_unknown_outcome": "resubmit", "settle_timeout": 10, "confirm_timeout": 0}
+    return {"on_unknown_outcome": "resubmit", "reconcile_timeout": 10, "confirm_timeout": 0}
 
 
 def test_a_resubmission_is_announced_and_accepted(
@@ -143,7 +143,7 @@ def test_a_resubmission_is_announced_and_accepted(
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     assert (bought(ollang), posts(ollang)) == (1, 2)
     assert (ollang.now - started).total_seconds() == 10
-    assert run.results["rerun"]["joined"] is False
+    assert run.results["rerun"]["reconnected"] is False
     told = [line for line in capfd.readouterr().out.splitlines() if "Sending it once more" in line]
     assert len(told) == 1
     assert "[warning" in told[0]
@@ -179,7 +179,7 @@ def test_a_resubmission_refused_because_it_runs_proves_the_first(
     ollang.add_fault("POST", status=500, processed=True)
     run = run_dag(rerun_dag(**WAITING, **resubmitting))
     assert "(run 2)" in made_by(run.results["rerun"])
-    assert run.results["rerun"]["joined"] is True
+    assert run.results["rerun"]["reconnected"] is True
     assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (1, 1, 2)
 
 
@@ -206,7 +206,7 @@ def test_a_resubmission_without_an_answer_is_the_last(
     ollang.add_fault("POST", times=None, status=500)
     run = run_dag(rerun_dag(**resubmitting))
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 1})
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     found = record()
     assert (posts(ollang), found["state"], found["resubmitted"]) == (2, "unknown", True)
 
@@ -221,7 +221,7 @@ def test_a_try_that_died_resubmitting_is_not_followed_by_a_third_request(
     run = run_dag(rerun_dag(**resubmitting, retries=4))
     # Try 1 died sending, try 2 resubmitting; the third only looked.
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 3})
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert bought(ollang) == posts(ollang) == (2 if processed else 0)
     assert (state_on_record(), record()["resubmitted"]) == ("unknown", True)
 
@@ -241,7 +241,7 @@ def test_a_rate_limited_resubmission_leaves_its_one_chance(
 
 @pytest.mark.parametrize(
     ("behaviour", "error"),
-    [({"no_credits": 402}, OllangBadRequestError), ({"rerun_success": False}, OllangRerunRefusedError)],
+    [({"no_credits": 402}, OllangBadRequestError), ({"rerun_success": False}, OllangRequestRefusedError)],
     ids=["402", "success: false"],
 )
 def test_a_refused_request_leaves_no_record(
@@ -309,5 +309,5 @@ def test_result_that_only_its_date_speaks_against_is_not_resubmitted(ollang: San
     ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": 10})
     ollang.add_fault("POST", drop="after")
     run = run_dag(rerun_dag(on_unknown_outcome="resubmit"))
-    assert isinstance(run.errors["rerun"], OllangRerunOutcomeUnknownError)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert bought(ollang) == 1

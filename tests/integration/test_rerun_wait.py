@@ -111,7 +111,7 @@ def test_the_receipt_has_the_new_result(
     result = receipt["result"]
     assert {name: result[name] for name in expected} == expected
     assert ("(run 2)" in made_by(receipt)) is result["outputs_changed"]
-    assert (receipt["last_status"], receipt["joined"]) == (result["status"], False)
+    assert (receipt["last_status"], receipt["reconnected"]) == (result["status"], False)
     assert receipt["seen_running"] is ("running" in result["evidence"])
     assert record()["receipt"] == receipt
 
@@ -128,7 +128,7 @@ def test_no_evidence_can_be_accepted(ollang: Sandbox, run_dag: RunDag) -> None:
     run = play(ollang, run_dag, NO_TRACE, on_no_evidence="accept", stale_timeout=timedelta(minutes=10))
     receipt = run.results["rerun"]
     assert receipt["result"]["evidence"] == []
-    assert (receipt["seen_running"], state_on_record()) == (False, "concluded")
+    assert (receipt["seen_running"], state_on_record()) == (False, "finished")
 
 
 @needs_task_state_store
@@ -160,7 +160,7 @@ def test_too_many_failed_looks_are_retried_and_the_retry_joins(
     assert "3 looks in a row" in str(run.errors["rerun"])
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     assert "(run 2)" in made_by(run.results["rerun"])
-    assert (bought(ollang), run.results["rerun"]["joined"]) == (1, True)
+    assert (bought(ollang), run.results["rerun"]["reconnected"]) == (1, True)
 
 
 def test_it_looks_once_an_interval_and_at_the_very_end(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -228,7 +228,7 @@ def test_a_record_that_vanished_during_the_deferral_is_made_good_by_the_xcom(
     receipt = run_dag(rerun_dag(**WAITING, deferrable=True)).results["rerun"]
     assert receipt["message"] == "Order rerun initiated successfully"
     assert "(run 2)" in made_by(receipt)
-    assert state_on_record() == "concluded"
+    assert state_on_record() == "finished"
 
 
 @needs_task_state_store
@@ -300,7 +300,7 @@ def test_nothing_is_pushed_where_that_is_switched_off(
     if fault:
         ollang.add_fault("POST", **fault)
     assert handed_on(ollang, run_dag, monkeypatch, **WAITING, **mode, do_xcom_push=False) == []
-    assert state_on_record() == ("unknown" if fault else "concluded")
+    assert state_on_record() == ("unknown" if fault else "finished")
 
 
 def test_the_order_is_named_by_a_template_and_the_connection_too(
@@ -322,11 +322,11 @@ def test_the_order_is_named_by_a_template_and_the_connection_too(
 # --- Arguments ----------------------------------------------------------------------------------------------------
 
 BAD_ARGUMENTS: dict[str, Any] = {
-    "if_running": "wait",
+    "on_running": "wait",
     "on_unknown_outcome": "retry",
     "on_no_evidence": None,
     "confirm_timeout": -1,
-    "settle_timeout": "300",
+    "reconcile_timeout": "300",
     "poll_interval": True,
     "timeout": float("nan"),
     "max_poll_failures": 0,
@@ -342,7 +342,7 @@ def test_an_argument_that_makes_no_sense_is_named_when_the_dag_is_parsed(name: s
 
 
 def test_durations_may_be_timedeltas() -> None:
-    names = ("confirm_timeout", "settle_timeout", "poll_interval", "timeout", "outputs_timeout", "stale_timeout")
+    names = ("confirm_timeout", "reconcile_timeout", "poll_interval", "timeout", "outputs_timeout", "stale_timeout")
     durations: dict[str, Any] = {name: timedelta(minutes=2) for name in names}
     operator = OllangRerunOperator(task_id="rerun", order_id=ORDER, **durations)
     assert {getattr(operator, name) for name in names} == {120.0}

@@ -194,7 +194,7 @@ def test_rerun_without_xcom_and_inputs_at_resume_has_its_result(
 ) -> None:
     at_resume(monkeypatch, OllangRerunOperator, without("order_id"))
     run = run_dag(rerun_dag(**WAITING, deferrable=True, do_xcom_push=False))
-    assert (run.states, run.tries, state_on_record()) == ({"rerun": "success"}, {"rerun": 1}, "concluded")
+    assert (run.states, run.tries, state_on_record()) == ({"rerun": "success"}, {"rerun": 1}, "finished")
 
 
 def test_gate_without_its_thresholds_at_resume_applies_them(

@@ -24,6 +24,8 @@ from airflow.sdk import BaseHook, Connection
 from airflow.serialization.serialized_objects import BaseSerialization
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.domain.freshness import Baseline, Rerun
+from airflow_provider_ollang.domain.polling import Wait, WaitMemory, WaitRules
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -34,10 +36,8 @@ from airflow_provider_ollang.exceptions import (
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.orders import Baseline, Rerun
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
-from airflow_provider_ollang.waiting import Wait, WaitMemory, WaitRules
 from tests.installed_airflow import deserialize, serialize, smart_decode_trigger_kwargs
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_ollang.domain.polling import Wait, WaitMemory, WaitRules
 from airflow_provider_ollang.exceptions import OllangTimeoutError, OllangUnavailableError
 from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger
-from airflow_provider_ollang.waiting import Wait, WaitMemory, WaitRules
 from tests.integration.test_trigger import ORDER, error_of, event_of, events_of, rules, trigger
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
+from airflow_provider_ollang.client.sync import RequestsTransport
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from tests.installed_airflow import TaskStateStoreAccessor
 

@@ -27,21 +27,21 @@ from airflow_provider_ollang._compat import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
+from airflow_provider_ollang.client import sync as _requests_transport
+from airflow_provider_ollang.client.aio import AiohttpTransport
+from airflow_provider_ollang.client.sync import RequestsTransport
 from airflow_provider_ollang.exceptions import (
     OllangOrderFailedError,
-    OllangRerunOutcomeUnknownError,
+    OllangOutcomeUnknownError,
     OllangStaleResultError,
 )
-from airflow_provider_ollang.hooks import _requests_transport
-from airflow_provider_ollang.hooks._aiohttp_transport import AiohttpTransport
-from airflow_provider_ollang.hooks._requests_transport import RequestsTransport
 from tests.model.story import WIRE, Clear
 from tests.model.world import World
 
 _MOST_REQUESTS = 2500
 _START_OF_A_PROCESS = 1.0
 #: With the state kept, a clear of a task that ended so means that a person wants another.
-_MEANS_AGAIN = (OllangRerunOutcomeUnknownError, OllangStaleResultError, OllangOrderFailedError)
+_MEANS_AGAIN = (OllangOutcomeUnknownError, OllangStaleResultError, OllangOrderFailedError)
 
 
 class Died(BaseException):
@@ -359,7 +359,7 @@ class Task:
         ended_at, self.machine.timed_out_at = self.machine.timed_out_at, None
         if ended_at is not None:
             took = (self.machine.world.moment() - ended_at) / 1000
-            bound = float(self.machine.world.story.options.get("settle_timeout", 300.0)) + 120
+            bound = float(self.machine.world.story.options.get("reconcile_timeout", 300.0)) + 120
             if took > bound:
                 self.problems.append("execution_timeout: swallowed, the try went on")
 

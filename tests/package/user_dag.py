@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Context, Param, dag, task
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_ollang.client.aio_client import OllangAsyncClient
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -18,17 +19,17 @@ from airflow_provider_ollang.exceptions import (
     OllangOrderFailedError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
+    OllangOutcomeUnknownError,
     OllangPermanentError,
     OllangQualityError,
     OllangRateLimitError,
-    OllangRerunOutcomeUnknownError,
-    OllangRerunRefusedError,
+    OllangRequestRefusedError,
     OllangStaleResultError,
     OllangTimeoutError,
     OllangTransientError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
 from airflow_provider_ollang.operators.quality import (
     OllangEvaluateOrderOperator,
@@ -42,9 +43,9 @@ from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToO
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 CONNECTION = "ollang_production"
-A_PERSON_MUST_LOOK = (OllangRerunOutcomeUnknownError, OllangStaleResultError, OllangQualityError)
+A_PERSON_MUST_LOOK = (OllangOutcomeUnknownError, OllangStaleResultError, OllangQualityError)
 WRONG_SETUP = (OllangConfigurationError, OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
-NOT_NOW = (OllangOrderNotEligibleError, OllangRerunRefusedError, OllangBadRequestError)
+NOT_NOW = (OllangOrderNotEligibleError, OllangRequestRefusedError, OllangBadRequestError)
 
 
 def explain(context: Context) -> None:
@@ -83,7 +84,7 @@ def subtitles() -> None:
         task_id="gate",
         evaluation=evaluate.output,
         min_scores={"Accuracy": 80, "Fluency": 75.5},
-        if_below="report",
+        on_below="report",
         timeout=timedelta(minutes=30),
         ollang_conn_id=CONNECTION,
     )
@@ -91,9 +92,9 @@ def subtitles() -> None:
         task_id="rerun",
         order_id=check.output,
         skip_if_passed=gate.output,
-        if_running="join",
+        on_running="attach",
         on_unknown_outcome="fail",
-        settle_timeout=timedelta(minutes=5),
+        reconcile_timeout=timedelta(minutes=5),
         retry_policy=OllangRetryPolicy(),
         ollang_conn_id=CONNECTION,
     )
@@ -142,8 +143,8 @@ subtitles()
 
 async def look_once(hook: OllangHook, order_id: str) -> str:
     """Read an order in a trigger of the user's own."""
-    reader: OllangReader
-    async with hook.waiting() as reader:
+    reader: OllangAsyncClient
+    async with hook.async_client() as reader:
         return str((await reader.get_order(order_id))["status"])
 
 
@@ -166,7 +167,7 @@ def try_it_locally() -> str:
 if TYPE_CHECKING:
     # What a user gets wrong is found where it is written: mypy complains of an ignore that nothing needs.
     OllangGetOrderOperator(task_id="no_order")  # type: ignore[call-arg]
-    OllangRerunOperator(task_id="misspelt", order_id="1", if_running="jion")  # type: ignore[arg-type]
+    OllangRerunOperator(task_id="misspelt", order_id="1", on_running="jion")  # type: ignore[arg-type]
     OllangQualityGateOperator(task_id="text", min_average="80")  # type: ignore[arg-type]
     OllangOrderStatusSensor(task_id="number", order_id="1", stale_timeout="1 day")  # type: ignore[arg-type]
     OllangHook().get_order("1").status  # type: ignore[attr-defined]  # noqa: B018 - never run

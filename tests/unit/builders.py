@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ollang.domain.freshness import Baseline, Rerun
+from airflow_provider_ollang.domain.polling import Step, Wait, WaitMemory, WaitRules
 from airflow_provider_ollang.exceptions import OllangError
-from airflow_provider_ollang.orders import Baseline, Rerun
-from airflow_provider_ollang.waiting import Step, Wait, WaitMemory, WaitRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,8 +16,10 @@ import msgspec
 import pytest
 from airflow.sdk.execution_time.comms import SetXCom
 
-from airflow_provider_ollang import api
 from airflow_provider_ollang._compat import AirflowException, AirflowFailException
+from airflow_provider_ollang.client.requests import Call, get_order, list_orders, rerun_order
+from airflow_provider_ollang.client.responses import Answer, may_repeat, not_answered, read_order, read_page, read_paid
+from airflow_provider_ollang.client.settings import Settings
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -26,14 +28,13 @@ from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
+    OllangOutcomeUnknownError,
     OllangPermanentError,
     OllangRateLimitError,
-    OllangRerunOutcomeUnknownError,
-    OllangRerunRefusedError,
+    OllangRequestRefusedError,
     OllangTransientError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.settings import Settings
 from tests.installed_airflow import serialize
 
 ID = "60b8d6f1e1b9b1d8c6c0d8e1"
@@ -41,27 +42,27 @@ KEY = "canary-key-of-the-answers"
 SETTINGS = Settings.from_connection(
     "c1", password=KEY, host="https://ollang.example", extra={"proxy": "http://u:canary-proxy-password@proxy.example"}
 )
-GET, RERUN, LIST = api.get_order(ID), api.rerun_order(ID), api.list_orders(1, 50, {})
+GET, RERUN, LIST = get_order(ID), rerun_order(ID), list_orders(1, 50, {})
 ORDER = {"id": ID, "status": "completed", "name": "Sample"}
 ACCEPTED = {"success": True, "message": "Order rerun initiated successfully", "orderId": ID}
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
-def answer(status: int, body: Any = b"", **headers: str) -> api.Answer:
+def answer(status: int, body: Any = b"", **headers: str) -> Answer:
     """Make an answer; a body that is no bytes goes out as JSON."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     if isinstance(body, bytes):
-        return api.Answer(status, {"content-type": "text/html; charset=utf-8", **given}, body)
-    return api.Answer(status, {"content-type": "application/json", **given}, json.dumps(body).encode())
+        return Answer(status, {"content-type": "text/html; charset=utf-8", **given}, body)
+    return Answer(status, {"content-type": "application/json", **given}, json.dumps(body).encode())
 
 
-def read(call: api.Call, got: api.Answer) -> Any:
+def read(call: Call, got: Answer) -> Any:
     if call.paid:
-        return api.read_paid(SETTINGS, call, got)
-    return (api.read_order if call is GET else api.read_page)(SETTINGS, call, got)
+        return read_paid(SETTINGS, call, got)
+    return (read_order if call is GET else read_page)(SETTINGS, call, got)
 
 
-def error_of(call: api.Call, got: api.Answer) -> OllangError:
+def error_of(call: Call, got: Answer) -> OllangError:
     with pytest.raises(OllangError) as caught:
         read(call, got)
     error = caught.value
@@ -179,7 +180,7 @@ GET_ROWS: dict[str, Row] = {
 def test_get(status: int, body: Any, expected: type[OllangError], repeated: bool) -> None:
     error = error_of(GET, answer(status, body))
     assert type(error) is expected
-    assert api.may_repeat(GET, error) is repeated
+    assert may_repeat(GET, error) is repeated
     assert isinstance(error, AirflowFailException) is isinstance(error, OllangPermanentError)
 
 
@@ -197,16 +198,16 @@ GOOD_ORDERS: dict[str, Any] = {
 @pytest.mark.parametrize("order", GOOD_ORDERS.values(), ids=GOOD_ORDERS)
 @pytest.mark.parametrize("status", [200, 201, 206])
 def test_order_is_returned_as_the_api_gave_it(order: dict[str, Any], status: int) -> None:
-    assert api.read_order(SETTINGS, GET, answer(status, order)) == order
+    assert read_order(SETTINGS, GET, answer(status, order)) == order
 
 
 def test_order_id_is_compared_without_case_as_the_api_does() -> None:
-    assert api.read_order(SETTINGS, api.get_order(ID.upper()), answer(200, ORDER)) == ORDER
-    assert api.read_paid(SETTINGS, api.rerun_order(ID.upper()), answer(200, ACCEPTED)) == ACCEPTED
+    assert read_order(SETTINGS, get_order(ID.upper()), answer(200, ORDER)) == ORDER
+    assert read_paid(SETTINGS, rerun_order(ID.upper()), answer(200, ACCEPTED)) == ACCEPTED
 
 
 def test_order_with_a_number_for_an_id() -> None:
-    assert api.read_order(SETTINGS, api.get_order(17), answer(200, {"id": 17, "status": "x"}))["id"] == 17
+    assert read_order(SETTINGS, get_order(17), answer(200, {"id": 17, "status": "x"}))["id"] == 17
 
 
 NO_PAGES: dict[str, Any] = {
@@ -224,7 +225,7 @@ NO_PAGES: dict[str, Any] = {
 def test_answer_that_is_no_page(body: Any) -> None:
     error = error_of(LIST, answer(200, body))
     assert type(error) is OllangUnavailableError
-    assert api.may_repeat(LIST, error)
+    assert may_repeat(LIST, error)
 
 
 PAGES: list[tuple[Any, list[Any], bool]] = [
@@ -242,7 +243,7 @@ PAGES: list[tuple[Any, list[Any], bool]] = [
 
 @pytest.mark.parametrize(("body", "rows", "more"), PAGES)
 def test_page(body: Any, rows: list[Any], more: bool) -> None:
-    assert api.read_page(SETTINGS, LIST, answer(200, body)) == (rows, more)
+    assert read_page(SETTINGS, LIST, answer(200, body)) == (rows, more)
 
 
 @pytest.mark.parametrize(
@@ -255,13 +256,13 @@ def test_errors_of_the_list(status: int, expected: type[OllangError]) -> None:
 
 # --- The paid POST: accepted, refused or unknown -----------------------------------------------------------------
 
-UNKNOWN = OllangRerunOutcomeUnknownError
+UNKNOWN = OllangOutcomeUnknownError
 
 PAID_ROWS: dict[str, Row] = {
     # refused
-    "200 success false": (200, {**ACCEPTED, "success": False}, OllangRerunRefusedError, False),
-    "201 success false": (201, {"success": False}, OllangRerunRefusedError, False),
-    "202 success false": (202, {"success": False, "message": ["a", "b"]}, OllangRerunRefusedError, False),
+    "200 success false": (200, {**ACCEPTED, "success": False}, OllangRequestRefusedError, False),
+    "201 success false": (201, {"success": False}, OllangRequestRefusedError, False),
+    "202 success false": (202, {"success": False, "message": ["a", "b"]}, OllangRequestRefusedError, False),
     **{
         f"{status}": (status, b"", OllangConfigurationError, False)
         for status in (300, 301, 302, 303, 304, 307, 308, 399)
@@ -327,7 +328,7 @@ PAID_ROWS: dict[str, Row] = {
 def test_rerun(status: int, body: Any, expected: type[OllangError], repeated: bool) -> None:
     error = error_of(RERUN, answer(status, body))
     assert type(error) is expected
-    assert api.may_repeat(RERUN, error) is repeated
+    assert may_repeat(RERUN, error) is repeated
 
 
 GOOD_RERUNS: dict[str, Any] = {
@@ -346,12 +347,12 @@ GOOD_RERUNS: dict[str, Any] = {
 @pytest.mark.parametrize("body", GOOD_RERUNS.values(), ids=GOOD_RERUNS)
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_rerun_is_accepted(body: dict[str, Any], status: int) -> None:
-    assert api.read_paid(SETTINGS, RERUN, answer(status, body)) == body
+    assert read_paid(SETTINGS, RERUN, answer(status, body)) == body
 
 
 def test_rerun_of_an_order_with_a_number_for_an_id() -> None:
     body = {**ACCEPTED, "orderId": 17}
-    assert api.read_paid(SETTINGS, api.rerun_order(17), answer(200, body)) == body
+    assert read_paid(SETTINGS, rerun_order(17), answer(200, body)) == body
 
 
 def test_refused_rerun_says_why() -> None:
@@ -373,7 +374,7 @@ def test_unknown_outcome_says_what_is_known_and_what_to_do() -> None:
 
 # --- What may be repeated ----------------------------------------------------------------------------------------
 
-NOT_ANSWERED = api.not_answered(GET, "refused")
+NOT_ANSWERED = not_answered(GET, "refused")
 REPEATED: list[tuple[BaseException, bool, bool]] = [
     (NOT_ANSWERED, True, True),
     (OllangRateLimitError("", status_code=429), True, True),
@@ -398,8 +399,8 @@ REPEATED: list[tuple[BaseException, bool, bool]] = [
             OllangOrderNotFoundError,
             OllangBadRequestError,
             OllangOrderNotEligibleError,
-            OllangRerunRefusedError,
-            OllangRerunOutcomeUnknownError,
+            OllangRequestRefusedError,
+            OllangOutcomeUnknownError,
         )
     ),
     (ValueError(), False, False),
@@ -414,9 +415,9 @@ REPEATED: list[tuple[BaseException, bool, bool]] = [
     ids=[f"{type(error).__name__}-{getattr(error, 'status_code', None)}" for error, *_ in REPEATED],
 )
 def test_may_repeat(error: BaseException, get: bool, paid: bool) -> None:
-    assert api.may_repeat(GET, error) is get
-    assert api.may_repeat(LIST, error) is get
-    assert api.may_repeat(RERUN, error) is paid
+    assert may_repeat(GET, error) is get
+    assert may_repeat(LIST, error) is get
+    assert may_repeat(RERUN, error) is paid
 
 
 # --- Whose error it is: by status, else by code, else by words ---------------------------------------------------
@@ -429,7 +430,7 @@ class Refusal:
     error: type[OllangError]
     status: int
     body: dict[str, Any]
-    calls: tuple[api.Call, ...] = field(default=(GET, RERUN))
+    calls: tuple[Call, ...] = field(default=(GET, RERUN))
 
 
 REFUSALS = [
@@ -446,7 +447,7 @@ each_refusal = pytest.mark.parametrize(
 
 
 @each_refusal
-def test_documented_shape(refusal: Refusal, call: api.Call) -> None:
+def test_documented_shape(refusal: Refusal, call: Call) -> None:
     error = error_of(call, answer(refusal.status, refusal.body))
     assert type(error) is refusal.error
     assert error.code == refusal.body["code"]
@@ -455,7 +456,7 @@ def test_documented_shape(refusal: Refusal, call: api.Call) -> None:
 
 
 @each_refusal
-def test_generic_shape(refusal: Refusal, call: api.Call) -> None:
+def test_generic_shape(refusal: Refusal, call: Call) -> None:
     error = error_of(call, answer(refusal.status, generic(refusal.body["message"])))
     assert type(error) is refusal.error
     assert (error.code, error.detail) == (None, refusal.body["message"])
@@ -463,14 +464,14 @@ def test_generic_shape(refusal: Refusal, call: api.Call) -> None:
 
 
 @each_refusal
-def test_minimal_shape(refusal: Refusal, call: api.Call) -> None:
+def test_minimal_shape(refusal: Refusal, call: Call) -> None:
     error = error_of(call, answer(refusal.status, {"message": refusal.body["message"]}))
     assert type(error) is refusal.error
     assert (error.code, error.detail) == (None, refusal.body["message"])
 
 
 @each_refusal
-def test_shape_of_the_framework(refusal: Refusal, call: api.Call) -> None:
+def test_shape_of_the_framework(refusal: Refusal, call: Call) -> None:
     body = {"statusCode": refusal.status, "message": [refusal.body["message"], "and more"], "error": "Bad Request"}
     error = error_of(call, answer(refusal.status, body))
     assert type(error) is refusal.error
@@ -479,16 +480,14 @@ def test_shape_of_the_framework(refusal: Refusal, call: api.Call) -> None:
 
 @each_refusal
 @pytest.mark.parametrize("status", [400, 422])
-def test_code_decides_where_the_status_says_nothing(refusal: Refusal, call: api.Call, status: int) -> None:
+def test_code_decides_where_the_status_says_nothing(refusal: Refusal, call: Call, status: int) -> None:
     assert type(error_of(call, answer(status, {"code": refusal.body["code"], "message": "?"}))) is refusal.error
 
 
 @each_refusal
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("name", ["detail", "message"])
-def test_words_decide_where_status_and_code_say_nothing(
-    refusal: Refusal, call: api.Call, status: int, name: str
-) -> None:
+def test_words_decide_where_status_and_code_say_nothing(refusal: Refusal, call: Call, status: int, name: str) -> None:
     for said in (refusal.body["message"], refusal.body["message"].upper(), [refusal.body["message"]]):
         body = {**generic("?"), name: said}
         assert type(error_of(call, answer(status, body))) is refusal.error
@@ -532,7 +531,7 @@ ADVICE = [
 
 
 @pytest.mark.parametrize(("call", "status", "body", "words"), ADVICE)
-def test_error_says_what_to_do(call: api.Call, status: int, body: Any, words: list[str]) -> None:
+def test_error_says_what_to_do(call: Call, status: int, body: Any, words: list[str]) -> None:
     text = str(error_of(call, answer(status, body)))
     for word in words:
         assert word in text
@@ -599,7 +598,7 @@ def test_detail(body: Any, expected: str | None, status: int) -> None:
         assert expected in str(error) or status == 429
 
 
-LONG: dict[str, api.Answer] = {
+LONG: dict[str, Answer] = {
     "message": answer(400, {"message": "x" * 100_000}),
     "list": answer(400, {"message": ["x" * 100, "y"] * 10_000}),
     "all": answer(400, {"error": "a" * 499, "message": "b" * 499, "detail": "c" * 499}),
@@ -610,7 +609,7 @@ LONG: dict[str, api.Answer] = {
 
 @pytest.mark.parametrize("got", LONG.values(), ids=LONG)
 @pytest.mark.parametrize("call", [GET, RERUN], ids=["get", "rerun"])
-def test_detail_is_short(call: api.Call, got: api.Answer) -> None:
+def test_detail_is_short(call: Call, got: Answer) -> None:
     error = error_of(call, got)
     assert len(error.detail or "") <= 500
     assert len(str(error)) < 1500
@@ -674,7 +673,7 @@ RETRY_AFTER: dict[str, tuple[str | None, float | None]] = {
 @pytest.mark.parametrize(("header", "expected"), RETRY_AFTER.values(), ids=RETRY_AFTER)
 def test_retry_after(header: str | None, expected: float | None) -> None:
     headers = {"date": http_date(0)} if header is None else {"date": http_date(0), "retry-after": header}
-    asked = api.Answer(429, headers, b"").retry_after
+    asked = Answer(429, headers, b"").retry_after
     if header and "9999 " in header:
         # Far off, one way or the other: but no error, and nothing that could not be compared.
         assert asked is None or asked > 300
@@ -699,7 +698,7 @@ def test_retry_after_of_a_rerun_is_carried() -> None:
 def test_retry_after_is_measured_against_our_clock_where_the_answer_has_no_date(date: str | None) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=3600), usegmt=True)
     headers = {"retry-after": later} | ({} if date is None else {"date": date})
-    asked = api.Answer(429, headers, b"").retry_after
+    asked = Answer(429, headers, b"").retry_after
     assert asked is not None
     assert 3500 < asked <= 3600
 
@@ -717,7 +716,7 @@ def test_retry_after_is_measured_against_our_clock_where_the_answer_has_no_date(
     ],
 )
 def test_server_time(date: str | None, expected: datetime | None) -> None:
-    found = api.Answer(200, {} if date is None else {"date": date}, b"").server_time
+    found = Answer(200, {} if date is None else {"date": date}, b"").server_time
     assert found == expected
     assert found is None or found.tzinfo is not None
 
@@ -749,15 +748,15 @@ BROKEN_JSON: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", BROKEN_JSON.values(), ids=BROKEN_JSON)
 def test_broken_json(body: bytes) -> None:
-    got = api.Answer(200, {"content-type": "application/json"}, body)
+    got = Answer(200, {"content-type": "application/json"}, body)
     with pytest.raises(ValueError):  # noqa: PT011 - whichever says so
         got.json()
     assert type(error_of(GET, got)) is OllangUnavailableError
     assert type(error_of(LIST, got)) is OllangUnavailableError
-    assert type(error_of(RERUN, got)) is OllangRerunOutcomeUnknownError
+    assert type(error_of(RERUN, got)) is OllangOutcomeUnknownError
     for status in (400, 403, 429, 500):
-        error_of(GET, api.Answer(status, {}, body))
-        error_of(RERUN, api.Answer(status, {}, body))
+        error_of(GET, Answer(status, {}, body))
+        error_of(RERUN, Answer(status, {}, body))
 
 
 @pytest.mark.parametrize("depth", [500, 900, 950, 3000])
@@ -770,7 +769,7 @@ def test_depth_at_the_edge_of_what_python_reads(depth: int, shape: str) -> None:
         for status in (200, 400, 500):
             for call in (GET, RERUN, LIST):
                 try:
-                    read(call, api.Answer(status, {}, body))
+                    read(call, Answer(status, {}, body))
                 except OllangError as error:
                     assert len(str(error)) < 1500  # noqa: PT017 - a value is fine too
 
@@ -801,7 +800,7 @@ def hand_on(value: object) -> None:
 def test_order_that_is_read_can_be_handed_on(inner: str) -> None:
     body = f'{{"id": "{ID}", "status": "completed", "inner": {inner}}}'.encode()
     try:
-        order = api.read_order(SETTINGS, GET, api.Answer(200, {}, body))
+        order = read_order(SETTINGS, GET, Answer(200, {}, body))
     except OllangUnavailableError:
         return
     hand_on(order)
@@ -811,7 +810,7 @@ def test_order_that_is_read_can_be_handed_on(inner: str) -> None:
 def test_row_that_is_read_can_be_handed_on(inner: str) -> None:
     body = f'{{"data": [{{"id": "{ID}", "inner": {inner}}}]}}'.encode()
     try:
-        rows, _ = api.read_page(SETTINGS, LIST, api.Answer(200, {}, body))
+        rows, _ = read_page(SETTINGS, LIST, Answer(200, {}, body))
     except OllangUnavailableError:
         return
     hand_on(rows)
@@ -822,8 +821,8 @@ def test_answer_to_a_rerun_can_be_handed_on(inner: str) -> None:
     """This rerun is paid for, so the receipt must get through."""
     body = f'{{"success": true, "message": {HALF}, "inner": {inner}}}'.encode()
     try:
-        accepted = api.read_paid(SETTINGS, RERUN, api.Answer(200, {}, body))
-    except OllangRerunOutcomeUnknownError as error:
+        accepted = read_paid(SETTINGS, RERUN, Answer(200, {}, body))
+    except OllangOutcomeUnknownError as error:
         hand_on(str(error))
     else:
         hand_on(accepted["message"])
@@ -834,7 +833,7 @@ def test_half_characters_in_an_error_do_not_travel_on() -> None:
     headers = {"content-type": "application/json", "location": "http://half\ud800"}
     for status in (200, 302, 400, 401, 403, 404, 409, 429, 500):
         for call in (GET, RERUN, LIST):
-            error = error_of(call, api.Answer(status, headers, body))
+            error = error_of(call, Answer(status, headers, body))
             f"{error} {error.detail} {error.code}".encode()
 
 
@@ -859,7 +858,7 @@ def test_errors_are_airflow_errors() -> None:
 
 
 def test_not_answered_is_no_server_error() -> None:
-    error = api.not_answered(GET, "the host could not be found")
+    error = not_answered(GET, "the host could not be found")
     assert [error.status_code, error.detail, error.code, error.retry_after] == [None] * 4
     assert (error.order_id, error.method, error.path) == (ID, "GET", f"/integration/orders/{ID}")
     assert str(error) == f"Could not get order {ID}: the host could not be found."
@@ -870,13 +869,13 @@ def test_not_answered_is_no_server_error() -> None:
 def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body: Any) -> None:
     """It may have 20 MB, and the triggerer's other waits stand still meanwhile."""
     parsed: list[int] = []
-    parse = api.Answer.json
+    parse = Answer.json
 
-    def parsing(self: api.Answer) -> Any:
+    def parsing(self: Answer) -> Any:
         parsed.append(1)
         return parse(self)
 
-    monkeypatch.setattr(api.Answer, "json", parsing)
+    monkeypatch.setattr(Answer, "json", parsing)
     for call in (GET, RERUN, LIST):
         parsed.clear()
         with contextlib.suppress(OllangError):
@@ -886,14 +885,14 @@ def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body:
 
 def test_headers_are_any_mapping() -> None:
     headers: Mapping[str, str] = {}
-    assert api.Answer(200, headers, b"{}").json() == {}
+    assert Answer(200, headers, b"{}").json() == {}
 
 
 @pytest.mark.parametrize(
     "body", [{"code": -1, "error": "UnknownError", "detail": "Only completed orders"}, {"error": "Oh"}, {"code": "NO"}]
 )
 def test_an_error_in_a_2xx_is_no_acceptance_of_a_rerun(body: dict[str, Any]) -> None:
-    with pytest.raises(OllangRerunOutcomeUnknownError, match="which is an error"):
+    with pytest.raises(OllangOutcomeUnknownError, match="which is an error"):
         read(RERUN, answer(200, body))
 
 
@@ -909,5 +908,5 @@ def test_an_error_in_a_2xx_is_no_acceptance_of_a_rerun(body: dict[str, Any]) -> 
 def test_the_request_had_not_arrived_before_its_attempt_began(
     date: str | None, elapsed: float, expected: str | None
 ) -> None:
-    answer = api.Answer(200, {} if date is None else {"date": date}, b"", elapsed)
+    answer = Answer(200, {} if date is None else {"date": date}, b"", elapsed)
     assert (answer.requested_at and answer.requested_at.isoformat()) == expected

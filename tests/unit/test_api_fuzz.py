@@ -11,21 +11,22 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang import api
+from airflow_provider_ollang.client.requests import Call, get_order, list_orders, rerun_order
+from airflow_provider_ollang.client.responses import Answer, may_repeat, read_order, read_page, read_paid
+from airflow_provider_ollang.client.settings import Settings
 from airflow_provider_ollang.exceptions import (
     OllangError,
+    OllangOutcomeUnknownError,
     OllangPermanentError,
     OllangRateLimitError,
-    OllangRerunOutcomeUnknownError,
     OllangTransientError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.settings import Settings
 
 ID = "60b8d6f1e1b9b1d8c6c0d8e1"
 KEY = "canary-key-of-the-fuzz"
 SETTINGS = Settings.from_connection("c1", password=KEY, host="https://ollang.example")
-CALLS = [api.get_order(ID), api.rerun_order(ID), api.list_orders(1, 50, {})]
+CALLS = [get_order(ID), rerun_order(ID), list_orders(1, 50, {})]
 
 SAID = ["completed", ID, "ORDER_NOT_FOUND", "Invalid or missing API key", "Cannot GET /", "unknown error", KEY, ""]
 NAMES = ["id", "status", "data", "meta", "hasNextPage", "success", "message", "orderId", "error", "code", "detail"]
@@ -82,13 +83,13 @@ headers = st.fixed_dictionaries(
 patient = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
-def read(call: api.Call, answer: api.Answer) -> Any:
+def read(call: Call, answer: Answer) -> Any:
     if call.paid:
-        return api.read_paid(SETTINGS, call, answer)
-    return (api.read_order if call.order_id else api.read_page)(SETTINGS, call, answer)
+        return read_paid(SETTINGS, call, answer)
+    return (read_order if call.order_id else read_page)(SETTINGS, call, answer)
 
 
-def check_error(call: api.Call, answer: api.Answer, error: OllangError) -> None:
+def check_error(call: Call, answer: Answer, error: OllangError) -> None:
     assert error.status_code == answer.status
     assert (error.order_id, error.method, error.path) == (call.order_id, call.method, call.path)
     assert isinstance(error, OllangTransientError | OllangPermanentError)
@@ -105,18 +106,18 @@ def check_error(call: api.Call, answer: api.Answer, error: OllangError) -> None:
     check_repeat(call, answer, error)
 
 
-def check_repeat(call: api.Call, answer: api.Answer, error: OllangError) -> None:
-    repeated = api.may_repeat(call, error)
+def check_repeat(call: Call, answer: Answer, error: OllangError) -> None:
+    repeated = may_repeat(call, error)
     if call.paid:
         assert repeated is (answer.status == 429)
         unknown = answer.status < 300 or answer.status == 408 or answer.status >= 500
-        assert isinstance(error, OllangRerunOutcomeUnknownError) is (unknown and not is_refusal(answer))
+        assert isinstance(error, OllangOutcomeUnknownError) is (unknown and not is_refusal(answer))
     else:
         assert repeated is (answer.status < 300 or answer.status in {408, 429, 500, 502, 503, 504})
         assert not repeated or isinstance(error, OllangRateLimitError | OllangUnavailableError)
 
 
-def is_refusal(answer: api.Answer) -> bool:
+def is_refusal(answer: Answer) -> bool:
     with contextlib.suppress(ValueError):
         value = answer.json()
         return answer.status < 300 and isinstance(value, dict) and value.get("success") is False
@@ -132,7 +133,7 @@ def is_refusal(answer: api.Answer) -> bool:
 @example(429, {"retry-after": "1e400"}, b"")
 @example(200, {"date": "Sun, 01 Mar 2026 12:00:00 +9999"}, b"")
 def test_any_answer_is_a_value_or_an_error_of_ours(status: int, headers: dict[str, str], body: bytes) -> None:
-    answer = api.Answer(status, headers, body)
+    answer = Answer(status, headers, body)
     started = time.monotonic()
     for call in CALLS:
         try:
@@ -149,7 +150,7 @@ def test_any_answer_is_a_value_or_an_error_of_ours(status: int, headers: dict[st
 @given(headers)
 @example({"retry-after": "Sun, 01 Mar 2026 12:00:00 +9999", "date": "1 Jan 0001 00:00:00 +2359"})
 def test_any_headers_give_times_that_can_be_used(headers: dict[str, str]) -> None:
-    answer = api.Answer(429, headers, b"")
+    answer = Answer(429, headers, b"")
     asked, date = answer.retry_after, answer.server_time
     assert asked is None or (math.isfinite(asked) and asked >= 0)
     if date is not None:
@@ -169,7 +170,7 @@ def test_order_is_taken_exactly_if_it_is_one(order: dict[str, Any], status: int)
     except (TypeError, ZeroDivisionError):
         is_order = False
     try:
-        read(call, api.Answer(status, {}, text.encode()))
+        read(call, Answer(status, {}, text.encode()))
     except OllangUnavailableError:
         # Numbers and characters that nothing can write down may be refused with the rest.
         assert not is_order or "\\u" in text or any(map(huge, numbers(order)))

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang import api
+from airflow_provider_ollang.client.requests import get_order, list_orders, rerun_order
+from airflow_provider_ollang.client.settings import Settings
+from airflow_provider_ollang.domain.arguments import is_same_order, order_id_of
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.settings import Settings
 
 ID = "60b8d6f1e1b9b1d8c6c0d8e1"
 SETTINGS = Settings.from_connection("c1", password="key", host="https://ollang.example/gateway")
@@ -49,8 +50,8 @@ ACCEPTED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("value", "expected"), ACCEPTED, ids=lambda one: ascii(one)[:40])
 def test_order_id_is_accepted(value: object, expected: str) -> None:
-    assert api.order_id_of(value) == expected
-    assert api.get_order(value).order_id == api.rerun_order(value).order_id == expected
+    assert order_id_of(value) == expected
+    assert get_order(value).order_id == rerun_order(value).order_id == expected
 
 
 REFUSED: dict[str, Any] = {
@@ -116,7 +117,7 @@ URLS = {
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
 def test_order_id_is_refused(value: object) -> None:
-    for make in (api.order_id_of, api.get_order, api.rerun_order):
+    for make in (order_id_of, get_order, rerun_order):
         with pytest.raises(OllangConfigurationError, match="order_id") as caught:
             make(value)
         text = str(caught.value)
@@ -127,7 +128,7 @@ def test_order_id_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", URLS.values(), ids=URLS)
 def test_url_as_order_id_is_refused_and_not_shown(value: object) -> None:
-    for make in (api.order_id_of, api.get_order, api.rerun_order):
+    for make in (order_id_of, get_order, rerun_order):
         with pytest.raises(OllangConfigurationError, match=r"order_id is a URL .*nothing was sent") as caught:
             make(value)
         assert "canary" not in str(caught.value)
@@ -136,7 +137,7 @@ def test_url_as_order_id_is_refused_and_not_shown(value: object) -> None:
 
 def test_url_as_order_id_is_named_by_its_host() -> None:
     with pytest.raises(OllangConfigurationError, match=r"\('https://files.example/…'\)"):
-        api.order_id_of(LINK)
+        order_id_of(LINK)
 
 
 class Task:
@@ -158,7 +159,7 @@ def test_refusal_says_what_to_do() -> None:
         (json.dumps({"id": ID}, indent=2), "task.output"),
     ):
         with pytest.raises(OllangConfigurationError, match=advice):
-            api.order_id_of(value)
+            order_id_of(value)
 
 
 ORDER = {"name": "Sample", "vttUrl": LINK, "orderDocs": [{"id": "doc", "url": LINK}]}
@@ -171,7 +172,7 @@ ORDER = {"name": "Sample", "vttUrl": LINK, "orderDocs": [{"id": "doc", "url": LI
 )
 def test_refusal_shows_no_link_of_an_order(value: object) -> None:
     with pytest.raises(OllangConfigurationError) as caught:
-        api.order_id_of(value)
+        order_id_of(value)
     assert "canary-signature" not in str(caught.value)
 
 
@@ -180,7 +181,7 @@ def test_refusal_shows_no_link_of_an_order(value: object) -> None:
 @example("half\ud800")
 def test_any_text_is_one_path_segment_or_refused(value: str) -> None:
     try:
-        call = api.get_order(value)
+        call = get_order(value)
     except OllangConfigurationError:
         return
     segments = urlsplit(call.url(SETTINGS)).path.split("/")
@@ -195,7 +196,7 @@ def test_any_text_is_one_path_segment_or_refused(value: str) -> None:
 
 
 def test_get_order() -> None:
-    call = api.get_order(ID)
+    call = get_order(ID)
     assert dataclasses.asdict(call) == {
         "method": "GET",
         "path": f"/integration/orders/{ID}",
@@ -209,7 +210,7 @@ def test_get_order() -> None:
 
 
 def test_rerun_order() -> None:
-    call = api.rerun_order(ID)
+    call = rerun_order(ID)
     assert dataclasses.asdict(call) == {
         "method": "POST",
         "path": f"/integration/orders/{ID}/rerun",
@@ -235,13 +236,13 @@ def test_rerun_order() -> None:
     ],
 )
 def test_order_id_is_encoded_whole(order_id: str, segment: str) -> None:
-    assert api.get_order(order_id).path == f"/integration/orders/{segment}"
-    assert api.rerun_order(order_id).path == f"/integration/orders/{segment}/rerun"
+    assert get_order(order_id).path == f"/integration/orders/{segment}"
+    assert rerun_order(order_id).path == f"/integration/orders/{segment}/rerun"
 
 
 def test_list_orders() -> None:
     filters = {"filter[type]": "cc", "filter[name]": None, "filter[createdAtRange][from]": "2026-01-01T00:00:00+01:00"}
-    call = api.list_orders(3, 50, filters)
+    call = list_orders(3, 50, filters)
     assert (call.method, call.path, call.body, call.paid, call.order_id) == (
         *("GET", "/integration/orders", None, False, None),
     )
@@ -263,7 +264,7 @@ def test_list_orders() -> None:
 @example({"filter[name]": "half\ud800"})
 def test_filters_arrive_as_given_or_are_refused(filters: dict[str, str]) -> None:
     try:
-        url = api.list_orders(1, 10, filters).url(SETTINGS)
+        url = list_orders(1, 10, filters).url(SETTINGS)
     except OllangConfigurationError:
         return
     assert dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)) == {
@@ -274,7 +275,7 @@ def test_filters_arrive_as_given_or_are_refused(filters: dict[str, str]) -> None
 
 
 def test_errors_carry_what_the_call_was() -> None:
-    assert api.rerun_order(ID).fields() == {
+    assert rerun_order(ID).fields() == {
         "order_id": ID,
         "method": "POST",
         "path": f"/integration/orders/{ID}/rerun",
@@ -283,7 +284,7 @@ def test_errors_carry_what_the_call_was() -> None:
 
 def test_a_mapping_without_an_id_is_refused_by_its_keys() -> None:
     with pytest.raises(OllangConfigurationError, match=r"without 'order_id' or 'id'; it has the keys \['name'\]"):
-        api.order_id_of({"name": "Pilot"})
+        order_id_of({"name": "Pilot"})
 
 
 @pytest.mark.parametrize(
@@ -299,4 +300,4 @@ def test_a_mapping_without_an_id_is_refused_by_its_keys() -> None:
     ],
 )
 def test_only_hexadecimal_ids_are_compared_without_case(one: object, other: object, same: bool) -> None:
-    assert api.is_same_order(one, other) is same
+    assert is_same_order(one, other) is same

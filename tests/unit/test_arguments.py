@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.arguments import names_of, seconds_of, unknown_statuses
+from airflow_provider_ollang.domain.arguments import names_of, seconds_of, unknown_statuses
+from airflow_provider_ollang.domain.orders import KNOWN_STATUSES
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.orders import KNOWN_STATUSES
 
 
 class TestSeconds:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang.evaluations import MAX_SHOWN_SEGMENTS, Evaluation, EvaluationGoal
+from airflow_provider_ollang.client.settings import Settings
+from airflow_provider_ollang.domain.evaluations import MAX_SHOWN_SEGMENTS, Evaluation
+from airflow_provider_ollang.domain.goals import EvaluationGoal
+from airflow_provider_ollang.domain.receipts import EvaluationReceipt, agreed_order_id, check_host
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.receipts import EvaluationReceipt, agreed_order_id, check_host
-from airflow_provider_ollang.settings import Settings
 from tests.unit.builders import AFTER, BEFORE, LONG_BEFORE, ORDER_ID, REQUESTED, SIGNATURE, evaluation, order
 
 JsonObject = dict[str, Any]
@@ -363,7 +364,7 @@ def receipt(**changes: Any) -> JsonObject:
         "host": HOST,
         "message": "QC evaluation started.",
         "requested_at": REQUESTED,
-        "joined": False,
+        "reconnected": False,
         "evaluation_id": "eval_2",
         "credits_used": 5,
         "before": key(),
@@ -379,7 +380,7 @@ class TestReceipt:
             {},
             {"before": None},
             {"evaluation_id": None, "credits_used": None, "message": None, "requested_at": None},
-            {"credits_used": 2.5, "joined": True, "before": {"id": None, "created_at": None}},
+            {"credits_used": 2.5, "reconnected": True, "before": {"id": None, "created_at": None}},
         ],
     )
     def test_goes_through_xcom_unchanged(self, changes: JsonObject) -> None:

@@ -67,9 +67,9 @@ def test_the_tree_has_these_branches() -> None:
         "OllangOrderNotFoundError",
         "OllangBadRequestError",
         "OllangOrderNotEligibleError",
-        "OllangRerunRefusedError",
+        "OllangRequestRefusedError",
         "OllangOrderFailedError",
-        "OllangRerunOutcomeUnknownError",
+        "OllangOutcomeUnknownError",
         "OllangStaleResultError",
         "OllangQualityError",
     }

@@ -8,8 +8,16 @@ from typing import Any, get_args
 
 import pytest
 
+from airflow_provider_ollang.domain.submission import (
+    CONFIRM_PAUSES,
+    POLL_FIRST_TIMEOUT,
+    Record,
+    State,
+    Tries,
+    plan,
+    reconcile_pauses,
+)
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.once import CONFIRM_PAUSES, POLL_FIRST_TIMEOUT, Record, State, Tries, plan, settle_pauses
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 HOST = "https://api-integration.ollang.com"
@@ -28,7 +36,7 @@ PLANS = {
     "accepted": ("join", "join"),
     "failed": ("join", "send"),
     "unknown": ("settle", "ask"),
-    "concluded": ("return", "renew"),
+    "finished": ("return", "renew"),
     "refused": ("send", "send"),
 }
 RETRIES = {
@@ -62,7 +70,7 @@ def test_what_is_found_decides(state: str, how: str, resubmitted: bool) -> None:
 
 @pytest.mark.parametrize(("how", "cleared"), [("clear", True), ("retry", False), ("clear with fewer retries", True)])
 def test_a_record_of_an_older_version_tells_a_clear_by_max_tries(how: str, cleared: bool) -> None:
-    found = record("concluded", try_number=None, clear_number=None)
+    found = record("finished", try_number=None, clear_number=None)
     expected = "renew" if cleared else "return"
     assert plan(found, order_id=ORDER, host=HOST, tries={**RETRIES, **CLEARS}[how]) == expected
 
@@ -196,7 +204,7 @@ def test_tries_are_counted_since_the_last_clear(tries: Tries, number: int) -> No
 
 @pytest.mark.parametrize("timeout", [0.0, 0.5, 1.0, 1.5, 29.0, 30.0, 31.0, 299.9, 300.0, 3600.0])
 def test_the_looks_begin_at_once_and_end_at_the_very_end(timeout: float) -> None:
-    pauses = list(settle_pauses(timeout))
+    pauses = list(reconcile_pauses(timeout))
     assert pauses[0] == 0
     assert sum(pauses) == pytest.approx(timeout)
     # No look twice at one time, and none long after the one before.
@@ -204,6 +212,6 @@ def test_the_looks_begin_at_once_and_end_at_the_very_end(timeout: float) -> None
 
 
 def test_the_looks_are_many_early() -> None:
-    assert list(settle_pauses(300)) == [0, *CONFIRM_PAUSES, *[30] * 9]
+    assert list(reconcile_pauses(300)) == [0, *CONFIRM_PAUSES, *[30] * 9]
     assert sum(CONFIRM_PAUSES) == POLL_FIRST_TIMEOUT == 30
-    assert list(settle_pauses(4)) == [0, 1, 2, 1]
+    assert list(reconcile_pauses(4)) == [0, 1, 2, 1]

@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.orders import (
+from airflow_provider_ollang.domain.freshness import Baseline, summarize
+from airflow_provider_ollang.domain.orders import (
     KNOWN_STATUSES,
     MAX_LISTED_OUTPUTS,
-    Baseline,
     Document,
     document_kind,
     output_documents,
     rerun_readiness,
     shows_running,
-    summarize,
 )
-from airflow_provider_ollang.reading import parse_time
+from airflow_provider_ollang.domain.values import parse_time
 from tests.unit.builders import (
     AFTER,
     BEFORE,

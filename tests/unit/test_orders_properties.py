@@ -12,16 +12,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang.orders import (
-    KNOWN_STATUSES,
-    Baseline,
-    Rerun,
-    document_kind,
-    rerun_readiness,
-    shows_running,
-    summarize,
-)
-from airflow_provider_ollang.reading import parse_time
+from airflow_provider_ollang.domain.freshness import Baseline, Rerun, summarize
+from airflow_provider_ollang.domain.orders import KNOWN_STATUSES, document_kind, rerun_readiness, shows_running
+from airflow_provider_ollang.domain.values import parse_time
 from tests.unit.builders import BEFORE, ORDER_ID, REQUESTED, SIGNATURE, order, rerun_of
 
 JsonObject = dict[str, Any]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang.evaluations import Evaluation
+from airflow_provider_ollang.domain.evaluations import Evaluation
+from airflow_provider_ollang.domain.thresholds import Bar, passed_of
+from airflow_provider_ollang.domain.values import plain_name, score_of
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.quality import Bar, passed_of
-from airflow_provider_ollang.reading import plain_name, score_of
 from tests.unit.builders import BEFORE, ORDER_ID, evaluation, order
 
 JsonObject = dict[str, Any]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang.reading import (
+from airflow_provider_ollang.domain.values import (
     mappings_of,
     number_of,
     plain_name,

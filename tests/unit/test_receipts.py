@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.domain.freshness import Baseline, Rerun
+from airflow_provider_ollang.domain.receipts import Receipt
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.orders import Baseline, Rerun
-from airflow_provider_ollang.receipts import Receipt
 from tests.unit.builders import ORDER_ID, REQUESTED, SIGNATURE, evaluation, new_result, order
 
 KEYS = [
@@ -18,7 +18,7 @@ KEYS = [
     "host",
     "message",
     "requested_at",
-    "joined",
+    "reconnected",
     "seen_running",
     "last_status",
     "baseline",
@@ -33,7 +33,7 @@ def receipt(before: dict[str, Any] | None = None, **changes: Any) -> Receipt:
             "host": "https://api-integration.ollang.com",
             "message": "Order rerun initiated successfully",
             "requested_at": REQUESTED,
-            "joined": False,
+            "reconnected": False,
             "seen_running": False,
             "last_status": "completed",
             "baseline": Baseline.from_order(order(latestEvaluation=evaluation()) if before is None else before),
@@ -47,7 +47,9 @@ def receipt(before: dict[str, Any] | None = None, **changes: Any) -> Receipt:
     [
         pytest.param(receipt(), id="ordinary"),
         pytest.param(receipt({}, message=None, requested_at=None, last_status=None), id="nothing known"),
-        pytest.param(receipt(order(orderDocs=[], deliveryEvents=[]), joined=True, seen_running=True), id="all known"),
+        pytest.param(
+            receipt(order(orderDocs=[], deliveryEvents=[]), reconnected=True, seen_running=True), id="all known"
+        ),
         pytest.param(receipt(result={"order_id": ORDER_ID, "outputs": []}), id="with a result"),
     ],
 )

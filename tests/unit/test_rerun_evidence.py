@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from airflow_provider_ollang.orders import Rerun, document_kind
+from airflow_provider_ollang.domain.freshness import Rerun
+from airflow_provider_ollang.domain.orders import document_kind
 from tests.unit.builders import (
     AFTER,
     BEFORE,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_ollang.arguments import LONGEST_TIMEOUT
+from airflow_provider_ollang.domain.arguments import LONGEST_TIMEOUT
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangQualityGateOperator

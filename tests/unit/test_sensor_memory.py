@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.orders import Baseline
-from airflow_provider_ollang.receipts import Receipt
-from airflow_provider_ollang.sensors._wait_state import WaitState
+from airflow_provider_ollang.domain.freshness import Baseline
+from airflow_provider_ollang.domain.receipts import Receipt
+from airflow_provider_ollang.runtime.wait_state import WaitState
 from tests.unit.builders import ORDER_ID, REQUESTED, order, rules
 
 

@@ -13,10 +13,10 @@ from airflow.api_fastapi.core_api.datamodels.connections import ConnectionBody
 from airflow.models.connection import Connection as ModelConnection
 from airflow.sdk import Connection
 
+from airflow_provider_ollang.client.settings import Settings
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, DEFAULT_HOST
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.settings import Settings
 from tests.installed_airflow import hands_out_broken_connections, needs_whole_names_in_no_proxy
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from airflow_provider_ollang.runtime.cancellation import StoppedError
 from airflow_provider_ollang.transfers._file_host import gathered
-from airflow_provider_ollang.transfers._stop import StoppedError
 
 RECORD = 16 * 1024
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -15,7 +16,6 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.orders import Rerun
 from airflow_provider_ollang.transfers._plan import VTT, File, Wanted, find, plan
 from tests.unit.builders import (
     AFTER,

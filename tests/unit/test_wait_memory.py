@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_ollang.domain.polling import Wait, WaitMemory, WaitRules
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangBadRequestError,
@@ -19,7 +20,6 @@ from airflow_provider_ollang.exceptions import (
     OllangRateLimitError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.waiting import Wait, WaitMemory, WaitRules
 from tests.unit.builders import (
     AFTER,
     START,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_ollang._compat import AirflowSensorTimeout
+from airflow_provider_ollang.domain.polling import Step, Wait, WaitMemory
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -22,7 +23,6 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.waiting import Step, Wait, WaitMemory
 from tests.unit.builders import (
     ORDER_ID,
     SIGNATURE,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.evaluations import EvaluationGoal
+from airflow_provider_ollang.domain.goals import EvaluationGoal
+from airflow_provider_ollang.domain.polling import WaitMemory, WaitRules
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangConfigurationError,
@@ -18,7 +19,6 @@ from airflow_provider_ollang.exceptions import (
     OllangTimeoutError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.waiting import WaitMemory, WaitRules
 from tests.unit.builders import (
     AFTER,
     BEFORE,

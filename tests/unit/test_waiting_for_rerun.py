@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.domain.polling import Step, WaitMemory, WaitRules
 from airflow_provider_ollang.exceptions import (
     OllangOrderFailedError,
     OllangStaleResultError,
     OllangTimeoutError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.waiting import Step, WaitMemory, WaitRules
 from tests.unit.builders import (
     ORDER_ID,
     SIGNATURE,

@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 from airflow.sdk import DAG, BaseOperator, Context, get_current_context, task
 
-from airflow_provider_ollang.operators._record_book import RecordBook
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator
+from airflow_provider_ollang.runtime.task_state import RecordBook
 
 
 class Mortal(BaseOperator):

@@ -15,8 +15,8 @@ from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
-    OllangRerunOutcomeUnknownError,
-    OllangRerunRefusedError,
+    OllangOutcomeUnknownError,
+    OllangRequestRefusedError,
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -144,7 +144,7 @@ def test_rerun_with_a_meagre_answer(ollang: Sandbox, hook: OllangHook, body: Any
 def test_rerun_refused_by_success_false(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     order_id = ollang.add_order(behaviour={"rerun_success": False})
     error = raised(hook, "rerun", order_id)
-    assert type(error) is OllangRerunRefusedError
+    assert type(error) is OllangRequestRefusedError
     assert (error.status_code, error.order_id, error.method) == (200, order_id, "POST")
     assert error.detail == "Order rerun could not be initiated"
     assert error.detail in str(error)
@@ -202,7 +202,7 @@ def test_another_order_in_the_answer(ollang: Sandbox, hook: OllangHook, clock: C
     assert (len(ollang.journal), len(clock.sleeps)) == (5, 4)
 
     error = raised(hook, "rerun", order_id)
-    assert type(error) is OllangRerunOutcomeUnknownError
+    assert type(error) is OllangOutcomeUnknownError
     assert "another order" in str(error)
     assert (len(ollang.journal), len(clock.sleeps)) == (6, 4)
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.client import aio as _aiohttp_transport
+from airflow_provider_ollang.client import sync as _requests_transport
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.hooks import _aiohttp_transport, _requests_transport
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 from tests.installed_airflow import limits_headers
@@ -82,7 +83,7 @@ def sync_end(hook: OllangHook, order_id: object = ORDER) -> End:
 
 def async_end(hook: OllangHook, order_id: object = ORDER) -> End:
     async def read() -> End:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             return End(await reader.get_order(order_id))
 
     try:
@@ -537,7 +538,7 @@ def test_key_that_is_none(ollang: Sandbox, connect: Connect, key: str) -> None:
 
 def test_no_cookie_is_sent_back(connect: Connect) -> None:
     async def twice(hook: OllangHook) -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             await reader.get_order(ORDER)
             await reader.get_order(ORDER)
 

@@ -17,14 +17,15 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from airflow_provider_ollang.client import aio as _aiohttp_transport
+from airflow_provider_ollang.client.aio_client import OllangAsyncClient
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
     OllangRateLimitError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.hooks import _aiohttp_transport
-from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
 from .conftest import KEY, LINK_SIGNATURE, ORDER, PROXY_PASSWORD, Canaries, Clock, Connect
@@ -45,7 +46,7 @@ def run(main: Coroutine[Any, Any, Any], **options: Any) -> Any:
 
 
 async def look(hook: OllangHook) -> dict[str, Any]:
-    async with hook.waiting() as reader:
+    async with hook.async_client() as reader:
         return await reader.get_order(ORDER)
 
 
@@ -81,7 +82,7 @@ def test_readers_share_one_pool(ollang: Sandbox, hook: OllangHook, monkeypatch: 
 
     async def main() -> None:
         async def reader() -> None:
-            async with OllangHook(hook.ollang_conn_id).waiting() as one:
+            async with OllangHook(hook.ollang_conn_id).async_client() as one:
                 await ready.wait()
                 for _ in range(3):
                     await one.get_order(ORDER)
@@ -99,7 +100,7 @@ def test_pool_is_of_a_hundred(ollang: Sandbox, hook: OllangHook) -> None:
     ollang.add_fault(times=None, delay=0.05)
 
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             await asyncio.gather(*(reader.get_order(ORDER) for _ in range(250)))
 
     run(main())
@@ -109,7 +110,7 @@ def test_pool_is_of_a_hundred(ollang: Sandbox, hook: OllangHook) -> None:
 
 def test_connection_lives_as_long_as_somebody_uses_it(ollang: Sandbox, hook: OllangHook) -> None:
     async def main() -> None:
-        async with hook.waiting() as first:
+        async with hook.async_client() as first:
             await first.get_order(ORDER)
             await look(hook)
             await first.get_order(ORDER)
@@ -129,8 +130,8 @@ def test_last_one_to_leave_hangs_up(connect: Connect) -> None:
             ended.set()
 
     async def main() -> None:
-        async with hook.waiting() as reader:
-            async with hook.waiting() as other:
+        async with hook.async_client() as reader:
+            async with hook.async_client() as other:
                 await other.get_order(ORDER)
             assert not ended.is_set()
             del reader
@@ -150,7 +151,7 @@ def test_waiting_for_a_connection_takes_none_of_the_time(connect: Connect, monke
             peer.send(http("200 OK", BODY))
 
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             await asyncio.gather(*(reader.get_order(ORDER) for _ in range(4)))
 
     with RawServer(script) as server:
@@ -167,7 +168,7 @@ def test_second_answer_has_its_whole_time(connect: Connect) -> None:
             peer.send(http("200 OK", BODY))
 
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             await reader.get_order(ORDER)
             await reader.get_order(ORDER)
 
@@ -182,7 +183,7 @@ def test_one_look_is_one_request(ollang: Sandbox, hook: OllangHook, fault: dict[
     """The wait is the retry: a library's own would double the load of an outage, and the time of a look."""
 
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             await reader.get_order(ORDER)
             ollang.add_fault(**fault)
             with pytest.raises(OllangUnavailableError):
@@ -205,7 +206,7 @@ def test_certificates_are_not_read_again_for_each_wait(connect: Connect, monkeyp
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
 
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             await asyncio.gather(*(look(hook) for _ in range(30)))
             for _ in range(5):
                 assert not await hook.key_changed(reader)
@@ -231,7 +232,7 @@ def test_cancelled_readers_leave_nothing_behind(
 
     async def main(ollang: Sandbox) -> None:
         async def reader() -> None:
-            async with hook.waiting() as one:
+            async with hook.async_client() as one:
                 if stage == "idle":
                     await one.get_order(ORDER)
                 if stage in {"idle", "before the first request"}:
@@ -311,7 +312,7 @@ def test_two_event_loops_do_not_share(ollang: Sandbox, hook: OllangHook) -> None
     problems: list[BaseException] = []
 
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             for _ in range(3):
                 # Blocks its own loop only, so that both are in the middle of it at once.
                 together.wait()
@@ -343,13 +344,13 @@ def test_loops_one_after_another_do_not_share(ollang: Sandbox, hook: OllangHook)
 
 def test_changed_key_gets_another_session(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        async with hook.waiting() as old:
+        async with hook.async_client() as old:
             await old.get_order(ORDER)
             assert not await hook.key_changed(old)
             ollang.api_key = f"{KEY}-new"
             alias(monkeypatch, hook.ollang_conn_id, ollang.url, f"{KEY}-new")
             assert await hook.key_changed(old)
-            async with hook.waiting() as new:
+            async with hook.async_client() as new:
                 await new.get_order(ORDER)
                 with pytest.raises(OllangAuthenticationError):
                     await old.get_order(ORDER)
@@ -363,7 +364,7 @@ def test_changed_key_gets_another_session(ollang: Sandbox, hook: OllangHook, mon
 # --- Too many requests --------------------------------------------------------------------------------------------
 
 
-async def refused(reader: OllangReader) -> float | None:
+async def refused(reader: OllangAsyncClient) -> float | None:
     with pytest.raises(OllangRateLimitError) as caught:
         await reader.get_order(ORDER)
     assert caught.value.status_code == 429
@@ -375,14 +376,18 @@ def test_429_pauses_all_on_the_connection_and_nobody_else(
 ) -> None:
     async def main() -> None:
         other = alias(monkeypatch, "ollang_other", ollang.url)
-        async with hook.waiting() as one, OllangHook(hook.ollang_conn_id).waiting() as two, other.waiting() as apart:
+        async with (
+            hook.async_client() as one,
+            OllangHook(hook.ollang_conn_id).async_client() as two,
+            other.async_client() as apart,
+        ):
             await asyncio.gather(one.get_order(ORDER), two.get_order(ORDER))
             ollang.add_fault(status=429, headers={"Retry-After": "60"})
             assert await refused(one) == 60
             assert len(ollang.journal) == 3
             for reader in (one, two):
                 assert await refused(reader) == pytest.approx(60, abs=1)
-            async with hook.waiting() as late:
+            async with hook.async_client() as late:
                 await refused(late)
             clock.sleep(55)
             assert await refused(two) == pytest.approx(5, abs=1)
@@ -397,7 +402,7 @@ def test_429_pauses_all_on_the_connection_and_nobody_else(
 
 def test_shorter_429_does_not_end_a_longer_one(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             for seconds in ("60", "5"):
                 ollang.add_fault(status=429, delay=0.1, headers={"Retry-After": seconds})
             ends = await asyncio.gather(refused(reader), refused(reader))
@@ -412,7 +417,7 @@ def test_shorter_429_does_not_end_a_longer_one(ollang: Sandbox, hook: OllangHook
 @pytest.mark.parametrize("asked", [None, "0", "-1", "soon"])
 def test_429_that_asks_for_no_time_pauses_nobody(ollang: Sandbox, hook: OllangHook, asked: str | None) -> None:
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             ollang.add_fault(status=429, headers={} if asked is None else {"Retry-After": asked})
             await refused(reader)
             await reader.get_order(ORDER)
@@ -429,7 +434,7 @@ def test_those_who_wait_for_a_connection_do_not_send_after_a_429(
     ollang.add_fault(times=None, status=429, delay=0.1, headers={"Retry-After": "60"})
 
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             await asyncio.gather(*(refused(reader) for _ in range(20)))
 
     run(main())

@@ -15,9 +15,9 @@ from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
+    OllangOutcomeUnknownError,
     OllangRateLimitError,
-    OllangRerunOutcomeUnknownError,
-    OllangRerunRefusedError,
+    OllangRequestRefusedError,
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -48,7 +48,7 @@ def asked(ollang: Sandbox) -> dict[str, Any]:
 
 
 def check_unknown(error: OllangError, status: int | None) -> None:
-    assert type(error) is OllangRerunOutcomeUnknownError
+    assert type(error) is OllangOutcomeUnknownError
     assert (error.status_code, error.order_id, error.method, error.path) == (status, ORDER, "POST", PATH)
     assert f"evaluate order {ORDER}" in str(error)
     assert "It was not sent again" in str(error)
@@ -283,7 +283,7 @@ def test_what_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
         (404, HTML, OllangConfigurationError),
         (302, HTML, OllangConfigurationError),
         (403, HTML, OllangUnavailableError),
-        (200, {"success": False, "message": "No"}, OllangRerunRefusedError),
+        (200, {"success": False, "message": "No"}, OllangRequestRefusedError),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else str(value)[:30],
 )

@@ -12,8 +12,8 @@ from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
     OllangOrderNotEligibleError,
+    OllangOutcomeUnknownError,
     OllangRateLimitError,
-    OllangRerunOutcomeUnknownError,
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -35,7 +35,7 @@ def failing(hook: OllangHook) -> OllangError:
 
 
 def check_unknown(error: OllangError, status: int | None) -> None:
-    assert type(error) is OllangRerunOutcomeUnknownError
+    assert type(error) is OllangOutcomeUnknownError
     assert (error.status_code, error.order_id, error.method, error.path) == (status, ORDER, "POST", PATH)
     text = str(error)
     assert f"rerun order {ORDER}" in text
@@ -115,7 +115,7 @@ RAW: dict[str, bytes] = {
 def test_odd_bytes_are_never_followed_by_a_second_rerun(connect: Connect, clock: Clock, data: bytes) -> None:
     with RawServer(says(data, close=True)) as server:
         error = failing(connect(server.url))
-    assert type(error) is OllangRerunOutcomeUnknownError
+    assert type(error) is OllangOutcomeUnknownError
     assert (len(server.requests), clock.sleeps) == (1, [])
 
 

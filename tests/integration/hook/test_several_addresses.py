@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.hooks import _requests_transport as transport
+from airflow_provider_ollang.client import sync as transport
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.client.aio_client import OllangAsyncClient
 from airflow_provider_ollang.exceptions import OllangRateLimitError, OllangUnavailableError
-from airflow_provider_ollang.hooks.ollang import OllangHook, OllangReader
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
 from .conftest import ORDER, Clock
@@ -18,7 +19,7 @@ YEAR_9999 = {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}
 BEYOND_THE_CAP = 301
 
 
-async def poll(reader: OllangReader) -> str:
+async def poll(reader: OllangAsyncClient) -> str:
     try:
         await reader.get_order(ORDER)
     except OllangRateLimitError:
@@ -33,7 +34,7 @@ def test_absurd_retry_after_throttles_for_5_minutes(
     ollang: Sandbox, hook: OllangHook, clock: Clock, headers: dict[str, str]
 ) -> None:
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             ollang.add_fault(status=429, headers=headers)
             assert await poll(reader) == "throttled"
             clock.sleep(290)
@@ -56,7 +57,7 @@ def test_one_probe_decides_for_all_after_a_throttle(
     """Thousands that are throttled together must not all ask whether they still are."""
 
     async def main() -> list[str]:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             ollang.add_fault(status=429, headers=YEAR_9999)
             await poll(reader)
             clock.sleep(BEYOND_THE_CAP)
@@ -70,7 +71,7 @@ def test_one_probe_decides_for_all_after_a_throttle(
 
 def test_cancelled_probe_does_not_hold_up_the_next(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             ollang.add_fault(status=429, headers=YEAR_9999)
             await poll(reader)
             clock.sleep(BEYOND_THE_CAP)
@@ -85,7 +86,7 @@ def test_cancelled_probe_does_not_hold_up_the_next(ollang: Sandbox, hook: Ollang
 
 def test_poll_that_must_be_sent_is_sent_while_throttled(ollang: Sandbox, hook: OllangHook) -> None:
     async def main() -> None:
-        async with hook.waiting() as reader:
+        async with hook.async_client() as reader:
             ollang.add_fault(status=429, headers={"Retry-After": "60"})
             await poll(reader)
             assert await poll(reader) == "throttled"

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.client import sync as _requests_transport
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
-    OllangRerunOutcomeUnknownError,
+    OllangOutcomeUnknownError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.hooks import _requests_transport
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.tls import Certificate
@@ -36,7 +36,7 @@ def failing(hook: OllangHook, what: str = "get") -> OllangError:
 
 
 def check_late(error: OllangError, what: str, seconds: float) -> None:
-    assert type(error) is (OllangUnavailableError if what == "get" else OllangRerunOutcomeUnknownError)
+    assert type(error) is (OllangUnavailableError if what == "get" else OllangOutcomeUnknownError)
     assert status_of(error) is None
     assert "no whole answer within 1 s" in str(error)
     assert 0.9 < seconds < IN_TIME
@@ -101,7 +101,7 @@ def test_dripping_redirect_ends_in_time(ollang: Sandbox, connect: Connect, what:
     ollang.add_fault(redirect="https://other.example/", body="x" * 600, drip=0.1)
     with Stopwatch() as watch:
         error = failing(connect(ollang.url, timeout=1), what)
-    assert isinstance(error, OllangConfigurationError | OllangUnavailableError | OllangRerunOutcomeUnknownError)
+    assert isinstance(error, OllangConfigurationError | OllangUnavailableError | OllangOutcomeUnknownError)
     assert watch.seconds < IN_TIME
 
 
@@ -204,7 +204,7 @@ def test_no_thread_outlives_a_call(ollang: Sandbox, hook: OllangHook) -> None:
 def test_answer_of_25_megabytes_is_not_read(ollang: Sandbox, connect: Connect, what: str) -> None:
     ollang.add_fault(generate="huge")
     error = failing(connect(ollang.url, max_attempts=1), what)
-    assert type(error) is (OllangUnavailableError if what == "get" else OllangRerunOutcomeUnknownError)
+    assert type(error) is (OllangUnavailableError if what == "get" else OllangOutcomeUnknownError)
     assert "larger than 20 MB" in str(error)
     assert len(ollang.journal) == 1
 
@@ -241,7 +241,7 @@ def test_small_answer_that_unpacks_to_more_is_not_read(
     assert len(packed) < MEGABYTE
     ollang.add_fault(status=200, body=packed, headers={"Content-Encoding": encoding})
     error = failing(connect(ollang.url, max_attempts=1), what)
-    assert type(error) is (OllangUnavailableError if what == "get" else OllangRerunOutcomeUnknownError)
+    assert type(error) is (OllangUnavailableError if what == "get" else OllangOutcomeUnknownError)
     assert "larger than 20 MB" in str(error)
 
 
