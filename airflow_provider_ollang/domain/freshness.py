@@ -175,6 +175,17 @@ class Rerun:
 
     A document whose size, words or duration changed and whose time did not is judged by the first column alone.
 
+    With human review, a document that counts by that table and is dated no later than this rerun's ``ai_delivered`` is
+    a draft, of which this one decides:
+
+    ============================================== ===================================== ============================
+    a later ``order_delivered``: people are done   documents of its type dated later     the draft counts
+    ============================================== ===================================== ============================
+    no                                             any number                            no: it is under review
+    yes                                            as many as before the rerun           no: they have replaced it
+    yes                                            fewer                                 yes: approved as it is
+    ============================================== ===================================== ============================
+
     :param baseline: the order just before the request.
     :param requested_at: a time by the server's clock at which the request had not arrived yet, ISO 8601: the ``Date``
         of the response less the time that the request took. So nothing that this rerun makes is older, by that clock.
@@ -238,12 +249,21 @@ class Rerun:
         return [event for _, event in self._events_since(order) if self._reports_a_result(event, order)]
 
     def new_outputs(self, order: Order) -> list[Document]:
-        """Return the output documents that are newer than the baseline's, newest first; no drafts for a reviewer."""
+        """Return the output documents of this rerun, newest first; drafts only as the table of this class says."""
         drafted = self._drafted_at(order)
+        newer = [document for document in output_documents(order) if self._is_newer(document)]
+        if drafted is None:
+            return newer
+        reviewed = Counter(plain_type(document.type) for document in newer if not document.is_dated_by(drafted))
+        are_approved = any(
+            occurred > drafted and event.get("type") == "order_delivered"
+            for occurred, event in self._events_since(order)
+        )
         return [
             document
-            for document in output_documents(order)
-            if self._is_newer(document) and not (drafted and document.newest_time and document.newest_time <= drafted)
+            for document in newer
+            if not document.is_dated_by(drafted)
+            or (are_approved and reviewed[kind := plain_type(document.type)] < max(self.baseline.types[kind], 1))
         ]
 
     def outputs_changed(self, order: Order) -> bool:
@@ -258,11 +278,16 @@ class Rerun:
         """
         Tell whether every type of output has as many newer documents as it had documents before.
 
-        With human review, and without an ``ai_delivered`` that tells them from the AI's drafts, nobody knows.
+        With human review nobody knows as long as documents may be the AI's drafts, which others may still replace:
+        without an ``ai_delivered`` that tells them, and where they were approved as they are.
         """
-        if self._is_reviewed(order) and self._drafted_at(order) is None:
+        drafted = self._drafted_at(order)
+        if self._is_reviewed(order) and drafted is None:
             return False
-        return self.baseline.types <= Counter(plain_type(document.type) for document in self.new_outputs(order))
+        made = self.new_outputs(order)
+        if drafted is not None and any(document.is_dated_by(drafted) for document in made):
+            return False
+        return self.baseline.types <= Counter(plain_type(document.type) for document in made)
 
     @cached_property
     def _requested(self) -> datetime | None:
@@ -348,9 +373,10 @@ class Rerun:
         level = (
             f", but its level dropped from {before.level} to {order.get('level')}" if self._level_dropped(order) else ""
         )
+        some = "a" if self.new_events(order) else "no"
         return (
             f"before the rerun it was {before.status!r} with {events}{newest}; now it is {order.get('status')!r} "
-            f"with no newer event that reports a result, {documents}, and it was "
+            f"with {some} newer event that reports a result, {documents}, and it was "
             f"{'seen' if self.seen_running else 'never seen'} at work{level}"
         )
 

@@ -124,13 +124,15 @@ class EvaluationReceipt(PaidReceipt):
 
     :param evaluation_id: its id, as the API answered it; the order may show another one.
     :param credits_used: what it cost.
-    :param before: the order's evaluation just before the request, ``{"id", "created_at"}``; ``None`` if it had none, or
-        if that is the one that the task attached to: then ``requested_at`` is when that one was asked for.
+    :param before: the order's evaluation just before the request, ``{"id", "created_at"}``; ``None`` if it had none.
+    :param attached: whether the task attached to the one that was being made: then ``evaluation_id`` and
+        ``requested_at`` are what the order says of it, and ``before`` is ``None``.
     """
 
     evaluation_id: str | None
     credits_used: float | None
     before: dict[str, str | None] | None
+    attached: bool = False
 
     _argument = "evaluation"
     _operator = "OllangEvaluateOrderOperator"
@@ -139,6 +141,11 @@ class EvaluationReceipt(PaidReceipt):
     def goal(self) -> EvaluationGoal:
         """Which evaluation is the one that was asked for."""
         return EvaluationGoal("wait", self.before, self.evaluation_id, since=self.requested_at)
+
+    @property
+    def key(self) -> dict[str, str | None]:
+        """The ``key`` of the evaluation, if the task attached to it."""
+        return {"id": self.evaluation_id, "created_at": self.requested_at}
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,6 +156,8 @@ class EvaluationReceipt(PaidReceipt):
             "evaluation_id": value["evaluation_id"],
             "credits_used": value["credits_used"],
             "before": None if before is None else dict(before),
+            # Receipts of earlier versions do not say.
+            "attached": value.get("attached") is True,
         }
 
 

@@ -355,7 +355,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             return None
 
     def _wait(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
-        memory = WaitMemory(last_status=receipt.last_status, seen_running=receipt.seen_running)
+        memory = WaitMemory(last_status=receipt.last_status)
         wait = Wait(self._rules(receipt), memory, _clock.now() + self.timeout, self.log)
         known = receipt
 

@@ -11,7 +11,7 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
 from airflow_provider_ollang.client.requests import evaluate_order
 from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of
-from airflow_provider_ollang.domain.evaluations import Evaluation
+from airflow_provider_ollang.domain.evaluations import Evaluation, is_later
 from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
@@ -67,7 +67,7 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
     :param reconcile_timeout: how long to look for evidence then, seconds or ``timedelta``; default 300 s.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "evaluation_id",
-        "credits_used", "before"}``.
+        "credits_used", "before", "attached"}``.
     :raises OllangOrderNotEligibleError: the order is not completed or delivered, an evaluation is being made, or
         nothing shows the result of the rerun whose receipt was given.
     :raises OllangRequestRefusedError: the API refused it.
@@ -151,6 +151,7 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
             evaluation_id=found.id if found is not None and reconnected else None,
             credits_used=None,
             before=None if found is None or reconnected else found.key,
+            attached=reconnected,
         )
 
     def _rerun(self) -> Receipt | None:
@@ -359,6 +360,16 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
     """
     Tell which evaluation counts.
 
+    With both receipts the evaluation must be of the rerun's result. Times of one clock are compared: responses date
+    requests, and the order dates what it shows.
+
+    ======================= ==================================================================================
+    the evaluation          is of the rerun's result if
+    ======================= ==================================================================================
+    was asked for           its request is no earlier than the rerun's
+    was attached to         it is later than the one that the rerun's baseline shows (:func:`.is_later`)
+    ======================= ==================================================================================
+
     :raises OllangConfigurationError: none can, so that it would be waited for in vain.
     """
     goal = EvaluationGoal(on_missing=on_missing)
@@ -368,19 +379,27 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
         goal = dataclasses.replace(goal, before=rerun.baseline.evaluation)
     if rerun is None:
         return goal
+    if evaluation is not None and evaluation.attached:
+        if is_later(evaluation.key, rerun.baseline.evaluation):
+            return goal
+        raise _of_the_old_result(rerun, evaluation)
     rerun_at = parse_time(rerun.requested_at)
     evaluation_at = parse_time(evaluation.requested_at) if evaluation is not None else None
     if evaluation is None or (rerun_at and evaluation_at is None):
         # An evaluation of which nobody knows whether it was asked for before the rerun is not told by its id.
         return dataclasses.replace(goal, evaluation_id=None, since=rerun.requested_at)
     if rerun_at and evaluation_at and evaluation_at < rerun_at - _DATE_RESOLUTION:
-        raise OllangConfigurationError(
-            f"The evaluation of order {rerun.order_id} was asked for at {evaluation_at.isoformat()}, before its rerun "
-            f"at {rerun_at.isoformat()}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
-            "behind the rerun, and clear it to have the new result evaluated.",
-            order_id=rerun.order_id,
-        )
+        raise _of_the_old_result(rerun, evaluation)
     return goal
+
+
+def _of_the_old_result(rerun: Receipt, evaluation: EvaluationReceipt) -> OllangConfigurationError:
+    return OllangConfigurationError(
+        f"The evaluation of order {rerun.order_id} was asked for at {evaluation.requested_at}, before its rerun at "
+        f"{rerun.requested_at}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator behind "
+        "the rerun, and clear it to have the new result evaluated.",
+        order_id=rerun.order_id,
+    )
 
 
 class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):

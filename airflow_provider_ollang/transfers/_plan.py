@@ -151,7 +151,10 @@ def plan(order: Order, wanted: Wanted) -> Plan:
                 raise stale
             warnings.append(str(stale))
         elif not rerun.outputs_complete(narrowed):
-            warnings.append(f"Order {wanted.order_id} has fewer new output documents than it had before the rerun.")
+            warnings.append(
+                f"Order {wanted.order_id} has fewer new output documents than it had before the rerun, or some of them "
+                "may be drafts that reviewed ones replace later."
+            )
         if changed:
             # What else there is of the outputs was there before, has no type to tell by, or is a reviewer's draft.
             documents = [

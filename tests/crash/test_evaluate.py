@@ -60,7 +60,7 @@ def receipt_of(ollang: Sandbox, order_id: str, *, reconnected: bool, answered: b
     """Return what the receipt of an order's last evaluation says, but for the time."""
     answer = ANSWER if answered else dict.fromkeys(ANSWER)
     evaluation_id = bought(ollang, order_id)[-1]["shown_id"]
-    known = {"order_id": order_id, "host": ollang.url, "evaluation_id": evaluation_id, "before": OLD}
+    known = {"order_id": order_id, "host": ollang.url, "evaluation_id": evaluation_id, "before": OLD, "attached": False}
     return {**known, **answer, "reconnected": reconnected}
 
 

@@ -49,6 +49,7 @@ RECEIPT_KEYS = {
     "evaluation_id",
     "credits_used",
     "before",
+    "attached",
 }
 OLD = {"id": "eval_abc123def456", "created_at": "2024-01-17T09:00:00Z"}
 SECOND_TRY = ({"evaluate": "success"}, {"evaluate": 2})
@@ -105,6 +106,7 @@ def test_it_looks_and_asks_once(ollang: Sandbox, run_dag: RunDag) -> None:
         "evaluation_id": shown(ollang),
         "credits_used": 5,
         "before": OLD,
+        "attached": False,
     }
     assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
     assert (run.states, bought(ollang), state_on_record()) == ({"evaluate": "success"}, 1, "finished")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from datetime import datetime
@@ -412,18 +413,47 @@ def test_evaluation_missed_by_lagging_baseline_does_not_count(
     assert report["evaluation"]["id"] == ollang.order(ORDER)["evaluations"][1]["shown_id"]
 
 
-def test_attached_evaluation_is_too_old_for_a_later_rerun(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
+def rerun_and_attach(*, asked_again: bool = False, **arguments: Any) -> DAG:
+    """Return a DAG that reruns the order, attaches to the evaluation that is being made then, and gates on both."""
+    with DAG("gating", schedule=None, start_date=START) as dag:
+
+        @task
+        def somebody() -> None:
+            if asked_again:
+                OllangHook().evaluate_order(ORDER)
+
+        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, wait_for_completion=True)
+        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, on_running="attach")
+        rerun >> somebody() >> attached
+        OllangQualityGateOperator(
+            task_id="gate", rerun=rerun.output, evaluation=attached.output, min_scores={"Accuracy": 1}, **arguments
+        )
+    return dag
+
+
+AHEAD = [0, 1200, -1200]
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_attached_evaluation_is_too_old_for_a_later_rerun(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, ahead: float
+) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=ahead)
     ollang.change_order(ORDER, behaviour={"qc_seconds": 600, "run_seconds": 60})
     OllangHook().evaluate_order(ORDER)
     ollang.advance(10)
-    with DAG("gating", schedule=None, start_date=START) as dag:
-        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, wait_for_completion=True)
-        attached = OllangEvaluateOrderOperator(task_id="evaluate", order_id=ORDER, on_running="attach")
-        rerun >> attached
-        OllangQualityGateOperator(
-            task_id="gate", rerun=rerun.output, evaluation=attached.output, min_scores={"Accuracy": 1}, **mode
-        )
-    assert "before its rerun" in failed(run_dag(dag), OllangConfigurationError)
+    assert "before its rerun" in failed(run_dag(rerun_and_attach(**mode)), OllangConfigurationError)
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_evaluation_attached_to_after_the_rerun_counts_whatever_the_clocks_say(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, ahead: float
+) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=ahead)
+    ollang.change_order(ORDER, behaviour={"qc_seconds": 100, "run_seconds": 60, "qc_scores": [{"Accuracy": 7}]})
+    run = run_dag(rerun_and_attach(asked_again=True, **mode))
+    assert (run.results["evaluate"]["attached"], run.errors.get("gate")) == (True, None)
+    assert run.results["gate"]["average"] == 7
 
 
 def test_scores_in_the_answer_itself(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:

@@ -13,8 +13,8 @@ from airflow.sdk import DAG
 from airflow_provider_ollang.exceptions import OllangStaleResultError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
-from tests.installed_airflow import needs_task_state_store
-from tests.integration.wishes import NO_TRACE, ORDER, RESULT_ONLY, bought, in_pause, state_on_record
+from tests.installed_airflow import TaskStateStoreAccessor, needs_task_state_store
+from tests.integration.wishes import NO_TRACE, ORDER, RESULT_ONLY, STATUS_ONLY, bought, in_pause, state_on_record
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -36,7 +36,8 @@ def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
 
 
-@pytest.fixture(params=WAITS)
+# Without a store, reschedule mode remembers nothing from poll to poll.
+@pytest.fixture(params=[one for one in WAITS if one != "reschedule" or TaskStateStoreAccessor is not None])
 def wait(request: pytest.FixtureRequest, ollang: Sandbox, run_dag: RunDag) -> Wait:
     return Wait(*WAITS[request.param], ollang, run_dag)
 
@@ -116,6 +117,24 @@ def test_result_dated_before_request_of_fast_gateway_counts(ollang: Sandbox, wai
     result = wait.result(wait.run())
     assert result["evidence"] == [only]
     assert result["outputs_changed"] is (only == "documents")
+
+
+def test_result_of_run_shorter_than_the_skew_counts_once_it_was_at_work(ollang: Sandbox, wait: Wait) -> None:
+    ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=1200)
+    ollang.change_order(ORDER, behaviour={"run_seconds": 300})
+    result = wait.result(wait.run())
+    assert (result["outputs_changed"], names(result)) == (True, ["French Subtitles (run 2)"])
+
+
+@pytest.mark.parametrize("when", ["before the rerun", "while it is at work"])
+def test_result_of_somebody_else_that_shows_late_is_not_the_reruns(ollang: Sandbox, wait: Wait, when: str) -> None:
+    # The rerun leaves the files as they were, and the baseline did not show those that are there.
+    ollang.change_order(ORDER, behaviour={**STATUS_ONLY, "run_seconds": 300})
+    hidden = [{"id": "doc_hidden", "type": "subtitle", "createdAt": ollang.now.isoformat()}]
+    ollang.advance(10)
+    ollang.change_order(ORDER, orderDocs=hidden, after=0.5 if when == "before the rerun" else 100)
+    result = wait.result(wait.run())
+    assert (result["outputs_changed"], result["evidence"]) == (False, ["running"])
 
 
 def test_result_within_ten_minutes_of_fast_gateway_is_stale(ollang: Sandbox, wait: Wait) -> None:
@@ -210,3 +229,19 @@ def test_reviewed_documents_count_once_the_rerun_was_at_work(ollang: Sandbox, wa
     result = wait.result(wait.run(poll=30))
     assert result["evidence"] == ["documents", "running"]
     assert names(result) == ["French Subtitles (run 2)"]
+
+
+def test_drafts_that_people_approve_unchanged_are_the_result(ollang: Sandbox, wait: Wait) -> None:
+    ollang.change_order(ORDER, level=1, behaviour={**REVIEWED, "outputs": "unchanged"})
+    started = ollang.now
+    result = wait.result(wait.run(poll=30))
+    assert "event" in result["evidence"]
+    assert (names(result), result["outputs_changed"]) == (["French Subtitles (run 2, draft)"], True)
+    # Not before new files could have taken their place.
+    assert (ollang.now - started).total_seconds() >= 600 + 120
+
+
+def test_drafts_are_not_the_result_while_reviewed_documents_lag(ollang: Sandbox, wait: Wait) -> None:
+    # They come a minute and a half after the event that reports them.
+    ollang.change_order(ORDER, level=1, behaviour={**REVIEWED, "outputs_after": 90})
+    assert names(wait.result(wait.run(poll=30))) == ["French Subtitles (run 2)"]

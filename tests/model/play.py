@@ -84,6 +84,8 @@ class Player:
             for name, end in told.ends.items():
                 if end.state != "success":
                     told.violations.append(f"benign: {name} ends in {type(end.error).__name__} [{end.error}]")
+                elif _must_change(story) and (result_of(end) or {}).get("outputs_changed") is False:
+                    told.violations.append(f"benign: {name} takes new files for old ones [{result_of(end)}]")
         return told
 
     def _run_tasks(self, story: Story, told: Told) -> None:
@@ -156,11 +158,13 @@ class Player:
         changed = result["outputs_changed"]
         # Where a run that is over leaves the files as they were, whatever they are, the result says so; and if the
         # review is cancelled, the AI's work is what there is.
-        if changed and result["level"] and all(draft for _, draft in runs):
+        is_over = any(run.number >= floor and run.good and run.is_over(now) for run in effects)
+        is_final = self.world.story.approves_drafts and is_over
+        if changed and result["level"] and all(draft for _, draft in runs) and not is_final:
             told.violations.append(f"truth: {name} takes a draft for the result [{result}]")
         elif changed and any(number < floor for number, _ in runs):
             told.violations.append(f"truth: {name} takes old files for new ones [floor {floor}, {result}]")
-        elif not changed and not any(run.number >= floor and run.good and run.is_over(now) for run in effects):
+        elif not changed and not is_over:
             told.violations.append(
                 f"truth: {name} takes {result['evidence'][-1]} for a result that there is not [floor {floor}]"
             )
@@ -194,8 +198,13 @@ def _comparable(told: Told) -> dict[str, Any]:
     return {name: (end.state, type(end.error).__name__, _found(end)) for name, end in told.ends.items()}
 
 
+def result_of(end: Ended) -> Any:
+    """Return what was found by whatever waited and ended well."""
+    return (end.value or {}).get("result", end.value) if end.state == "success" else None
+
+
 def _found(end: Ended) -> Any:
-    result = (end.value or {}).get("result", end.value) if end.state == "success" else None
+    result = result_of(end)
     if not result or "outputs" not in result:
         return result and result.get("average")
     # What a poll more has seen at work may be evidence in one mode only.
@@ -215,6 +224,12 @@ def _is_benign(story: Story) -> bool:
     ends_well = options.get("end_status", "completed") in ("completed", "delivered")
     in_time = options["run_seconds"] + 300 < min(waits["timeout"], waits["stale_timeout"])
     return ends_well and in_time
+
+
+def _must_change(story: Story) -> bool:
+    """Tell whether whoever waits in a benign story must find that all files were made anew."""
+    # A clear may attach to a run whose files are there in part.
+    return story.kind == "rerun" and story.makes_documents and not story.clears and story.execution_timeout is None
 
 
 def _is_in_time(story: Story) -> bool:

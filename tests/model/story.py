@@ -137,6 +137,20 @@ class Story:
         cancelled = options.get("review_cancelled_after") is not None
         return options["delivery_events"] == "appended" and not (late or cancelled or others_act)
 
+    @property
+    def approves_drafts(self) -> bool:
+        """Whether nothing ever takes a draft's place, so that it is what the people have approved."""
+        options = {"outputs": "replaced", "outputs_after": 2.0, **self.behaviour}
+        is_replaced = options["outputs"] != "unchanged" and options["outputs_after"] is not None
+        return bool(self.level and self.behaviour.get("draft_documents") and not is_replaced)
+
+    @property
+    def makes_documents(self) -> bool:
+        """Whether each run leaves documents that differ, not too late for whoever waits."""
+        options = {"outputs": "replaced", "outputs_after": 2.0, **self.behaviour}
+        after, patience = options["outputs_after"], self.wait_options.get("outputs_timeout", 120.0)
+        return self.approves_drafts or (options["outputs"] != "unchanged" and after is not None and after <= patience)
+
     def smaller(self) -> Iterator[Story]:
         """Give the stories that have one thing less."""
         for each in dataclasses.fields(self):
@@ -243,9 +257,9 @@ def random_story(seed: str) -> Story:
     span = float(behaviour.get("run_seconds", 30.0))
     limit = None if quiet else dice.one(None, 3.0, 20.0, 100.0, 1000.0, odds=0.2)
     wait_options = _wait_options(dice, kind)
-    if kind == "rerun" and behaviour.get("stale_every"):
-        # Documented: it has to be longer than any replica lags.
-        wait_options["outputs_timeout"] = 2 * max(60.0, behaviour.get("stale_by", 60.0))
+    if kind == "rerun" and (behaviour.get("stale_every") or behaviour.get("draft_documents")):
+        # Documented: it has to be longer than any replica lags, and than reviewed documents do.
+        wait_options["outputs_timeout"] = 2 * max(60.0, behaviour.get("stale_by", 60.0)) + 90.0
     slow = [dice.one(0.0, 1.0, 6.0, span + 3, 45.0, odds=0.12 if limit is None else 0.4) for _ in range(3)]
     return Story(
         kind=kind,
@@ -264,7 +278,7 @@ def random_story(seed: str) -> Story:
         connecting=slow[0],
         arriving=slow[1],
         answering=slow[2],
-        front_ahead=0.0 if quiet else dice.one(0.0, -40.0, -2.0, 2.0, 40.0, odds=0.12),
+        front_ahead=0.0 if quiet else dice.one(0.0, -40.0, -2.0, 2.0, 40.0, 2000.0, odds=0.15),
         jitter=dice.one(0.0, 0.5, 1.0),
         trouble=trouble,
         events=() if quiet else dice.some(lambda: _event(dice, span), (0.4, 0.4, 0.3)),
@@ -287,10 +301,8 @@ def _rerun_behaviour(dice: _Dice, level: int) -> dict[str, Any]:
         auxiliary_documents=dice.pair(False, True, odds=0.1),
     )
     if level:
-        # Where nothing ever takes a draft's place, it is what the people have approved.
-        replaced = found.get("outputs") != "unchanged" and found.get("outputs_after", 0.0) is not None
         found |= dice.given(
-            draft_documents=dice.pair(False, replaced, odds=0.6),
+            draft_documents=dice.pair(False, True, odds=0.6),
             review_cancelled_after=dice.pair(None, seconds / 2, odds=0.2),
         )
     return found

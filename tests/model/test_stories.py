@@ -7,27 +7,20 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.model import story as stories
-from tests.model.play import Player, silence
 from tests.model.story import Story, random_story, shrink
-from tests.model.world import World
+
+if TYPE_CHECKING:
+    from tests.model.play import Player
 
 STORY = os.environ.get("STORY", "")
 STORIES = 1 if STORY else int(os.environ.get("STORIES", "100"))
 SEED = os.environ.get("SEED", "0")
 _CHUNK = 25
-
-
-@pytest.fixture(scope="module")
-def player() -> Iterator[Player]:
-    with World() as world, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", world.connection_json)
-        silence()
-        yield Player(world)
 
 
 def _is_of(player: Player, kind: str, story: Story) -> bool:

@@ -368,6 +368,7 @@ def receipt(**changes: Any) -> JsonObject:
         "evaluation_id": "eval_2",
         "credits_used": 5,
         "before": key(),
+        "attached": False,
         **changes,
     }
     return {name: value for name, value in whole.items() if value is not ...}
@@ -380,12 +381,16 @@ class TestReceipt:
             {},
             {"before": None},
             {"evaluation_id": None, "credits_used": None, "message": None, "requested_at": None},
+            {"reconnected": True, "attached": True, "before": None},
             {"credits_used": 2.5, "reconnected": True, "before": {"id": None, "created_at": None}},
         ],
     )
     def test_goes_through_xcom_unchanged(self, changes: JsonObject) -> None:
         whole = receipt(**changes)
         assert EvaluationReceipt.from_value(json.loads(json.dumps(whole))).to_json() == whole
+
+    def test_of_an_earlier_version_did_not_say_whether_it_attached(self) -> None:
+        assert EvaluationReceipt.from_value(receipt(attached=...)).attached is False
 
     def test_fields_of_a_later_version_are_no_trouble(self) -> None:
         assert EvaluationReceipt.from_value(receipt(mood="good")).to_json() == receipt()
@@ -409,7 +414,7 @@ class TestReceipt:
         assert "evaluation must be the receipt that OllangEvaluateOrderOperator returns" in str(caught.value)
         assert words in str(caught.value)
 
-    @pytest.mark.parametrize("name", receipt())
+    @pytest.mark.parametrize("name", sorted(receipt().keys() - {"attached"}))
     def test_each_part_is_needed(self, name: str) -> None:
         with pytest.raises(OllangConfigurationError, match=r"whole and unchanged; the mapping given is none"):
             EvaluationReceipt.from_value(receipt(**{name: ...}))

@@ -147,6 +147,22 @@ def test_only_what_a_rerun_has_made(ollang: Sandbox, run_dag: RunDag, place: Pla
     assert found(place) == expected(ollang, order_id, manifest)
 
 
+def test_what_people_approve_unchanged_is_delivered(ollang: Sandbox, run_dag: RunDag, place: Place) -> None:
+    approved = {"draft_documents": True, "outputs": "unchanged"}
+    order_id = ollang.add_order(type="subtitle", level=1, behaviour=approved)
+    with DAG("rerunning", schedule=None, start_date=START) as dag:
+        rerun = OllangRerunOperator(task_id="rerun", order_id=order_id)
+        wait = OllangOrderStatusSensor(task_id="wait", rerun=rerun.output)
+        deliver = OllangToObjectStorageOperator(task_id="deliver", rerun=rerun.output, destination=place.url)
+        wait >> deliver
+    manifest = run_dag(dag).results["deliver"]
+    assert [(one["name"], one["is_new"]) for one in manifest["files"]] == [
+        ("Subtitles (run 2, draft)", True),
+        (None, None),
+    ]
+    assert manifest["outputs_changed"] is True
+
+
 def test_the_newest_of_several_receipts_counts(ollang: Sandbox, run_dag: RunDag, place: Place) -> None:
     order_id = ollang.add_order(type="subtitle", behaviour={"outputs": "added"})
     with DAG("rerunning", schedule=None, start_date=START) as dag:
