@@ -1,6 +1,6 @@
 """`make demo`: a real Airflow reruns an order, waits for the new result, has it evaluated and delivers its files.
 
-On the way the task that asks for the rerun is killed, right after Ollang has accepted it. What is printed is read back
+On the way the task that submits the rerun is killed, right after Ollang has accepted it. What is printed is read back
 from Airflow's REST API and the sandbox's journal; nothing is printed by the DAG. With `OLLANG_API_KEY` and `ORDER_ID`
 set it only reruns that order, on the live service, after asking.
 """
@@ -14,32 +14,30 @@ import secrets
 import signal
 import sys
 import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.views import SIGNATURE
-from dev import story
 from dev.leaks import find_leaks
 from dev.processes import Interrupted, StackError, interruptible, wait_until
 from dev.stack import AirflowStack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[1]
-SANDBOX_DAG = "ollang_localize_order"
-LIVE_DAG = "ollang_rerun_order"
+SANDBOX_DAG, LIVE_DAG = "ollang_localize_order", "ollang_rerun_order"
 RERUN_TASK = "rerun_order"
 # The order on the vendor's page "Get Order by ID", which every sandbox starts with.
 SANDBOX_ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 SPEED = 4.0
-# In sandbox seconds: long enough at this speed for a look at every turn of the story.
+# In sandbox seconds: long enough at this speed for a poll at every turn of the order.
 BEHAVIOUR = {
     "status_hidden_for": 24.0,
     "run_seconds": 44.0,
@@ -47,45 +45,32 @@ BEHAVIOUR = {
     "sign_links": True,
     "links": "served",
 }
-LIVE_LIMIT = 7 * 24 * 3600.0
+LIVE_TIMEOUT = 7 * 24 * 3600.0
+EVIDENCE = {
+    "event": "the order has a delivery event that is later than the rerun",
+    "documents": "every output file is a new one",
+    "running": "the order was observed running since the rerun",
+}
 
 
 @dataclass(frozen=True)
-class Live:
-    """An order of the live service."""
+class Run:
+    """A finished run, as Airflow's REST API tells it: its tasks in the order of their start."""
 
-    api_key: str
-    order_id: str
-    host: str = ""
+    state: str
+    tasks: list[dict[str, Any]]
+    worker_starts: int
+    failures: str = ""
+
+    def returned(self, task_id: str) -> Any:
+        """Return what a task returned."""
+        return next((task["returned"] for task in self.tasks if task["task_id"] == task_id), None)
 
     @property
-    def connection(self) -> str:
-        """The value of an `AIRFLOW_CONN_…` variable."""
-        fields = {"conn_type": "ollang", "password": self.api_key}
-        return json.dumps(fields | ({"host": self.host} if self.host else {}))
-
-
-def live_order(environ: Mapping[str, str]) -> Live | None:
-    """Return the live order to rerun, or None where the sandbox is to be used."""
-    api_key, order_id = environ.get("OLLANG_API_KEY", "").strip(), environ.get("ORDER_ID", "").strip()
-    if bool(api_key) != bool(order_id):
-        missing = "ORDER_ID" if api_key else "OLLANG_API_KEY"
-        raise StackError(f"{missing} is not set: the live service takes both, the sandbox neither.")
-    return Live(api_key, order_id) if api_key else None
-
-
-def is_confirmed(order: Live, environ: Mapping[str, str]) -> bool:
-    """Say what would happen on the live service, and ask."""
-    print(f"This reruns order {order.order_id} on the LIVE service. The rerun may be billed.", flush=True)
-    if environ.get("CONFIRM") == "yes":
-        return True
-    if not sys.stdin.isatty():
-        print("Nothing was sent. To go on without being asked, set CONFIRM=yes.")
-        return False
-    if input("Go on? [y/N] ").strip().lower() in ("y", "yes"):
-        return True
-    print("Nothing was sent.")
-    return False
+    def result(self) -> Any:
+        """The result of the wait for the rerun, which has evidence that it is new."""
+        results = (task["returned"] for task in self.tasks)
+        return next((result for result in results if isinstance(result, Mapping) and "evidence" in result), None)
 
 
 def main() -> int:
@@ -98,65 +83,108 @@ def main() -> int:
             order = live_order(os.environ)
             if order is None:
                 return on_sandbox()
-            return on_live(order) if is_confirmed(order, os.environ) else 2
-    except Interrupted as signal_seen:
+            return on_live(*order) if is_confirmed(order[1], os.environ) else 2
+    except Interrupted as interruption:
         print("interrupted; everything is stopped", file=sys.stderr)
-        return signal_seen.exit_code
+        return interruption.exit_code
     except StackError as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
 
 
+def live_order(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the API key and the order of the live service, or None where the sandbox is to be used."""
+    api_key, order_id = environ.get("OLLANG_API_KEY", "").strip(), environ.get("ORDER_ID", "").strip()
+    if bool(api_key) != bool(order_id):
+        missing = "ORDER_ID" if api_key else "OLLANG_API_KEY"
+        raise StackError(f"{missing} is not set: the live service takes both, the sandbox neither.")
+    return (api_key, order_id) if api_key else None
+
+
+def is_confirmed(order_id: str, environ: Mapping[str, str]) -> bool:
+    """Say what would happen on the live service, and ask."""
+    print(f"This reruns order {order_id} on the LIVE service. The rerun may be billed.", flush=True)
+    if environ.get("CONFIRM") == "yes":
+        return True
+    if sys.stdin.isatty() and input("Go on? [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was sent. To go on without being asked, set CONFIRM=yes.")
+    return False
+
+
 def on_sandbox() -> int:
-    """Localize the sandbox's order, tell the story and check it."""
+    """Localize the sandbox's order, tell what happened and check it."""
     print("A local Ollang sandbox stands in for the service; nothing leaves this machine.")
     with (
         Sandbox(api_key=f"demo-key-{secrets.token_hex(12)}", speed=SPEED, behaviour=BEHAVIOUR) as ollang,
         tempfile.TemporaryDirectory(prefix="ollang-demo-files-") as folder,
     ):
-        env = {"AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json, "OLLANG_POKE_INTERVAL": "2"}
         conf = {"order_id": SANDBOX_ORDER, "destination": f"file://{folder}"}
-        with _airflow(env) as airflow:
-            run_id = _trigger(airflow, SANDBOX_DAG, conf)
+        env = {"AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json, "OLLANG_POKE_INTERVAL": "2"}
+        with _airflow(env, SANDBOX_DAG, conf) as (airflow, run_id):
             pid = kill_once_accepted(airflow, run_id, ollang)
-            run = _finish(airflow, SANDBOX_DAG, run_id, timeout=120)
+            run = read_run(airflow, SANDBOX_DAG, run_id, timeout=120)
             airflow.stop()
             leaks = find_leaks(airflow.home, {"API key": ollang.api_key, "link signature": SIGNATURE})
-        journal = [entry.as_json() for entry in ollang.journal]
+        requests = [entry.as_json() for entry in ollang.journal]
         report = ollang.order(SANDBOX_ORDER)
-        delivered = check_files(run.returned("deliver_files"), ollang)
-    _tell_tasks(run)
-    reruns, connections = report["reruns_accepted"], len({entry["connection"] for entry in journal})
-    rerun = next(task for task in run.all_tasks if task.name == RERUN_TASK)
-    reconnected = isinstance(rerun.returned, Mapping) and rerun.returned["reconnected"] is True
-    print(f"\n{story.killed(RERUN_TASK, pid=pid, tries=rerun.tries, reconnected=reconnected, reruns=reruns)}")
-    print(f"\nThe order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)")
-    _show(story.stage_lines(story.stages(report, journal)))
-    _tell_evidence(run)
-    print("\nIts scores")
-    _show(story.score_lines(run.returned("good_enough")))
-    print("\nIts files")
-    _show(story.file_lines(delivered))
-    print()
+        files = check_files(run.returned("deliver_files"), ollang)
+    reruns = report["reruns_accepted"]
+    rerun = next(task for task in run.tasks if task["task_id"] == RERUN_TASK)
+    joined = isinstance(rerun["returned"], Mapping) and rerun["returned"]["joined"] is True
+    _tell("The tasks, by Airflow's REST API", task_lines(run))
     print(
-        story.proof(
-            reruns=reruns,
-            requests=len(journal),
-            connections=connections,
-            starts=run.worker_starts,
-            leaks=len(leaks),
-        )
+        f"\nProcess {pid} of {RERUN_TASK} was killed after Ollang had accepted the rerun: try {rerun['try_number']} "
+        f"{'joined it' if joined else 'DID NOT JOIN IT'}; reruns accepted still {reruns}"
     )
-    wrong = [] if reconnected and rerun.tries > 1 else ["the rerun task was not killed, retried and reconnected"]
-    wrong += [] if delivered and all(delivered.values()) else ["not every file that was delivered is whole"]
+    title = f"The order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)"
+    _tell(title, timeline(report, requests))
+    _tell("Why the result is the rerun's and not the old one", evidence_lines(run.result))
+    scores = run.returned("good_enough")
+    _tell(
+        "Its scores", [f"  {row['name']:<14} {row['score']}   minimum {row['minimum']}" for row in scores["criteria"]]
+    )
+    _tell("Its files", [f"  {name}  {'whole' if whole else 'NOT WHOLE'}" for name, whole in files.items()])
+    connections = len({entry["connection"] for entry in requests})
+    print(
+        f"\nproof: reruns accepted {reruns} · requests {len(requests)} on {connections} connections · "
+        f"worker starts {run.worker_starts} · key or link signatures found in Airflow's logs {len(leaks)}"
+    )
+    wrong = [] if joined and rerun["try_number"] > 1 else ["the rerun task was not killed, retried and joined"]
+    wrong += [] if files and all(files.values()) else ["not every file that was delivered is whole"]
     return verdict(run, reruns, leaks, wrong)
 
 
+def on_live(api_key: str, order_id: str) -> int:
+    """Rerun an order of the live service; what only a sandbox can tell is left out."""
+    env = {"AIRFLOW_CONN_OLLANG_DEFAULT": json.dumps({"conn_type": "ollang", "password": api_key})}
+    with _airflow(env, LIVE_DAG, {"order_id": order_id}) as (airflow, run_id):
+        run = read_run(airflow, LIVE_DAG, run_id, timeout=LIVE_TIMEOUT)
+        airflow.stop()
+        leaks = find_leaks(airflow.home, {"API key": api_key, "link signature": "Signature="})
+    _tell("The tasks, by Airflow's REST API", task_lines(run))
+    _tell("Why the result is the rerun's and not the old one", evidence_lines(run.result))
+    results = [task["returned"] for task in run.tasks]
+    reruns = sum(not result["joined"] for result in results if isinstance(result, Mapping) and "joined" in result)
+    print(f"\nproof: reruns accepted {reruns} (by receipt) · worker starts {run.worker_starts} · leaks {len(leaks)}")
+    return verdict(run, reruns, leaks, [])
+
+
+@contextmanager
+def _airflow(env: Mapping[str, str], dag_id: str, conf: Mapping[str, str]) -> Iterator[tuple[AirflowStack, str]]:
+    """Start an Airflow, and a run of a DAG in it."""
+    print("starting Airflow: API server, scheduler, DAG processor, triggerer …", flush=True)
+    with AirflowStack(dags_folders=[ROOT / "example_dags"], env=env) as airflow:
+        run_id = airflow.trigger(dag_id, conf)
+        print(f"Airflow runs; DAG {dag_id} is triggered for order {conf['order_id']} …", flush=True)
+        yield airflow, run_id
+
+
 def kill_once_accepted(airflow: AirflowStack, run_id: str, ollang: Sandbox) -> int:
-    """Kill the process that asks for the rerun, as soon as it was accepted; return its id."""
+    """Kill the process that submits the rerun, as soon as it was accepted; return its id."""
 
     def running() -> int | None:
-        tasks = {one["task_id"]: one for one in airflow.task_instances(SANDBOX_DAG, run_id)}
+        tasks = {task["task_id"]: task for task in airflow.task_instances(SANDBOX_DAG, run_id)}
         task = tasks[RERUN_TASK]
         return int(task["pid"]) if task["state"] == "running" and task["pid"] else None
 
@@ -167,145 +195,103 @@ def kill_once_accepted(airflow: AirflowStack, run_id: str, ollang: Sandbox) -> i
     return pid
 
 
+def read_run(airflow: AirflowStack, dag_id: str, run_id: str, timeout: float) -> Run:
+    """Wait for the end of a run and read back what became of each task."""
+    state = airflow.wait_for_run(dag_id, run_id, timeout=timeout)
+    print(f"its run ended: {state}", flush=True)
+    starts = [event["task_id"] for event in airflow.worker_start_events(dag_id, run_id)]
+    tasks, failures = airflow.task_instances(dag_id, run_id), ""
+    for task in tasks:
+        task_id = task["task_id"]
+        task["returned"] = airflow.xcom(dag_id, run_id, task_id)
+        task["worker_starts"] = starts.count(task_id)
+        if task["state"] == "failed":
+            log = airflow.logs(dag_id, run_id, task_id, try_number=task["try_number"])
+            failures += f"\n{task_id}:\n{log[-3000:]}"
+    return Run(state, tasks, len(starts), failures)
+
+
 def check_files(delivery: Any, ollang: Sandbox) -> dict[str, bool]:
     """Tell of each file that was delivered whether it is there, whole, and what the sandbox has."""
-    found = {}
+    files = {}
     for file in delivery["files"] if isinstance(delivery, Mapping) else []:
         path = Path(urlsplit(file["path"]).path)
-        content = path.read_bytes() if path.is_file() else b""
-        sums = {hashlib.sha256(content).hexdigest(), file["sha256"]}
+        sums = {hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest(), file["sha256"]}
         if file["document_id"]:
             sums.add(ollang.expected_sha256(SANDBOX_ORDER, file["document_id"]))
-        found[f"{path.name}  {file['bytes']} bytes  sha256 {file['sha256'][:16]}…"] = len(sums) == 1
-    return found
+        files[f"{path.name}  {file['bytes']} bytes  sha256 {file['sha256'][:16]}…"] = len(sums) == 1
+    return files
 
 
-def on_live(order: Live) -> int:
-    """Rerun an order of the live service; what only a sandbox can tell is left out."""
-    with _airflow({"AIRFLOW_CONN_OLLANG_DEFAULT": order.connection}) as airflow:
-        run_id = _trigger(airflow, LIVE_DAG, {"order_id": order.order_id})
-        run = _finish(airflow, LIVE_DAG, run_id, timeout=LIVE_LIMIT)
-        airflow.stop()
-        leaks = find_leaks(airflow.home, {"API key": order.api_key, "link signature": "Signature="})
-    _tell_tasks(run)
-    _tell_evidence(run)
-    receipts = [task.returned for task in run.all_tasks if _is_receipt(task.returned)]
-    reruns = sum(not receipt["reconnected"] for receipt in receipts)
-    print(
-        f"\nproof: reruns accepted {reruns} (by receipt) · worker starts {run.worker_starts} · "
-        f"key or link signatures found in Airflow's logs {len(leaks)}"
-    )
-    return verdict(run, reruns, leaks, [])
+# --- What is printed --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run, as Airflow's REST API tells it."""
-
-    state: str
-    all_tasks: list[story.TaskPart]
-    worker_starts: int
-    failures: str
-
-    @property
-    def result(self) -> Any:
-        """The result of the wait for the rerun."""
-        for task in self.all_tasks:
-            if isinstance(task.returned, Mapping) and "evidence" in task.returned:
-                return task.returned
-        return None
-
-    def returned(self, task_id: str) -> Any:
-        """Return what a task returned."""
-        return next((task.returned for task in self.all_tasks if task.name == task_id), None)
+def _tell(title: str, lines: Sequence[str]) -> None:
+    print("\n".join(["", title, *(lines or ["  none"])]))
 
 
-def _airflow(env: Mapping[str, str]) -> AirflowStack:
-    print("starting Airflow: API server, scheduler, DAG processor, triggerer …", flush=True)
-    return AirflowStack(dags_folders=[ROOT / "example_dags"], env=env)
+def task_lines(run: Run) -> list[str]:
+    """Return how each task went and, in few words, what it handed on by XCom."""
+    lines = []
+    for task in run.tasks:
+        lines.append(f"  {task['task_id']:<24} {task['state']:<10} worker starts {task['worker_starts']}")
+        if task["returned"] is not None:
+            lines.append(f"      returned: {json.dumps(task['returned'])[:100]}…")
+    return lines
 
 
-def _trigger(airflow: AirflowStack, dag_id: str, conf: Mapping[str, str]) -> str:
-    run_id = airflow.trigger(dag_id, conf)
-    print(f"Airflow runs; DAG {dag_id} is triggered for order {conf['order_id']} …", flush=True)
-    return run_id
+def timeline(report: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return each change of the order since its rerun was accepted, and how often it was polled until the next.
 
-
-def _finish(airflow: AirflowStack, dag_id: str, run_id: str, timeout: float) -> Run:
-    started = time.monotonic()
-    state = airflow.wait_for_run(dag_id, run_id, timeout=timeout)
-    print(f"its run ended after {time.monotonic() - started:.0f} s: {state}", flush=True)
-    return read_run(airflow, dag_id, run_id, state)
-
-
-def read_run(airflow: AirflowStack, dag_id: str, run_id: str, state: str) -> Run:
-    """Read back what became of each task."""
-    instances = airflow.task_instances(dag_id, run_id)
-    starts: dict[str, list[str]] = defaultdict(list)
-    for event in airflow.worker_start_events(dag_id, run_id):
-        starts[event["task_id"]].append(event["when"])
-    results = {one["task_id"]: airflow.xcom(dag_id, run_id, one["task_id"]) for one in instances}
-    downstream = {
-        task["task_id"]: task["downstream_task_ids"] or [] for task in airflow.pages(f"/dags/{dag_id}/tasks", "tasks")
-    }
-    parts = [
-        story.TaskPart(
-            name=one["task_id"],
-            state=str(one["state"]),
-            # A task that was rescheduled has the last start as its own.
-            seconds=story.seconds_between(min(starts[one["task_id"]], default=None), one["end_date"]),
-            worker_starts=len(starts[one["task_id"]]),
-            tries=int(one["try_number"]),
-            got={
-                name: results[name]
-                for name, following in downstream.items()
-                if one["task_id"] in following and results.get(name) is not None
-            },
-            returned=results[one["task_id"]],
-            is_last=not downstream.get(one["task_id"]),
-        )
-        for one in instances
+    :param report: the sandbox's report on the order: `order`, and `history` with each status.
+    :param requests: the sandbox's journal.
+    """
+    order = report["order"]
+    path = f"/integration/orders/{order['id']}"
+    accepted = [entry for entry in requests if (entry["path"], entry["status"]) == (f"{path}/rerun", 200)]
+    if not accepted:
+        return []
+    begin = _time(accepted[0]["time"])
+    polls = [_time(entry["time"]) for entry in requests if entry["n"] > accepted[0]["n"] and entry["path"] == path]
+    history = [(_time(line["time"]), str(line["status"])) for line in report["history"]]
+    old = [status for time, status in history if time <= begin][-1]
+    files = [file for file in order["orderDocs"] or [] if file.get("updatedAt") and _time(file["updatedAt"]) > begin]
+    changes = [(begin, f"still {old}, with the old files: not believed")]
+    changes += [(time, status) for time, status in history if time > begin]
+    if files:
+        new = ", ".join(str(file.get("name")) for file in files)
+        changes.append((max(_time(file["updatedAt"]) for file in files), f"new files: {new}"))
+    changes.sort(key=lambda change: change[0])
+    ends = [time for time, _ in changes[1:]] + [datetime.max.replace(tzinfo=begin.tzinfo)]
+    return [
+        f"  {(time - begin).total_seconds():6.1f} s  {text} (polled {sum(time <= poll < end for poll in polls)} times)"
+        for (time, text), end in zip(changes, ends, strict=True)
     ]
-    failures = "\n".join(
-        f"{one['task_id']}:\n{airflow.logs(dag_id, run_id, one['task_id'], try_number=one['try_number'])[-3000:]}"
-        for one in instances
-        if one["state"] == "failed"
-    )
-    return Run(state=state, all_tasks=parts, worker_starts=sum(map(len, starts.values())), failures=failures)
 
 
-def _is_receipt(value: Any) -> bool:
-    return isinstance(value, Mapping) and {"reconnected", "baseline", "requested_at"} <= value.keys()
+def evidence_lines(result: Any) -> list[str]:
+    """Say why the result was taken for the rerun's, from the result itself."""
+    evidence = result["evidence"] if isinstance(result, Mapping) else []
+    return [f"  {name:<12} {EVIDENCE.get(name, '')}".rstrip() for name in evidence]
 
 
-def _tell_tasks(run: Run) -> None:
-    print("\nThe tasks, by Airflow's REST API")
-    _show(story.task_lines(run.all_tasks))
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
-def _tell_evidence(run: Run) -> None:
-    print("\nWhy the result is the rerun's and not the old one")
-    _show(story.evidence_lines(run.result))
-
-
-def _show(lines: list[str]) -> None:
-    for line in lines:
-        print(line)
-
-
-def verdict(run: Run, reruns: int, leaks: list[str], found: Sequence[str]) -> int:
-    """Say what is wrong, `found` and if anything else; return the exit code."""
-    wrong = list(found)
+def verdict(run: Run, reruns: int, leaks: Sequence[str], wrong: Sequence[str]) -> int:
+    """Say what is wrong, `wrong` and if anything else; return the exit code."""
+    reasons = list(wrong)
     if run.state != "success":
-        wrong.append(f"the run ended as {run.state!r}\n{run.failures}".rstrip())
+        reasons.append(f"the run ended as {run.state!r}{run.failures}")
     if reruns != 1:
-        wrong.append(f"{reruns} reruns were accepted, not 1")
-    if not isinstance(run.result, Mapping) or not run.result.get("evidence"):
-        wrong.append("no task gave evidence of the new result")
-    wrong += [f"found where it must not be: {leak}" for leak in leaks]
-    for words in wrong:
-        print(f"The demo failed: {words}", file=sys.stderr)
-    return 1 if wrong else 0
+        reasons.append(f"{reruns} reruns were accepted, not 1")
+    if not evidence_lines(run.result):
+        reasons.append("no task gave evidence of the new result")
+    reasons += [f"found where it must not be: {leak}" for leak in leaks]
+    for reason in reasons:
+        print(f"The demo failed: {reason}", file=sys.stderr)
+    return 1 if reasons else 0
 
 
 if __name__ == "__main__":

@@ -69,15 +69,15 @@ class Interruption:
 
     @property
     def hurry(self) -> bool:
-        """Whether somebody asked twice."""
+        """Whether a second request has come."""
         return self.seen > 1
 
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
     """Raise `Interrupted` on Ctrl-C, SIGTERM and a closed terminal, even where they were inherited as ignored."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     interruption = Interruption()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     previous = {signum: signal.signal(signum, interruption) for signum in signals}
     try:
         yield interruption
@@ -87,19 +87,17 @@ def interruptible() -> Iterator[Interruption]:
 
 
 def wait_until(condition: Callable[[], T | None], timeout: float, what: str, *, every: float = 0.2) -> T:
-    """Return the first answer of `condition` that is true, or raise `StackError` after the limit."""
+    """Return the first value of `condition` that is true, or raise `StackError` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    while True:
-        answer = condition()
-        if answer:
-            return answer
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise StackError(f"{what}: not within {timeout:g} s")
         time.sleep(every)
+    return value
 
 
 def runs(pid: int) -> bool:
-    """Tell whether a process has not ended yet; one that has may stay on the list until its parent looks."""
+    """Tell whether a process has not ended yet; one that has may stay on the list until its parent reaps it."""
     with suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
@@ -107,23 +105,23 @@ def runs(pid: int) -> bool:
 
 def members(session: int) -> list[int]:
     """Return every process of a session that still runs."""
-    found: list[int] = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError, PermissionError):
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-    return found
+    pids: list[int] = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == session and runs(pid):
+                pids.append(pid)
+    return pids
 
 
 def kill_session(session: int, what: str) -> None:
     """End whatever is left of a session, at once."""
 
     def kill_all() -> bool:
-        left = members(session)
-        for pid in left:
+        pids = members(session)
+        for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return not left
+        return not pids
 
     # A process may be born while the others are ended: look again until none is left.
     wait_until(kill_all, 30, f"end of {what} (pid {session})", every=0.02)
@@ -155,10 +153,8 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether the command still runs."""
-        if self._ended:
-            return False
         # Popen.poll() would reap it and free its pid, which then could become somebody else's session.
-        return runs(self.pid)
+        return not self._ended and runs(self.pid)
 
     @property
     def returncode(self) -> int | None:
@@ -173,24 +169,19 @@ class Process:
         """Return the end of what it wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def terminate(self) -> None:
-        """Ask the command to end."""
-        if self.alive:
-            os.kill(self.pid, signal.SIGTERM)
-
     def kill_all(self) -> None:
         """End whatever is left of the session, at once."""
-        if self._ended:
-            return
-        kill_session(self.pid, self.name)
-        self._popen.wait()
-        self._ended = True
+        if not self._ended:
+            kill_session(self.pid, self.name)
+            self._popen.wait()
+            self._ended = True
 
 
 def stop_all(processes: Sequence[Process], *, grace: float, hurry: Callable[[], bool]) -> None:
     """Ask all to end, wait up to `grace` seconds or until somebody hurries, then end what is left."""
     for process in processes:
-        process.terminate()
+        if process.alive:
+            os.kill(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + grace
     while any(process.alive for process in processes) and time.monotonic() < deadline and not hurry():
         time.sleep(0.05)

@@ -21,20 +21,10 @@ from base64 import urlsafe_b64encode
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Self
 
-import requests
-
-from dev.processes import (
-    Interruption,
-    Process,
-    StackError,
-    T,
-    interruptible,
-    stop_all,
-    wait_until,
-)
+from dev.airflow_api import AirflowApi
+from dev.processes import Interruption, Process, StackError, T, interruptible, stop_all, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +37,6 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-FINISHED = ("success", "failed")
 # All that a component gets of the caller's environment: no Airflow settings, no keys.
 INHERITED = frozenset(
     (
@@ -123,8 +112,8 @@ def environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[st
     return env | dict(own)
 
 
-class AirflowStack:
-    """The four components, and what REST tells about them.
+class AirflowStack(AirflowApi):
+    """The four components, and what their REST API tells.
 
     Give each folder of DAGs and, in `env`, connections and any setting that shall differ. Without a `home` one is
     made and, unless something goes wrong, removed at the end. At the end, on an exception, Ctrl-C and SIGTERM
@@ -148,15 +137,12 @@ class AirflowStack:
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        super().__init__(f"http://127.0.0.1:{port}")
         own = settings(self.home, [folder.resolve() for folder in dags_folders], port)
         self.env = environment(os.environ, own | dict(env or {}))
         self._processes: list[Process] = []
         self._cleanup = ExitStack()
         self._interruption = Interruption()
-        self._session = requests.Session()
-        # Neither a proxy nor a .netrc of the user concerns a server on loopback.
-        self._session.trust_env = False
 
     def __enter__(self) -> Self:
         """Start everything and wait until it works."""
@@ -200,11 +186,10 @@ class AirflowStack:
         self._make_database()
         for component, arguments in COMPONENTS.items():
             self._run(component, *arguments)
-        self.wait(self._is_healthy, self._start_timeout, "Airflow's start")
+        self.wait(self.is_healthy, self._start_timeout, "Airflow's start")
         # Loads the API that tasks talk to; else the first task would wait for that.
         self._send("GET", "/execution/health")
-        token = _json(self._send("GET", "/auth/token"))["access_token"]
-        self._session.headers["Authorization"] = f"Bearer {token}"
+        self.log_in()
 
     def _make_database(self) -> None:
         """Migrate an empty database, or take the one that was migrated by this Airflow earlier."""
@@ -251,12 +236,6 @@ class AirflowStack:
 
         stop_all(self._processes, grace=self._stop_timeout if timeout is None else timeout, hurry=hurry)
 
-    def _is_healthy(self) -> bool:
-        with suppress(requests.RequestException, ValueError, KeyError):
-            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
-            return all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
-        return False
-
     def wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
         """Wait as `wait_until` does, but end at once with the reason if a component dies."""
 
@@ -288,146 +267,3 @@ class AirflowStack:
             timeout=timeout,
             check=False,
         )
-
-    def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        """Send a request to the REST API; `path` begins after `/api/v2`."""
-        return self._send(method, f"/api/v2{path}", **kwargs)
-
-    def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        try:
-            return self._session.request(method, f"{self.url}{path}", timeout=60, **kwargs)
-        except requests.RequestException as error:
-            raise StackError(f"{method} {path}: Airflow's API server does not answer ({error})") from None
-
-    def api(self, method: str, path: str, **kwargs: Any) -> Any:
-        """Send a request to the REST API and return its JSON; anything but success is a `StackError`."""
-        return _json(self.request(method, path, **kwargs))
-
-    def ui(self, path: str) -> Any:
-        """Return the JSON that Airflow's UI is served; `path` begins after `/ui`."""
-        return _json(self._send("GET", f"/ui{path}"))
-
-    def pages(self, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
-        """Return a whole collection, page by page."""
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self.api("GET", path, params={**params, "limit": 100, "offset": len(found)})
-            found += page[key]
-            if not page[key] or len(found) >= page["total_entries"]:
-                return found
-
-    def wait_for_dag(self, dag_id: str, timeout: float = 60) -> None:
-        """Wait until a DAG is known; if it does not come, tell which files could not be imported."""
-
-        def look() -> bool:
-            return self.request("GET", f"/dags/{quote(dag_id)}").ok
-
-        try:
-            self.wait(look, timeout, f"DAG {dag_id}")
-        except StackError as error:
-            reasons = ""
-            with suppress(StackError):
-                broken = self.pages("/importErrors", "import_errors")
-                reasons = "".join(f"\n{entry['filename']}:\n{entry['stack_trace']}" for entry in broken)
-            raise StackError(f"{error}{reasons}") from None
-
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a run of a DAG, which may yet have to be parsed, and return the run's id."""
-        self.wait_for_dag(dag_id)
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        return str(self.api("POST", f"/dags/{quote(dag_id)}/dagRuns", json=body)["dag_run_id"])
-
-    def wait_for_run(self, dag_id: str, run_id: str, timeout: float) -> str:
-        """Wait until a run is over and return its state."""
-
-        def look() -> str | None:
-            state = str(self.api("GET", _run_path(dag_id, run_id))["state"])
-            return state if state in FINISHED else None
-
-        try:
-            return self.wait(look, timeout, f"end of {dag_id} {run_id}")
-        except StackError as error:
-            states = ""
-            with suppress(StackError):
-                states = "".join(
-                    f"\n  {task['task_id']}[{task['map_index']}]: {task['state']}, try {task['try_number']}"
-                    for task in self.task_instances(dag_id, run_id)
-                )
-            raise StackError(f"{error}{states}") from None
-
-    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the tasks of a run, in the order of their start."""
-        tasks = self.pages(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances")
-        return sorted(tasks, key=lambda task: (task["start_date"] or "~", task["map_index"]))
-
-    def xcom(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, key: str = "return_value") -> Any:
-        """Return what a task pushed, or None if it pushed nothing."""
-        path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key)}"
-        answer = self.request("GET", path, params={"map_index": map_index, "deserialize": True})
-        return None if answer.status_code == requests.codes.not_found else _json(answer)["value"]
-
-    def logs(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
-        """Return a task's log as text, an entry a line: level, words, what else it holds as JSON, its errors."""
-        entries = self.log_entries(dag_id, run_id, task_id, try_number=try_number, map_index=map_index)
-        lines = [_log_line(entry) for entry in entries]
-        return "\n".join(line for line in lines if "::group::" not in line and "::endgroup::" not in line)
-
-    def log_entries(
-        self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1
-    ) -> list[Any]:
-        """Return a task's log as Airflow keeps it."""
-        answer = self.request(
-            "GET",
-            f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}",
-            params={"map_index": map_index, "full_content": True},
-            headers={"Accept": "application/x-ndjson"},
-        )
-        if not answer.ok:
-            raise StackError(_refusal(answer))
-        return [json.loads(line) for line in answer.text.splitlines() if line.strip()]
-
-    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str] | None = None, **options: Any) -> None:
-        """Clear tasks of a run, all if none is named, as a person does in the UI."""
-        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True, **options}
-        if task_ids is not None:
-            body["task_ids"] = list(task_ids)
-        self.api("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", json=body)
-
-    def worker_start_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return an event for each time that a worker started a task of a run.
-
-        Airflow's audit log has one `running` event for each: a try, a return from deferral, a reschedule.
-        """
-        return self.pages("/eventLogs", "event_logs", dag_id=dag_id, run_id=run_id, event="running")
-
-
-# What every log entry says of itself.
-_ROUTINE = frozenset(
-    (
-        *("timestamp", "level", "event", "logger", "filename", "lineno", "ti_id"),
-        *("dag_id", "run_id", "task_id", "map_index", "try_number"),
-    )
-)
-
-
-def _json(answer: requests.Response) -> Any:
-    if not answer.ok:
-        raise StackError(_refusal(answer))
-    return answer.json() if answer.content else None
-
-
-def _refusal(answer: requests.Response) -> str:
-    return f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text[:2000]}"
-
-
-def _run_path(dag_id: str, run_id: str) -> str:
-    return f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
-
-
-def _log_line(entry: Any) -> str:
-    if not isinstance(entry, dict):
-        return str(entry)
-    rest = {key: value for key, value in entry.items() if key not in _ROUTINE}
-    errors = [f"\n  {error['exc_type']}: {error['exc_value']}" for error in rest.pop("error_detail", None) or []]
-    parts = [str(entry.get("level", "")).upper(), str(entry.get("event", "")), json.dumps(rest) if rest else ""]
-    return " ".join(filter(None, parts)) + "".join(errors)

@@ -9,8 +9,13 @@ import atexit
 import os
 import shutil
 import tempfile
+from typing import TYPE_CHECKING
 
 import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 # What would lead requests elsewhere, or to other certificates, on one machine and not on the next.
 _FOREIGN = frozenset(
@@ -38,3 +43,22 @@ os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = f"{_HOME}/dags"
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] = "False"
+
+#: As in tests/installed_airflow.py, which imports Airflow.
+MISSING = "missing here: "
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--skips", choices=("any", "known", "none"), default="any", help="which skips are no failures")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped, unless the installed Airflow lacks what it needs; the newest lacks nothing."""
+    report = yield
+    skips = item.config.getoption("--skips")
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if skips == "none" or (skips == "known" and not reason.startswith(MISSING)):
+            report.outcome, report.longrepr = "failed", f"must not be skipped here: {reason}"
+    return report

@@ -1,8 +1,8 @@
 """
 What the installed Airflow has, and where it keeps it: found by looking rather than by version.
 
-A test of what an older Airflow lacks is skipped, and says what is missing. `dev/matrix.py` knows such a skip by its
-first words, counts it, and takes any other for a failure.
+A test of what an older Airflow lacks is skipped, and says what is missing. `make test-matrix` knows such a skip by its
+first words, and takes any other for a failure.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ __all__ = [
     "serialize",
     "smart_decode_trigger_kwargs",
 ]
+
 
 #: How the reason for a skip begins where the installed versions lack something.
 MISSING = "missing here: "

@@ -7,6 +7,7 @@ Whatever Airflow sent to Chromium is searched for the API key and for signatures
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import sys
@@ -18,7 +19,6 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.views import SIGNATURE
-from dev import browser as chromium
 from dev.stack import AirflowStack
 from tests.browser.pages import TYPED, ConnectionForm, Connections
 
@@ -68,7 +68,7 @@ def context(
     expect.set_options(timeout=PATIENCE)
     traffic = tmp_path_factory.mktemp("traffic") / "traffic.har"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=FLAGS)
         context = browser.new_context(
             base_url=airflow.url,
             viewport=SIZE,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from dev import lowest, run_tests
-from dev.matrix import LATER_PYTHONS
+import noxfile
 from tests.package.packaging_tools import ROOT
 from tests.package.public_names import KINDS
 
@@ -25,6 +22,7 @@ PINNED = dict(
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+PROMISED = [line.rpartition(" ")[2] for line in PROJECT["project"]["classifiers"] if re.search(r":: 3\.\d+$", line)]
 TEXTS = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")), *PAGES]
 
 
@@ -34,32 +32,32 @@ def read_yaml(name: str) -> Any:
 
 def test_what_developers_get_is_pinned_without_places() -> None:
     text = (ROOT / "dev" / "requirements.txt").read_text()
-    names = {re.split(r"[\[<>=]", line)[0] for line in PROJECT["dependency-groups"]["dev"]}
-    assert names - set(PINNED) == set()
+    lines = [line for group in PROJECT["dependency-groups"].values() for line in group if isinstance(line, str)]
+    assert {re.split(r"[\[<>=]", line)[0] for line in lines} - set(PINNED) == set()
     assert not re.search(r"://|^-|/", text, re.MULTILINE)
-    tools = [line for line in (ROOT / "dev" / "tools.txt").read_text().splitlines() if not line.startswith("#")]
-    assert [line for line in tools if not re.fullmatch(r"[a-z-]+==[\d.]+", line)] == []
 
 
-def test_the_lowest_versions_are_lower_than_the_pinned_ones() -> None:
-    bounds = lowest.lower_bounds()
-    assert {name: "." in version for name, version in bounds.items()} == dict.fromkeys(bounds, True)
-    for name, version in bounds.items():
+def test_lowest_versions_are_lower_than_the_pinned_ones() -> None:
+    project = PROJECT["project"]
+    bounds = [*project["dependencies"], *project["optional-dependencies"]["sandbox"]]
+    # `make lowest` installs exactly these.
+    assert [bound for bound in bounds if not re.fullmatch(r"[a-z0-9-]+>=\d+(\.\d+)+", bound)] == []
+    for bound in bounds:
+        name, version = bound.split(">=")
         assert [int(part) for part in version.split(".")] < [int(part) for part in PINNED[name].split(".")[:3]], name
 
 
-def test_what_is_not_the_lowest_is_told() -> None:
-    bounds = {"aiohttp": "3.11", "requests": "2.32", "tenacity": "9.0"}
-    found = {"aiohttp": "3.11.0", "requests": "2.32.2", "tenacity": "8.9"}
-    assert lowest.not_lowest(bounds, found) == [
-        "requests>=2.32 is promised, but 2.32.2 is what was installed",
-        "tenacity>=9.0 is promised, but 8.9 is what was installed",
-    ]
-
-
-def test_an_environment_is_asked_for_its_versions() -> None:
-    names = ["requests", "tenacity"]
-    assert lowest.installed(sys.executable, names) == {name: metadata.version(name) for name in names}
+def test_matrix_has_every_promised_python_and_existing_tests() -> None:
+    assert list(noxfile.PYTHONS) == PROMISED
+    pinned = f"apache-airflow=={PINNED['apache-airflow']}"
+    assert [airflow for airflow, (what, *_) in noxfile.AIRFLOWS.items() if what == pinned] == ["3.3.2"]
+    assert {python for cell in noxfile.LONG for python in cell.split("-")[1:]} <= set(PROMISED)
+    assert {cell.split("-")[0] for cell in noxfile.LONG} == set(noxfile.AIRFLOWS)
+    suites = (noxfile.UNIT, noxfile.CORE, noxfile.OLDEST_TESTS, *noxfile.LONG.values())
+    for argument in {argument for suite in suites for argument in suite if argument.startswith("tests/")}:
+        path, _, test = argument.partition("::")
+        assert (ROOT / path).exists(), path
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), test
 
 
 def test_the_registry_file_names_every_public_class() -> None:
@@ -85,10 +83,8 @@ def test_pre_commit_runs_the_pinned_tools() -> None:
 
 def test_the_workflow_runs_make_on_every_python_that_is_promised() -> None:
     jobs = read_yaml(".github/workflows/test.yml")["jobs"]
-    classifiers = PROJECT["project"]["classifiers"]
-    promised = [one.rpartition(" ")[2] for one in classifiers if re.search(r":: 3\.\d+$", one)]
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert jobs["test"]["strategy"]["matrix"]["python"] == promised
+    assert jobs["test"]["strategy"]["matrix"]["python"] == PROMISED
     assert {command.split()[:2][1] for command in commands} == {
         "test",
         "test-browser",
@@ -98,16 +94,16 @@ def test_the_workflow_runs_make_on_every_python_that_is_promised() -> None:
         "test-crash",
     }
     matrix = next(step["with"] for step in jobs["matrix"]["steps"] if "python-version" in step.get("with", {}))
-    # Those that are tried, but not promised before they were seen to pass.
-    later = sorted({python for some in LATER_PYTHONS.values() for python in some})
-    assert matrix["python-version"].split() == [*promised, *later]
+    # 3.14 is tried, but not promised before it was seen to pass.
+    assert matrix["python-version"].split() == [*PROMISED, "3.14"]
     assert {command.split()[0] for command in commands} == {"make"}
 
 
 def test_every_command_and_file_that_is_told_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    parts = set(run_tests.commands([], colour=False))
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    parts = set(re.findall(r"^PARTS := (.*)$", makefile, re.MULTILINE)[0].split())
+    assert parts <= targets
     others = [
         ROOT / ".github" / name for name in ("PULL_REQUEST_TEMPLATE.md", "workflows/test.yml", "workflows/nightly.yml")
     ]
