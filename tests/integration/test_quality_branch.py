@@ -31,7 +31,11 @@ class Step(BaseOperator):
         """Do nothing."""
 
 
-@pytest.fixture(params=["sync", "deferrable"])
+#: What is waited for, and what becomes of it, is the same in both; most tests need one.
+in_both_modes = pytest.mark.parametrize("mode", ["sync", "deferrable"], indirect=True)
+
+
+@pytest.fixture(params=["deferrable"])
 def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
     return {"deferrable": request.param == "deferrable"}
@@ -66,6 +70,7 @@ def a_dag() -> DAG:
     return DAG("branching", schedule=None, start_date=START)
 
 
+@in_both_modes
 @pytest.mark.parametrize("passed", [True, False])
 def test_one_path_is_followed_and_the_report_handed_on(
     ollang: Sandbox, run_dag: RunDag, mode: Any, passed: bool
@@ -196,6 +201,7 @@ def test_a_branch_always_reports(ollang: Sandbox) -> None:
         branch_on(True, "a", "b", on_below="fail")
 
 
+@in_both_modes
 def test_what_fails_the_gate_fails_the_branch(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     ollang.change_order(ORDER, {"latestEvaluation": {"isLoading": True}})
     with a_dag() as dag:
@@ -205,6 +211,7 @@ def test_what_fails_the_gate_fails_the_branch(ollang: Sandbox, run_dag: RunDag, 
     assert isinstance(run.errors["branch"], OllangTimeoutError)
 
 
+@in_both_modes
 @pytest.mark.parametrize(("on_missing", "path"), [("fail", "b"), ("pass", "a")])
 def test_an_order_without_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any, on_missing: str, path: str) -> None:
     order_id = ollang.add_order(type="subtitle")
@@ -251,6 +258,7 @@ def check_refused(run: Run, ollang: Sandbox) -> None:
     assert ollang.journal == []
 
 
+@in_both_modes
 def test_in_a_mapped_group_it_refuses(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     with a_dag() as dag:
 

@@ -42,7 +42,11 @@ LINK = f"https://storage.ollang.com/a.srt?X-Amz-Signature={CANARY}"
 AVERAGE = 89.0
 
 
-@pytest.fixture(params=["sync", "deferrable"])
+#: What is waited for, and what becomes of it, is the same in both; most tests need one.
+in_both_modes = pytest.mark.parametrize("mode", ["sync", "deferrable"], indirect=True)
+
+
+@pytest.fixture(params=["deferrable"])
 def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     # Spread over the triggerer's time, looks would come at other moments of a story than on a worker.
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
@@ -129,6 +133,7 @@ BELOW: dict[str, dict[str, Any]] = {
 }
 
 
+@in_both_modes
 @pytest.mark.parametrize("bar", BELOW.values(), ids=BELOW)
 def test_bad_scores_fail_or_are_reported(ollang: Sandbox, run_dag: RunDag, mode: Any, bar: dict[str, Any]) -> None:
     words = failed(gate(run_dag, **bar, **mode), OllangQualityError)
@@ -189,6 +194,7 @@ def test_thresholds_come_from_other_tasks_and_params(ollang: Sandbox, run_dag: R
     assert passed == {"xcom": False, "param": False, "mapped[0]": True, "mapped[1]": False}
 
 
+@in_both_modes
 def test_orders_are_mapped_over(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     other = ollang.add_order(type="subtitle")
     ollang.change_order(other, {"latestEvaluation": {"id": "e", "scores": [{"name": "Tone", "value": 3}]}})
@@ -243,6 +249,7 @@ def test_wrong_arguments_show_when_the_dag_is_parsed(arguments: dict[str, Any]) 
 # --- Waiting ------------------------------------------------------------------------------------------------------
 
 
+@in_both_modes
 def test_it_waits_while_the_evaluation_is_being_made(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     evaluated(ollang, isLoading=True, scores=[])
     scores = [{"name": "Accuracy", "value": 91}]
@@ -264,6 +271,7 @@ def test_a_wait_ended_from_outside_tells_the_last_status_and_looks_no_more(
     assert "last known status: completed" in capfd.readouterr().out
 
 
+@in_both_modes
 @pytest.mark.parametrize("on_missing", ["fail", "wait", "pass"])
 def test_an_evaluation_that_never_ends(ollang: Sandbox, run_dag: RunDag, mode: Any, on_missing: str) -> None:
     evaluated(ollang, isLoading=True)
@@ -289,6 +297,7 @@ def test_no_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any, on_below: st
     assert "within 2.5 min" in failed(gate(run_dag, on_missing="wait", timeout=150, **arguments), OllangTimeoutError)
 
 
+@in_both_modes
 def test_one_that_comes_is_waited_for(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     order_id = ollang.add_order(type="subtitle")
     later = {"latestEvaluation": {"id": "e", "scores": [{"name": "Accuracy", "value": 90}]}}
@@ -301,6 +310,7 @@ def test_on_missing_passes_nothing_that_is_there(ollang: Sandbox, run_dag: RunDa
     failed(gate(run_dag, min_scores={"Style": 1}, on_missing="pass", **mode), OllangQualityError)
 
 
+@in_both_modes
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 def test_an_order_that_fails_meanwhile(ollang: Sandbox, run_dag: RunDag, mode: Any, status: str) -> None:
     evaluated(ollang, isLoading=True)
@@ -309,6 +319,7 @@ def test_an_order_that_fails_meanwhile(ollang: Sandbox, run_dag: RunDag, mode: A
     assert f"Order {ORDER} is {status!r}: it will not get to a finished evaluation" in words
 
 
+@in_both_modes
 def test_short_trouble_is_outlived(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     evaluated(ollang, isLoading=True)
     evaluated(ollang, isLoading=False, after=1000)
@@ -318,6 +329,7 @@ def test_short_trouble_is_outlived(ollang: Sandbox, run_dag: RunDag, mode: Any) 
     assert (run.states, run.tries) == ({"gate": "success"}, {"gate": 1})
 
 
+@in_both_modes
 def test_long_trouble_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     evaluated(ollang, isLoading=True)
     evaluated(ollang, isLoading=False, after=1200)
@@ -627,6 +639,7 @@ def shown(told: list[Any], capfd: pytest.CaptureFixture[str]) -> Iterator[list[A
     assert CANARY not in everything
 
 
+@in_both_modes
 @pytest.mark.parametrize("on_below", ["fail", "report"])
 def test_no_signed_link_is_told(ollang: Sandbox, run_dag: RunDag, mode: Any, shown: list[Any], on_below: str) -> None:
     long_and_signed(ollang, 6)

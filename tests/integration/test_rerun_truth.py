@@ -1,4 +1,4 @@
-"""Right results that used to be refused, and wrong ones that used to pass: the same outcome wherever the wait is."""
+"""Right results that used to be refused, and wrong ones that used to pass, on a worker and deferred."""
 
 from __future__ import annotations
 
@@ -36,8 +36,14 @@ def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
 
 
+#: That all end alike, tests/integration/test_modes.py proves: most tests need one wait on a worker and one deferred.
 # Without a store, reschedule mode remembers nothing from poll to poll.
-@pytest.fixture(params=[one for one in WAITS if one != "reschedule" or TaskStateStoreAccessor is not None])
+in_every_mode = pytest.mark.parametrize(
+    "wait", [mode for mode in WAITS if mode != "reschedule" or TaskStateStoreAccessor is not None], indirect=True
+)
+
+
+@pytest.fixture(params=["operator", "deferrable"])
 def wait(request: pytest.FixtureRequest, ollang: Sandbox, run_dag: RunDag) -> Wait:
     return Wait(*WAITS[request.param], ollang, run_dag)
 
@@ -84,6 +90,7 @@ def names(result: dict[str, Any]) -> list[str]:
 # --- Results made before the response to the POST -----------------------------------------------------------------
 
 
+@in_every_mode
 @pytest.mark.parametrize("only", ["documents", "event"])
 def test_result_made_before_the_response_of_a_slow_gateway(ollang: Sandbox, wait: Wait, only: str) -> None:
     hidden = {"delivery_events": "absent"} if only == "documents" else {"outputs": "unchanged"}
@@ -157,6 +164,7 @@ def test_old_result_that_a_lagging_baseline_hid_stays_old(ollang: Sandbox, wait:
     assert wait.is_stale(wait.run())
 
 
+@in_every_mode
 @needs_task_state_store
 def test_confirmed_baseline_outlives_the_try(ollang: Sandbox, wait: Wait) -> None:
     ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=1200)

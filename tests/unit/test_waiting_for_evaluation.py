@@ -239,8 +239,8 @@ class TestMemoryAndLog:
         assert "c4na7y" not in told
 
     def test_nothing_grows_with_the_evaluation(self) -> None:
-        words = "word " * 2_000
-        segments = [{"id": f"seg_{number}", "explain": words, "suggestedNewValue": words} for number in range(3_000)]
+        words = "word " * 500
+        segments = [{"id": f"seg_{number}", "explain": words, "suggestedNewValue": words} for number in range(300)]
         ended = wait_through(
             by_time({0: loading(segmentEvals=segments, textSummary=words), 70: new(segmentEvals=segments)}), wanting()
         )
