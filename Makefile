@@ -39,6 +39,7 @@ PARALLEL = -n logical --maxprocesses 4 --dist worksteal
 CHROMIUM = $(firstword $(foreach name,chromium google-chrome google-chrome-stable chromium-browser,$(shell command -v $(name))))
 
 test: setup ## all parts: lint, types, docs, unit, model, integration, e2e, browser, kills, wheel, oldest; PART=unit runs one; ARGS='-k word' goes to pytest
+	$(if $(filter-out $(PARTS),$(PART)),$(error There is no part '$(PART)'; there are $(PARTS)))
 	@rm -rf .airflow/parts
 	@$(MAKE) --no-print-directory --keep-going $(if $(PART),,-j2 --output-sync=target) $(or $(PART),$(PARTS)); \
 	$(BIN)/python -m dev.part --summary $(or $(PART),$(PARTS))

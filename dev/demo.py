@@ -14,7 +14,7 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,7 @@ from dev.processes import Interrupted, StackError, interruptible, wait_until
 from dev.stack import AirflowStack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 SANDBOX_DAG, LIVE_DAG = "ollang_localize_order", "ollang_rerun_order"
@@ -55,22 +55,27 @@ EVIDENCE = {
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as Airflow's REST API tells it: its tasks in the order of their start."""
+    """A finished run: its tasks as Airflow's REST API has them, with what each `returned` and its `worker_starts`."""
 
     state: str
     tasks: list[dict[str, Any]]
-    worker_starts: int
-    failures: str = ""
 
     def returned(self, task_id: str) -> Any:
         """Return what a task returned."""
         return next((task["returned"] for task in self.tasks if task["task_id"] == task_id), None)
 
     @property
-    def result(self) -> Any:
-        """The result of the wait for the rerun, which has evidence that it is new."""
+    def evidence(self) -> Sequence[str]:
+        """Why the result of the wait was taken for the rerun's."""
         results = (task["returned"] for task in self.tasks)
-        return next((result for result in results if isinstance(result, Mapping) and "evidence" in result), None)
+        return next(
+            (result["evidence"] for result in results if isinstance(result, Mapping) and "evidence" in result), ()
+        )
+
+    @property
+    def worker_starts(self) -> int:
+        """How often a worker started any of the tasks."""
+        return sum(task["worker_starts"] for task in self.tasks)
 
 
 def main() -> int:
@@ -130,27 +135,24 @@ def on_sandbox() -> int:
         report = ollang.order(SANDBOX_ORDER)
         files = check_files(run.returned("deliver_files"), ollang)
     reruns = report["reruns_accepted"]
-    rerun = next(task for task in run.tasks if task["task_id"] == RERUN_TASK)
-    joined = isinstance(rerun["returned"], Mapping) and rerun["returned"]["joined"] is True
-    _tell("The tasks, by Airflow's REST API", task_lines(run))
+    tries = next(task["try_number"] for task in run.tasks if task["task_id"] == RERUN_TASK)
+    joined = bool((run.returned(RERUN_TASK) or {}).get("joined"))
+    tell_run(run)
     print(
-        f"\nProcess {pid} of {RERUN_TASK} was killed after Ollang had accepted the rerun: try {rerun['try_number']} "
+        f"\nProcess {pid} of {RERUN_TASK} was killed after Ollang had accepted the rerun: try {tries} "
         f"{'joined it' if joined else 'DID NOT JOIN IT'}; reruns accepted still {reruns}"
     )
     title = f"The order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)"
     _tell(title, timeline(report, requests))
-    _tell("Why the result is the rerun's and not the old one", evidence_lines(run.result))
-    scores = run.returned("good_enough")
-    _tell(
-        "Its scores", [f"  {row['name']:<14} {row['score']}   minimum {row['minimum']}" for row in scores["criteria"]]
-    )
+    criteria = (run.returned("good_enough") or {"criteria": []})["criteria"]
+    _tell("Its scores", [f"  {row['name']:<14} {row['score']}   minimum {row['minimum']}" for row in criteria])
     _tell("Its files", [f"  {name}  {'whole' if whole else 'NOT WHOLE'}" for name, whole in files.items()])
     connections = len({entry["connection"] for entry in requests})
     print(
         f"\nproof: reruns accepted {reruns} · requests {len(requests)} on {connections} connections · "
         f"worker starts {run.worker_starts} · key or link signatures found in Airflow's logs {len(leaks)}"
     )
-    wrong = [] if joined and rerun["try_number"] > 1 else ["the rerun task was not killed, retried and joined"]
+    wrong = [] if joined and tries > 1 else ["the rerun task was not killed, retried and joined"]
     wrong += [] if files and all(files.values()) else ["not every file that was delivered is whole"]
     return verdict(run, reruns, leaks, wrong)
 
@@ -162,8 +164,7 @@ def on_live(api_key: str, order_id: str) -> int:
         run = read_run(airflow, LIVE_DAG, run_id, timeout=LIVE_TIMEOUT)
         airflow.stop()
         leaks = find_leaks(airflow.home, {"API key": api_key, "link signature": "Signature="})
-    _tell("The tasks, by Airflow's REST API", task_lines(run))
-    _tell("Why the result is the rerun's and not the old one", evidence_lines(run.result))
+    tell_run(run)
     results = [task["returned"] for task in run.tasks]
     reruns = sum(not result["joined"] for result in results if isinstance(result, Mapping) and "joined" in result)
     print(f"\nproof: reruns accepted {reruns} (by receipt) · worker starts {run.worker_starts} · leaks {len(leaks)}")
@@ -184,9 +185,9 @@ def kill_once_accepted(airflow: AirflowStack, run_id: str, ollang: Sandbox) -> i
     """Kill the process that submits the rerun, as soon as it was accepted; return its id."""
 
     def running() -> int | None:
-        tasks = {task["task_id"]: task for task in airflow.task_instances(SANDBOX_DAG, run_id)}
-        task = tasks[RERUN_TASK]
-        return int(task["pid"]) if task["state"] == "running" and task["pid"] else None
+        tasks = airflow.task_instances(SANDBOX_DAG, run_id)
+        pids = [task["pid"] for task in tasks if (task["task_id"], task["state"]) == (RERUN_TASK, "running")]
+        return pids[0] if pids else None
 
     pid = wait_until(running, 60, "the rerun task to start")
     wait_until(lambda: ollang.order(SANDBOX_ORDER)["reruns_accepted"] or None, 60, "the rerun", every=0.02)
@@ -200,15 +201,14 @@ def read_run(airflow: AirflowStack, dag_id: str, run_id: str, timeout: float) ->
     state = airflow.wait_for_run(dag_id, run_id, timeout=timeout)
     print(f"its run ended: {state}", flush=True)
     starts = [event["task_id"] for event in airflow.worker_start_events(dag_id, run_id)]
-    tasks, failures = airflow.task_instances(dag_id, run_id), ""
+    tasks = airflow.task_instances(dag_id, run_id)
     for task in tasks:
         task_id = task["task_id"]
-        task["returned"] = airflow.xcom(dag_id, run_id, task_id)
-        task["worker_starts"] = starts.count(task_id)
+        task |= {"returned": airflow.xcom(dag_id, run_id, task_id), "worker_starts": starts.count(task_id)}
         if task["state"] == "failed":
             log = airflow.logs(dag_id, run_id, task_id, try_number=task["try_number"])
-            failures += f"\n{task_id}:\n{log[-3000:]}"
-    return Run(state, tasks, len(starts), failures)
+            print(f"\n{task_id} failed:\n{log[-3000:]}", file=sys.stderr)
+    return Run(state, tasks)
 
 
 def check_files(delivery: Any, ollang: Sandbox) -> dict[str, bool]:
@@ -230,24 +230,22 @@ def _tell(title: str, lines: Sequence[str]) -> None:
     print("\n".join(["", title, *(lines or ["  none"])]))
 
 
-def task_lines(run: Run) -> list[str]:
-    """Return how each task went and, in few words, what it handed on by XCom."""
+def tell_run(run: Run) -> None:
+    """Print how each task went and, in few words, what it handed on by XCom, and the evidence of the new result."""
     lines = []
     for task in run.tasks:
         lines.append(f"  {task['task_id']:<24} {task['state']:<10} worker starts {task['worker_starts']}")
         if task["returned"] is not None:
             lines.append(f"      returned: {json.dumps(task['returned'])[:100]}…")
-    return lines
+    _tell("The tasks, by Airflow's REST API", lines)
+    _tell(
+        "Why the result is the rerun's and not the old one", [f"  {name:<12} {EVIDENCE[name]}" for name in run.evidence]
+    )
 
 
 def timeline(report: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return each change of the order since its rerun was accepted, and how often it was polled until the next.
-
-    :param report: the sandbox's report on the order: `order`, and `history` with each status.
-    :param requests: the sandbox's journal.
-    """
-    order = report["order"]
-    path = f"/integration/orders/{order['id']}"
+    """Return each change of the order since its rerun was accepted, and how often it was polled until the next."""
+    order, path = report["order"], f"/integration/orders/{report['order']['id']}"
     accepted = [entry for entry in requests if (entry["path"], entry["status"]) == (f"{path}/rerun", 200)]
     if not accepted:
         return []
@@ -255,24 +253,21 @@ def timeline(report: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -
     polls = [_time(entry["time"]) for entry in requests if entry["n"] > accepted[0]["n"] and entry["path"] == path]
     history = [(_time(line["time"]), str(line["status"])) for line in report["history"]]
     old = [status for time, status in history if time <= begin][-1]
-    files = [file for file in order["orderDocs"] or [] if file.get("updatedAt") and _time(file["updatedAt"]) > begin]
-    changes = [(begin, f"still {old}, with the old files: not believed")]
-    changes += [(time, status) for time, status in history if time > begin]
-    if files:
-        new = ", ".join(str(file.get("name")) for file in files)
-        changes.append((max(_time(file["updatedAt"]) for file in files), f"new files: {new}"))
-    changes.sort(key=lambda change: change[0])
-    ends = [time for time, _ in changes[1:]] + [datetime.max.replace(tzinfo=begin.tzinfo)]
-    return [
-        f"  {(time - begin).total_seconds():6.1f} s  {text} (polled {sum(time <= poll < end for poll in polls)} times)"
-        for (time, text), end in zip(changes, ends, strict=True)
+    changes = [
+        (begin, f"still {old}, with the old files: not believed"),
+        *(line for line in history if line[0] > begin),
     ]
-
-
-def evidence_lines(result: Any) -> list[str]:
-    """Say why the result was taken for the rerun's, from the result itself."""
-    evidence = result["evidence"] if isinstance(result, Mapping) else []
-    return [f"  {name:<12} {EVIDENCE.get(name, '')}".rstrip() for name in evidence]
+    files = [file for file in order["orderDocs"] or [] if file.get("updatedAt") and _time(file["updatedAt"]) > begin]
+    if files:
+        names = ", ".join(str(file.get("name")) for file in files)
+        changes.append((max(_time(file["updatedAt"]) for file in files), f"new files: {names}"))
+    changes.sort(key=lambda change: change[0])
+    lines = []
+    for index, (time, text) in enumerate(changes):
+        end = changes[index + 1][0] if index + 1 < len(changes) else None
+        count = sum(time <= poll and (end is None or poll < end) for poll in polls)
+        lines.append(f"  {(time - begin).total_seconds():6.1f} s  {text} (polled {count} times)")
+    return lines
 
 
 def _time(text: str) -> datetime:
@@ -283,10 +278,10 @@ def verdict(run: Run, reruns: int, leaks: Sequence[str], wrong: Sequence[str]) -
     """Say what is wrong, `wrong` and if anything else; return the exit code."""
     reasons = list(wrong)
     if run.state != "success":
-        reasons.append(f"the run ended as {run.state!r}{run.failures}")
+        reasons.append(f"the run ended as {run.state!r}")
     if reruns != 1:
         reasons.append(f"{reruns} reruns were accepted, not 1")
-    if not evidence_lines(run.result):
+    if not run.evidence:
         reasons.append("no task gave evidence of the new result")
     reasons += [f"found where it must not be: {leak}" for leak in leaks]
     for reason in reasons:

@@ -1,8 +1,9 @@
-"""Searches a whole Airflow home for words that must not be in it: keys, signatures of links."""
+"""Searches a whole Airflow home for what must not be in it: keys, signatures of links."""
 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,32 +18,25 @@ def find_leaks(home: Path, secrets: Mapping[str, str]) -> list[str]:
 
     Files are read as they are; databases row by row too, since a long value is cut in pieces on disk.
     """
-    words = {name: secret.encode() for name, secret in secrets.items()}
-    if not all(words.values()):
+    needles = {name: secret.encode() for name, secret in secrets.items()}
+    if not all(needles.values()):
         raise ValueError("an empty secret would be found everywhere")
-    found: list[str] = []
+    leaks: list[str] = []
     for path in sorted(home.rglob("*")):
         if path.is_file() and not path.is_symlink():
             place = str(path.relative_to(home))
-            found += [f"{place}: {name}" for name in _names_in(_chunks(path), words)]
+            leaks += [f"{place}: {name}" for name in _names_in(_chunks(path), needles)]
             if path.suffix == ".db":
-                found += [
-                    f"{place} table {table}: {name}"
-                    for table, values in _tables(path)
-                    for name in _names_in(values, words)
-                ]
-    return found
+                for table, values in _tables(path):
+                    leaks += [f"{place} table {table}: {name}" for name in _names_in(values, needles)]
+    return leaks
 
 
-def _names_in(pieces: Iterable[bytes], words: Mapping[str, bytes]) -> list[str]:
-    missing = dict(words)
-    found = []
+def _names_in(pieces: Iterable[bytes], needles: Mapping[str, bytes]) -> list[str]:
+    names: dict[str, None] = {}
     for piece in pieces:
-        for name, word in list(missing.items()):
-            if word in piece:
-                found.append(name)
-                del missing[name]
-    return found
+        names |= dict.fromkeys(name for name, needle in needles.items() if needle in piece)
+    return list(names)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -55,19 +49,14 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _tables(path: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    try:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             yield table, _values(database, table)
-    finally:
-        database.close()
 
 
 def _values(database: sqlite3.Connection, table: str) -> Iterator[bytes]:
     quoted = table.replace('"', '""')
     for row in database.execute(f'SELECT * FROM "{quoted}"'):  # noqa: S608 - a name from the database
         for value in row:
-            if isinstance(value, str):
-                yield value.encode(errors="surrogatepass")
-            elif isinstance(value, bytes):
-                yield value
+            if isinstance(value, str | bytes):
+                yield value.encode(errors="surrogatepass") if isinstance(value, str) else value

@@ -8,6 +8,7 @@ python -m dev.part --summary unit browser
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import resource
@@ -71,45 +72,39 @@ def run(command: Sequence[str]) -> tuple[int, str]:
 def note(part: str, state: str, text: str, began: float) -> None:
     """Keep what came of a part for the summary."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    values = {
-        "state": state,
-        "note": text,
-        "began": began,
-        "ended": time.time(),
-        "cpu": usage.ru_utime + usage.ru_stime,
-    }
+    cpu = usage.ru_utime + usage.ru_stime
     NOTES.mkdir(parents=True, exist_ok=True)
-    (NOTES / part).write_text(json.dumps(values))
+    (NOTES / part).write_text(
+        json.dumps({"state": state, "text": text, "began": began, "ended": time.time(), "cpu": cpu})
+    )
 
 
-def summary(notes: dict[str, Any]) -> tuple[int, str]:
-    """Return an exit code and the table; parts ran at the same time, so that the total is less than their sum."""
-    lines = []
-    for part, values in notes.items():
-        seconds = values["ended"] - values["began"]
-        lines.append(
-            f"{part:<12} {values['state']:<8} {seconds:6.0f} s {values['cpu']:6.0f} CPU s  {values['note']}".rstrip()
-        )
+def summary(parts: Sequence[str]) -> tuple[int, str]:
+    """Return an exit code and the table; parts run at the same time, so that the total is less than their sum."""
+    # A part that left no note has failed, whatever came of it.
+    missing: dict[str, Any] = {"state": "FAILED", "text": "it did not end", "began": math.inf, "ended": 0, "cpu": 0}
+    notes = {part: json.loads(path.read_text()) if (path := NOTES / part).is_file() else missing for part in parts}
     states = {values["state"] for values in notes.values()}
-    passed = "FAILED" not in states and "ok" in states
-    begun = [values for values in notes.values() if values["began"]]
-    seconds = max(values["ended"] for values in begun) - min(values["began"] for values in begun) if begun else 0
-    cpu = sum(values["cpu"] for values in notes.values())
-    lines.append(f"{'total':<12} {'ok' if passed else 'FAILED':<8} {seconds:6.0f} s {cpu:6.0f} CPU s")
-    return 0 if passed else 1, "\n".join(lines)
-
-
-def read_notes(parts: Sequence[str]) -> dict[str, Any]:
-    """Read the notes; a part that left none has failed, whatever came of it."""
-    missing = {"state": "FAILED", "note": "it did not end", "began": 0, "ended": 0, "cpu": 0}
-    return {part: json.loads((NOTES / part).read_text()) if (NOTES / part).is_file() else missing for part in parts}
+    total: dict[str, Any] = {
+        "state": "FAILED" if "FAILED" in states or "ok" not in states else "ok",
+        "text": "",
+        "began": min(values["began"] for values in notes.values()),
+        "ended": max(values["ended"] for values in notes.values()),
+        "cpu": sum(values["cpu"] for values in notes.values()),
+    }
+    lines = [
+        f"{part:<12} {values['state']:<8}{max(values['ended'] - values['began'], 0):6.0f} s {values['cpu']:6.0f} CPU s"
+        f"  {values['text']}".rstrip()
+        for part, values in [*notes.items(), ("total", total)]
+    ]
+    return int(total["state"] != "ok"), "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a part, or print the summary; return an exit code."""
     part, *command = arguments
     if part == "--summary":
-        code, table = summary(read_notes(command))
+        code, table = summary(command)
         print(f"\n---- summary\n{table}")
         return code
     (NOTES / part).unlink(missing_ok=True)

@@ -10,18 +10,15 @@ from airflow_provider_ollang.sandbox import Sandbox
 from dev.processes import Interrupted, StackError, interruptible
 from dev.stack import AirflowStack
 
-ROOT = Path(__file__).parents[1]
+EXAMPLES = Path(__file__).parents[1] / "example_dags"
 
 
-def main() -> int:
-    """Run both until somebody ends them.
-
-    :return: 0 after Ctrl-C, 1 if something went wrong.
-    """
+def main() -> int | str:
+    """Run both until somebody ends them; return an error if something else did."""
     try:
         with interruptible(), Sandbox() as ollang:
             print("starting Airflow: API server, scheduler, DAG processor, triggerer …", flush=True)
-            with AirflowStack(dags_folders=[ROOT / "example_dags"], env={"OLLANG_POKE_INTERVAL": "5"}) as airflow:
+            with AirflowStack(dags_folders=[EXAMPLES], env={"OLLANG_POKE_INTERVAL": "5"}) as airflow:
                 # Stored, and not in the environment: only so it is listed in the UI and can be edited there.
                 airflow.api("POST", "/connections", json={"connection_id": "ollang_default", **ollang.connection})
                 airflow.wait_for_dag("ollang_rerun_order")
@@ -29,10 +26,8 @@ def main() -> int:
                 airflow.wait_for_death()
     except Interrupted:
         print("everything is stopped")
-        return 0
     except StackError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return str(error)
     return 0
 
 
@@ -41,12 +36,12 @@ def introduction(airflow: AirflowStack, ollang: Sandbox) -> str:
     own = {name: value for name, value in airflow.env.items() if name.startswith("AIRFLOW")}
     script = airflow.home / "env.sh"
     script.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in own.items()))
-    airflow_command = shlex.quote(str(Path(sys.executable).parent / "airflow"))
+    command = shlex.quote(str(Path(sys.executable).with_name("airflow")))
     return f"""
   Airflow          {airflow.url} (no login needed)
   example DAG      {airflow.url}/dags/ollang_rerun_order
   its connection   {airflow.url}/connections: ollang_default
-  its CLI          . {shlex.quote(str(script))} && {airflow_command} dags list
+  its CLI          . {shlex.quote(str(script))} && {command} dags list
   its home         {airflow.home}
   Ollang sandbox   {ollang.url} (key: {ollang.api_key}; orders and control: {ollang.url}/_sandbox/)
 

@@ -179,7 +179,7 @@ def test_each_rerun_ends_the_same_way_in_every_mode(
         ollang.reset()
         records.lines.clear()
         ollang.change_order(ORDER, behaviour=knobs)
-        dag = dag_of(mode, rerun=True, poke_interval=10, timeout=240, stale_timeout=150, **FLAGS[flag])
+        dag = dag_of(mode, rerun=True, poke_interval=20, timeout=240, stale_timeout=150, **FLAGS[flag])
         ends[mode] = told(run_dag(dag), records)
     wanted = "skipped" if end == "failed" and flag == "soft_fail" else end
     assert ends["poke"]["states"] == {"rerun": "success", "wait": wanted}

@@ -57,9 +57,8 @@ def test_timeline_without_accepted_rerun_is_empty() -> None:
     assert demo.timeline(REPORT, refused) == []
 
 
-def run(state: str = "success", evidence: list[str] | None = None, failures: str = "") -> Run:
-    returned = {"evidence": ["event"] if evidence is None else evidence}
-    return Run(state, [{"task_id": "wait", "returned": returned}], 1, failures)
+def run(state: str = "success", evidence: tuple[str, ...] = ("event",)) -> Run:
+    return Run(state, [{"task_id": "wait", "returned": {"evidence": evidence}, "worker_starts": 1}])
 
 
 @pytest.mark.parametrize(
@@ -68,8 +67,8 @@ def run(state: str = "success", evidence: list[str] | None = None, failures: str
         (run(), 1, [], ""),
         (run(), 2, [], "2 reruns were accepted, not 1"),
         (run(), 1, ["logs/a: API key"], "logs/a: API key"),
-        (run(evidence=[]), 1, [], "no task gave evidence"),
-        (run("failed", failures="\nwait:\nwhy it failed"), 1, [], "why it failed"),
+        (run(evidence=()), 1, [], "no task gave evidence"),
+        (run("failed"), 1, [], "the run ended as 'failed'"),
     ],
 )
 def test_demo_fails_unless_all_is_right(
