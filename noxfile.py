@@ -16,6 +16,7 @@ import nox
 nox.options.default_venv_backend = "uv"
 nox.options.envdir = ".airflow/nox"
 nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
 # A Python that this machine does not have is named as skipped; `ONLY=` with its name demands it.
 nox.options.error_on_missing_interpreters = bool(os.environ.get("ONLY"))
 if shutil.which("pyenv"):
