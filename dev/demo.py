@@ -136,11 +136,11 @@ def on_sandbox() -> int:
         files = check_files(run.returned("deliver_files"), ollang)
     reruns = report["reruns_accepted"]
     tries = next(task["try_number"] for task in run.tasks if task["task_id"] == RERUN_TASK)
-    joined = bool((run.returned(RERUN_TASK) or {}).get("joined"))
+    reconnected = bool((run.returned(RERUN_TASK) or {}).get("reconnected"))
     tell_run(run)
     print(
         f"\nProcess {pid} of {RERUN_TASK} was killed after Ollang had accepted the rerun: try {tries} "
-        f"{'joined it' if joined else 'DID NOT JOIN IT'}; reruns accepted still {reruns}"
+        f"{'reconnected it' if reconnected else 'DID NOT JOIN IT'}; reruns accepted still {reruns}"
     )
     title = f"The order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)"
     _tell(title, timeline(report, requests))
@@ -152,7 +152,7 @@ def on_sandbox() -> int:
         f"\nproof: reruns accepted {reruns} · requests {len(requests)} on {connections} connections · "
         f"worker starts {run.worker_starts} · key or link signatures found in Airflow's logs {len(leaks)}"
     )
-    wrong = [] if joined and tries > 1 else ["the rerun task was not killed, retried and joined"]
+    wrong = [] if reconnected and tries > 1 else ["the rerun task was not killed, retried and reconnected"]
     wrong += [] if files and all(files.values()) else ["not every file that was delivered is whole"]
     return verdict(run, reruns, leaks, wrong)
 
@@ -166,7 +166,9 @@ def on_live(api_key: str, order_id: str) -> int:
         leaks = find_leaks(airflow.home, {"API key": api_key, "link signature": "Signature="})
     tell_run(run)
     results = [task["returned"] for task in run.tasks]
-    reruns = sum(not result["joined"] for result in results if isinstance(result, Mapping) and "joined" in result)
+    reruns = sum(
+        not result["reconnected"] for result in results if isinstance(result, Mapping) and "reconnected" in result
+    )
     print(f"\nproof: reruns accepted {reruns} (by receipt) · worker starts {run.worker_starts} · leaks {len(leaks)}")
     return verdict(run, reruns, leaks, [])
 
