@@ -1,26 +1,22 @@
-"""The sandbox's clock: everything dated or timed in the sandbox reads it, and tests move it instead of sleeping."""
+"""The sandbox's clock: everything in the sandbox is dated and timed by it. Tests move it instead of sleeping."""
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from airflow_provider_ollang.sandbox.errors import SandboxError
+from airflow_provider_ollang.sandbox.options import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
 
 _FASTEST = 1_000_000
 _LONGEST = 10 * 366 * 24 * 3600
 _LAST = 32503680000000  # the year 3000
 
-
-# The wall clock may be set back; the past must stay the past.
+# A wall clock may be set back; the sandbox's time must not go back.
 _STARTED = time.time() - time.monotonic()
 
 
@@ -28,39 +24,25 @@ def _steady_time() -> float:
     return _STARTED + time.monotonic()
 
 
-class _Stretch(NamedTuple):
-    """From `moment` (sandbox) and `real` (seconds) on, time passes at `speed`."""
-
-    moment: int
-    real: float
-    speed: float
-
-
 class Clock:
     """Sandbox time, in whole milliseconds since 1970 (a *moment*).
 
-    Whole milliseconds, because a story step planned for "30 s after the rerun" must be due exactly when the
-    clock was advanced by 10 s and then by 20 s.
+    Whole milliseconds, so that what is planned for "30 s after the rerun" is due exactly when the clock was advanced
+    by 10 s and then by 20 s.
 
     :param speed: sandbox seconds that pass in one real second; 0 stands still.
-    :param real: tells the real time in seconds since 1970.
+    :param real: returns the real time in seconds since 1970.
     """
 
     def __init__(self, speed: float = 1.0, real: Callable[[], float] | None = None) -> None:
+        self.speed = _require_speed(speed)
         self._real = real or _steady_time
-        self._stretches: list[_Stretch] = []
-        start = self._real()
-        self._stretches.append(_Stretch(round(start * 1000), start, _checked_speed(speed)))
-
-    @property
-    def speed(self) -> float:
-        """Sandbox seconds that pass in one real second."""
-        return self._stretches[-1].speed
+        self._since = self._real()
+        self._moment = round(self._since * 1000)
 
     def now(self) -> int:
-        """Return the present moment."""
-        last = self._stretches[-1]
-        return last.moment + int((self._real() - last.real) * 1000 * last.speed)
+        """Return the current moment."""
+        return self._moment + int((self._real() - self._since) * 1000 * self.speed)
 
     def advance(self, seconds: float) -> None:
         """Jump ahead by so many sandbox seconds.
@@ -69,53 +51,42 @@ class Clock:
         """
         if not 0 <= seconds <= _LONGEST:
             raise SandboxError(f"The clock advances by 0 to {_LONGEST} seconds at a time, not {seconds}.")
-        moment = self.now() + milliseconds(seconds)
-        if moment > _LAST:
-            raise SandboxError(f"The clock does not go beyond {iso(_LAST)}.")
-        self._stretches.append(_Stretch(moment, self._real(), self.speed))
+        if self.now() + to_milliseconds(seconds) > _LAST:
+            raise SandboxError(f"The clock does not go beyond {to_iso(_LAST)}.")
+        self._moment += to_milliseconds(seconds)
 
     def set_speed(self, speed: float) -> None:
         """Let time pass at another speed from now on; 0 stops it.
 
         :raises SandboxError: if `speed` is negative or beyond a million.
         """
-        self._stretches.append(_Stretch(self.now(), self._real(), _checked_speed(speed)))
-
-    def real_time_of(self, moment: int) -> int:
-        """Return the real time (milliseconds since 1970) at which the clock reached a past moment."""
-        index = max(bisect_left(self._stretches, moment, key=attrgetter("moment")) - 1, 0)
-        begin = self._stretches[index]
-        passed = (moment - begin.moment) / 1000
-        reached = begin.real + (passed / begin.speed if begin.speed else 0)
-        if passed > 0 and index + 1 < len(self._stretches):
-            following = self._stretches[index + 1].real
-            # A moment that a jump passed over was reached when the jump was made.
-            reached = min(reached, following) if begin.speed else following
-        return round(reached * 1000)
+        speed = _require_speed(speed)
+        self._moment, self._since = self.now(), self._real()
+        self.speed = speed
 
 
-def _checked_speed(speed: float) -> float:
+def _require_speed(speed: float) -> float:
     if not 0 <= speed <= _FASTEST:
         raise SandboxError(f"The clock's speed is 0 to {_FASTEST}, not {speed}.")
     return speed
 
 
-def milliseconds(seconds: float) -> int:
-    """Turn seconds into whole milliseconds."""
+def to_milliseconds(seconds: float) -> int:
+    """Return seconds as whole milliseconds."""
     return round(seconds * 1000)
 
 
-def iso(moment: int) -> str:
-    """Write a moment as Ollang does: ISO 8601, UTC, milliseconds."""
-    return as_datetime(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def to_iso(moment: int) -> str:
+    """Return a moment as Ollang writes it: ISO 8601, UTC, milliseconds."""
+    return to_datetime(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def http_date(moment: int) -> str:
+def to_http_date(moment: int) -> str:
     """Write a moment as the `Date` header does."""
-    return format_datetime(as_datetime(moment).replace(microsecond=0), usegmt=True)
+    return format_datetime(to_datetime(moment).replace(microsecond=0), usegmt=True)
 
 
-def as_datetime(moment: int) -> datetime:
+def to_datetime(moment: int) -> datetime:
     """Return a moment as an aware datetime."""
     seconds, rest = divmod(moment, 1000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)

@@ -1,26 +1,33 @@
-"""What an evaluation looks like.
+"""Evaluations: what may be requested of `POST …/qc`, whether it is accepted, and what the order shows then.
 
-The documents give two shapes: that of `latestEvaluation`, in which the sandbox keeps them, and that of the answer to
-the POST and of the callback.
+The sandbox keeps evaluations in the shape of `latestEvaluation`; see `responses.in_callback_shape` for the other one.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
-from airflow_provider_ollang.sandbox.clock import iso
+from airflow_provider_ollang.sandbox import responses
+from airflow_provider_ollang.sandbox.clock import to_iso, to_milliseconds
+from airflow_provider_ollang.sandbox.documents import latest_run, new_id
+from airflow_provider_ollang.sandbox.order import ABSENT, Change, Json, Order
+from airflow_provider_ollang.sandbox.responses import Response, in_callback_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from airflow_provider_ollang.sandbox.behaviour import Behaviour
+    from airflow_provider_ollang.sandbox.options import Behaviour
 
-Json = dict[str, Any]
+_CREDITS = 5
+#: How long the evaluation takes that starts by itself at the end of a run.
+SECONDS_OF_RUN = 5.0
 
 
 class Criterion(NamedTuple):
-    """What is judged: its switch in a request, its name and description in an evaluation, its usual score."""
+    """What is evaluated: its switch in a request, its name and description in an evaluation, its usual score."""
 
     switch: str
     name: str
@@ -38,12 +45,13 @@ CRITERIA = (
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One that was accepted.
+    """An accepted evaluation.
 
-    :param id: as the answer to the POST has it.
+    :param id: as the response to the POST has it.
     :param shown_id: as the order has it.
     :param number: how many the order has had, this one included.
-    :param run: number of the run whose results it judges.
+    :param run: number of the run whose results it is about.
+    :param moment: when it was accepted.
     :param asked: what the request asked for.
     """
 
@@ -56,78 +64,121 @@ class Evaluation:
     asked: Json
 
     def loading(self) -> Json:
-        """Return it as it is while it goes on."""
-        return loading(self.shown_id, self.order_id, self.moment)
+        """Return it as it is until it has scores."""
+        return _loading(self.shown_id, self.order_id, self.moment)
 
     def finished(self, behaviour: Behaviour) -> Json:
-        """Return it with the scores that are due; what the request switched off is not judged."""
+        """Return it with its scores, without those that the request switched off."""
         off = {criterion.name for criterion in CRITERIA if not self.asked[criterion.switch]}
         maps = behaviour.qc_scores
-        values = maps[min(self.number, len(maps)) - 1] if maps else usual_scores(self.run)
-        judged = {name: value for name, value in values.items() if name not in off}
-        return finished(self.loading(), judged, self.run)
+        scores = maps[min(self.number, len(maps)) - 1] if maps else _usual_scores(self.run)
+        return _finished(self.loading(), {name: score for name, score in scores.items() if name not in off}, self.run)
+
+    def report(self) -> Json:
+        """Return it for the admin API."""
+        about = {"id": self.id, "shown_id": self.shown_id, "time": to_iso(self.moment), "run": self.run}
+        return {**about, "asked": dict(self.asked)}
 
 
-def usual_scores(run: int) -> dict[str, float]:
-    """Return the scores of a run where no knob gives them: a little better with every run."""
+# A request
+
+
+def body_problem(body: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a request's body; None if nothing is."""
+    for criterion in CRITERIA:
+        if not isinstance(body.get(criterion.switch, True), bool | None):
+            return f"{criterion.switch} must be a boolean value"
+    if not isinstance(body.get("customPrompt"), str | None):
+        return "customPrompt must be a string"
+    callback = body.get("callbackUrl")
+    return None if callback is None or _is_public(callback) else "callbackUrl must be an HTTPS URL of a public host"
+
+
+def _is_public(url: object) -> bool:
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        host = (parts.hostname or "") if parts else ""
+    except ValueError:
+        return False
+    if parts is None or parts.scheme != "https" or not host or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return True
+
+
+def evaluate(order: Order, body: Mapping[str, Any], now: int) -> Response:
+    """Respond to a request for an evaluation: refuse, or start it, which replaces one that is going on."""
+    behaviour = order.behaviour
+    refusal = _refusal(order, behaviour)
+    if refusal is not None:
+        order.evaluations_refused += 1
+        return refusal
+    evaluation = _new_evaluation(order, body, now)
+    order.evaluations_accepted += 1
+    order.evaluations.append(evaluation)
+    order.unplan("evaluation")
+    order.plan(_changes(evaluation, behaviour))
+    order.catch_up(now)
+    answer = {"success": True, "evalId": evaluation.id, "creditsUsed": _CREDITS}
+    if behaviour.qc_seconds != 0:
+        return Response(200, {**answer, "message": responses.QC_STARTED, "isProcessing": True})
+    result = in_callback_shape(evaluation.finished(behaviour))
+    shown = {name: result[name] for name in ("textSummary", "scores", "segmentEvals")}
+    return Response(200, {**answer, "message": responses.QC_COMPLETED, "isProcessing": False, **shown})
+
+
+def _refusal(order: Order, behaviour: Behaviour) -> Response | None:
+    if not order.is_done:
+        return responses.NOT_EVALUABLE.response(behaviour)
+    if behaviour.qc_no_credits is not None:
+        return responses.no_credits(behaviour.qc_no_credits, "evaluate").response(behaviour)
+    return None if behaviour.qc_success else Response(200, {"success": False, "message": responses.QC_NOT_STARTED})
+
+
+def _new_evaluation(order: Order, body: Mapping[str, Any], now: int) -> Evaluation:
+    number = order.evaluations_accepted + 1
+    evaluation_id = new_id("eval", order.id, "qc", number)
+    shown_id = evaluation_id if order.behaviour.qc_id == "answered" else new_id("eval", order.id, "shown", number)
+    asked: Json = {criterion.switch: body.get(criterion.switch) is not False for criterion in CRITERIA}
+    asked |= {name: body.get(name) for name in ("customPrompt", "callbackUrl")}
+    return Evaluation(evaluation_id, shown_id, order.id, number, latest_run(order.latest), now, asked)
+
+
+def _changes(evaluation: Evaluation, behaviour: Behaviour) -> list[Change]:
+    steps: list[tuple[int, object]] = []
+    if behaviour.qc_meanwhile != "kept":
+        steps.append((evaluation.moment, evaluation.loading() if behaviour.qc_meanwhile == "loading" else ABSENT))
+    if behaviour.qc_seconds is not None:
+        steps.append((evaluation.moment + to_milliseconds(behaviour.qc_seconds), evaluation.finished(behaviour)))
+    cause = f"evaluation {evaluation.number}"
+    return [Change(at, cause, {"latestEvaluation": shown}, origin="evaluation") for at, shown in steps]
+
+
+def of_run(order_id: object, run: int, started: int) -> tuple[Json, Json]:
+    """Return the evaluation that comes with a run: as it loads, and with its scores `SECONDS_OF_RUN` later."""
+    loading = _loading(new_id("eval", order_id, run), order_id, started)
+    return loading, _finished(loading, _usual_scores(run), run)
+
+
+def _usual_scores(run: int) -> dict[str, float]:
     return {criterion.name: min(criterion.usual + run, 100.0) for criterion in CRITERIA}
 
 
-def loading(evaluation_id: str, order_id: object, moment: int) -> Json:
-    """Return an evaluation that has begun and has no scores yet."""
-    return {"id": evaluation_id, "orderId": order_id, "createdAt": iso(moment), "isLoading": True}
+def _loading(evaluation_id: str, order_id: object, moment: int) -> Json:
+    return {"id": evaluation_id, "orderId": order_id, "createdAt": to_iso(moment), "isLoading": True}
 
 
-def finished(begun: Json, values: Mapping[str, float], run: int) -> Json:
-    """Return an evaluation with its scores."""
+def _finished(loading: Json, scores: Mapping[str, float], run: int) -> Json:
     about = {criterion.name: criterion.about for criterion in CRITERIA}
+    comment = f"Minor grammatical adjustment recommended (run {run})"
     return {
-        **begun,
+        **loading,
         "textSummary": f"Evaluation of run {run}.",
         "scores": [
-            {"name": name, "description": about.get(name, ""), "value": value} for name, value in values.items()
+            {"name": name, "description": about.get(name, ""), "value": score} for name, score in scores.items()
         ],
-        "segmentEvals": [
-            {
-                "id": "seg_001",
-                "explain": f"Minor grammatical adjustment recommended (run {run})",
-                "suggestedNewValue": "Improved translation text here",
-            }
-        ],
+        "segmentEvals": [{"id": "seg_001", "explain": comment, "suggestedNewValue": "Improved translation text here"}],
         "isLoading": False,
     }
-
-
-def in_callback_shape(evaluation: Json) -> Json:
-    """Return an evaluation with scores and segments as the answer to the POST and the callback have them."""
-    turned = dict(evaluation)
-    scores, segments = evaluation.get("scores"), evaluation.get("segmentEvals")
-    if isinstance(scores, list):
-        turned["scores"] = [_renamed(score, {"value": "score", "description": "details"}) for score in scores]
-    if isinstance(segments, list):
-        turned["segmentEvals"] = [
-            {**_renamed(segment, {"id": "segmentId", "explain": "comments"}), "scores": turned.get("scores")}
-            for segment in segments
-            if isinstance(segment, dict)
-        ]
-        for segment in turned["segmentEvals"]:
-            segment.pop("suggestedNewValue", None)
-    return turned
-
-
-def _renamed(item: Any, names: Mapping[str, str]) -> Any:
-    return {names.get(name, name): value for name, value in item.items()} if isinstance(item, dict) else item
-
-
-def show(evaluation: Json) -> Callable[[Json], None]:
-    """Let an evaluation be the order's latest."""
-
-    def apply(order: Json) -> None:
-        order["latestEvaluation"] = evaluation
-
-    return apply
-
-
-def clear(order: Json) -> None:
-    """Forget the evaluation: the field is only there once a quality check was run."""
-    order.pop("latestEvaluation", None)

@@ -1,31 +1,30 @@
-"""The sandbox for Python: a whole Ollang on a local socket, in a thread of its own."""
+"""The sandbox for Python: a local Ollang on a socket, in its own thread."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import threading
+from concurrent.futures import Future
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
 
 from aiohttp import web
 
-from airflow_provider_ollang.sandbox.clock import as_datetime
-from airflow_provider_ollang.sandbox.core import Service
-from airflow_provider_ollang.sandbox.files import file_host
-from airflow_provider_ollang.sandbox.server import application
+from airflow_provider_ollang.sandbox.api_server import api_application
+from airflow_provider_ollang.sandbox.clock import to_datetime
+from airflow_provider_ollang.sandbox.file_server import file_application
+from airflow_provider_ollang.sandbox.service import Service
 from airflow_provider_ollang.sandbox.tls import Certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from types import TracebackType
     from typing import Self
 
-    from airflow_provider_ollang.sandbox.behaviour import Behaviour
-    from airflow_provider_ollang.sandbox.journal import Entry
+    from airflow_provider_ollang.sandbox.options import Behaviour
+    from airflow_provider_ollang.sandbox.request_log import LoggedRequest
 
 _BACKLOG = 4096
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not bound to
@@ -42,11 +41,11 @@ class Sandbox(Service):
     :param host: address to listen on.
     :param port: port to listen on; 0 picks a free one.
     :param files_port: port of the host of the files; 0 picks a free one.
-    :param api_key: the key that the API takes in `X-Api-Key`; may be set anew at any time.
+    :param api_key: the key that the API takes in `X-Api-Key`; may be changed at any time.
     :param speed: sandbox seconds that pass in one real second; 0 stands still.
-    :param behaviour: knobs of every order that has none of its own.
-    :param tls: serve https, with a certificate made now; clients trust it by `ca_bundle`.
-    :raises SandboxError: for an unknown knob or a negative speed; from `start`, OSError if it cannot listen.
+    :param behaviour: options of every order that has none of its own, as `Behaviour` or by name.
+    :param tls: serve https, with a new certificate; clients trust it by `ca_bundle`.
+    :raises SandboxError: for an unknown option or a negative speed; from `start`, OSError if it cannot listen.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Sandbox(Service):
         self._certificate = Certificate() if tls else None
         self._runners: list[web.AppRunner] = []
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: Callable[[], object] = lambda: None
 
     # The server
 
@@ -78,8 +77,8 @@ class Sandbox(Service):
         """
         try:
             # Kept for the next start: clients know these addresses.
-            self.files_port = await self._listen(file_host(self), self.files_port)
-            self.port = await self._listen(application(self), self.port)
+            self.files_port = await self._listen(file_application(self), self.files_port)
+            self.port = await self._listen(api_application(self), self.port)
         except BaseException:
             await self.close()
             raise
@@ -93,48 +92,47 @@ class Sandbox(Service):
         return int(runner.addresses[0][1])
 
     async def close(self) -> None:
-        """Stop listening and hang up."""
+        """Stop listening, and close all connections."""
         while self._runners:
             await self._runners.pop().cleanup()
 
     def start(self) -> Self:
-        """Listen, in a thread of its own; return when requests are answered, at once if they already are.
+        """Listen in a new thread; return once requests are answered.
 
         :raises OSError: if the address cannot be had.
         """
         if self._thread is not None:
             return self
-        started = threading.Event()
-        problems: list[BaseException] = []
-        loop = asyncio.new_event_loop()
-
-        def run() -> None:
-            asyncio.set_event_loop(loop)
-            try:
-                loop.run_until_complete(self.serve())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller of start
-                problems.append(error)
-            finally:
-                started.set()
-            if not problems:
-                loop.run_forever()
-                loop.run_until_complete(self.close())
-            loop.close()
-
-        self._loop = loop
-        self._thread = threading.Thread(target=run, name="ollang-sandbox", daemon=True)
+        listening: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=asyncio.run, args=[self._serve_until_stopped(listening)], name="ollang-sandbox", daemon=True
+        )
         self._thread.start()
-        started.wait()
-        if problems:
+        try:
+            listening.result()
+        except BaseException:
             self._thread.join()
             self._thread = None
-            raise problems[0]
+            raise
         return self
 
+    async def _serve_until_stopped(self, listening: Future[None]) -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
+        try:
+            await self.serve()
+        except BaseException as error:  # noqa: BLE001 - raised by start
+            listening.set_exception(error)
+            return
+        listening.set_result(None)
+        await stopped.wait()
+        await self.close()
+
     def stop(self) -> None:
-        """Stop; what clients still wait for is cut off. It can be started again, with all it knew."""
-        if self._thread is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        """Stop, and close all connections. It can be started again with its state."""
+        if self._thread is not None:
+            self._stop()
             self._thread.join()
             self._thread = None
 
@@ -155,11 +153,6 @@ class Sandbox(Service):
     # How to reach it
 
     @property
-    def scheme(self) -> str:
-        """`http` or `https`."""
-        return "https" if self._certificate else "http"
-
-    @property
     def url(self) -> str:
         """Base address, without a slash at the end."""
         return self._address(self.port)
@@ -171,7 +164,8 @@ class Sandbox(Service):
 
     def _address(self, port: int) -> str:
         host = _WILDCARDS.get(self.host, self.host)
-        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def ca_bundle(self) -> str | None:
@@ -181,15 +175,11 @@ class Sandbox(Service):
     @property
     def connection(self) -> dict[str, Any]:
         """The fields of an Airflow connection to it."""
-        fields: dict[str, Any] = {
-            "conn_type": "ollang",
-            "host": self.url.rpartition(":")[0],
-            "port": self.port,
-            "password": self.api_key,
-        }
+        host = self.url.rpartition(":")[0]
+        fields: dict[str, Any] = {"conn_type": "ollang", "host": host, "port": self.port, "password": self.api_key}
         if self.ca_bundle:
             fields["extra"] = {"ca_bundle": self.ca_bundle}
-        elif not _is_loopback(self.url):
+        elif not self.url.startswith(("http://localhost:", "http://127.", "http://[::1]:")):
             fields["extra"] = {"allow_http": True}
         return fields
 
@@ -198,52 +188,47 @@ class Sandbox(Service):
         """That connection as the value of an `AIRFLOW_CONN_…` variable."""
         return json.dumps(self.connection)
 
+    # Requests, faults, time
+
     @property
-    def connection_uri(self) -> str:
-        """That connection as a URI, the other form such a variable takes."""
-        scheme, _, address = self.url.partition("://")
-        query = urlencode(self.connection.get("extra", {}))
-        return f"ollang://{scheme}://:{quote(self.api_key, safe='')}@{address}/{query and f'?{query}'}"
+    def request_log(self) -> list[LoggedRequest]:
+        """The requests so far, oldest first, without those to the admin API."""
+        return self.requests()
 
-    # Files, faults, journal, clock
+    @property
+    def last_request(self) -> int:
+        """The number of the latest request; 0 if there is none."""
+        return self.log.last
 
-    def expected_sha256(self, order_id: str, document_id: str) -> str:
-        """Return the SHA-256 of a document's file, in hexadecimal; `content` has the bytes.
+    def requests(self, method: str = "*", path: str = "*", *, after: int = 0) -> list[LoggedRequest]:
+        """Return logged requests.
 
-        :param document_id: the document's id, or `vttUrl` for the file behind that.
-        :raises SandboxError: if there is no such order, or no such file of the sandbox.
+        :param method: HTTP method; `*`: any.
+        :param path: glob over the path with its query; `*` matches slashes too.
+        :param after: only those with a number above this one.
         """
-        return self.content(order_id, document_id).sha256()
-
-    @property
-    def journal(self) -> list[Entry]:
-        """The requests so far, oldest first; those of the control are not in it."""
         with self.lock:
-            return self.log.after()
-
-    def requests(self, method: str = "*", path: str = "*") -> list[Entry]:
-        """Return the requests of a method whose path (with query) matches a glob."""
-        return [entry for entry in self.journal if method in ("*", entry.method) and fnmatchcase(entry.path, path)]
+            logged = self.log.after(after)
+        return [each for each in logged if method in ("*", each.method) and fnmatchcase(each.path, path)]
 
     def add_fault(self, method: str = "*", path: str = "*", *, skip: int = 0, times: int | None = 1, **do: Any) -> int:
-        """Put a fault in force.
+        """Add a fault.
 
         :param method: HTTP method; `*`: any.
         :param path: glob over the path; `*` matches slashes too.
-        :param skip: so many matching requests go through first.
+        :param skip: so many matching requests are spared first.
         :param times: how many are hit then; None: all.
         :param do: what happens: the fields of `faults.Do`; a `body` may be bytes too.
-        :return: the fault's number, as the journal has it.
+        :return: the fault's number, as the request log has it.
         :raises SandboxError: for unknown names and values that make no sense.
         """
         if isinstance(do.get("body"), bytes):
-            do["body_base64"] = base64.b64encode(do.pop("body")).decode()
-        fault = {"method": method, "path": path, "skip": skip, "times": times, "do": do}
+            do["body"] = do["body"].decode(errors="surrogateescape")
         with self.lock:
-            return self.faults.add(fault).id
+            return self.faults.add({"method": method, "path": path, "skip": skip, "times": times, "do": do}).id
 
     def remove_faults(self) -> None:
-        """Take all faults away."""
+        """Remove all faults."""
         with self.lock:
             self.faults.remove()
 
@@ -251,19 +236,4 @@ class Sandbox(Service):
     def now(self) -> datetime:
         """The time by the sandbox's clock."""
         with self.lock:
-            return as_datetime(self.clock.now())
-
-    def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock on."""
-        with self.lock:
-            self.clock.advance(seconds)
-
-    def set_speed(self, speed: float) -> None:
-        """Let the sandbox's time pass at another speed; 0 stops it."""
-        with self.lock:
-            self.clock.set_speed(speed)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+            return to_datetime(self.clock.now())

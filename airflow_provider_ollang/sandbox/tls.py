@@ -22,7 +22,7 @@ _NAMES = [
 
 
 class Certificate:
-    """A certificate for `localhost`, `127.0.0.1` and `::1`, and the authority of its own that vouches for it."""
+    """A certificate for `localhost`, `127.0.0.1` and `::1`, signed by an authority of its own."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="ollang-sandbox-")
@@ -62,16 +62,16 @@ def _certificate(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     is_authority = issuer is None
+    usages = (
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "encipher_only",
+        "decipher_only",
+    )
     usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=is_authority,
-        crl_sign=is_authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
+        digital_signature=True, key_cert_sign=is_authority, crl_sign=is_authority, **dict.fromkeys(usages, False)
     )
     builder = (
         x509.CertificateBuilder()

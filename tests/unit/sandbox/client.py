@@ -19,7 +19,7 @@ FOREIGN_ID = "60b8d6f1e1b9b1d8c6c0d8ff"
 
 
 class Client:
-    """Asks a sandbox with the right key."""
+    """Calls a sandbox with the right key."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.url = sandbox.url
@@ -36,18 +36,14 @@ class Client:
         self.session.close()
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        options.setdefault("timeout", 10)
-        options.setdefault("allow_redirects", False)
+        options = {"timeout": 10, "allow_redirects": False, **options}
         return self.session.request(method, f"{self.url}{path}", **options)
 
     def get(self, order_id: str = EXAMPLE_ID) -> requests.Response:
         return self.ask("GET", f"/integration/orders/{order_id}")
 
     def order(self, order_id: str = EXAMPLE_ID) -> dict[str, Any]:
-        response = self.get(order_id)
-        assert response.status_code == 200, response.text
-        order: dict[str, Any] = response.json()
-        return order
+        return body_of(self.get(order_id))
 
     def rerun(self, order_id: str = EXAMPLE_ID, **options: Any) -> requests.Response:
         return self.ask("POST", f"/integration/orders/{order_id}/rerun", **options)
@@ -58,26 +54,27 @@ class Client:
     def status(self, order_id: str) -> str:
         return str(self.order(order_id)["status"])
 
-    def names(self, order_id: str) -> list[str]:
-        """Names of the documents that are no sources."""
-        documents = self.order(order_id)["orderDocs"]
-        return [document["name"] for document in documents if "source" not in document["type"]]
-
     def outputs(self, order_id: str) -> list[dict[str, Any]]:
-        documents = self.order(order_id)["orderDocs"]
-        return [document for document in documents if "source" not in document["type"]]
+        """Documents that are no sources."""
+        return [document for document in self.order(order_id)["orderDocs"] if "source" not in document["type"]]
 
-    def control(self, method: str, path: str, body: Any = None) -> requests.Response:
-        """Ask the control, without a key."""
+    def names(self, order_id: str) -> list[str]:
+        return [document["name"] for document in self.outputs(order_id)]
+
+    def admin(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Call the admin API, without a key."""
         return requests.request(method, f"{self.url}/_sandbox{path}", json=body, timeout=10)
 
 
-def begun(client: Client, order_id: str = EXAMPLE_ID, **options: Any) -> dict[str, Any]:
-    """Ask for an evaluation and return the answer."""
-    response = client.evaluate(order_id, **options)
-    assert response.status_code == 200, response.text
+def body_of(response: requests.Response, status: int = 200) -> dict[str, Any]:
+    assert response.status_code == status, response.text
     body: dict[str, Any] = response.json()
     return body
+
+
+def begun(client: Client, order_id: str = EXAMPLE_ID, **options: Any) -> dict[str, Any]:
+    """Start an evaluation and return the response's body."""
+    return body_of(client.evaluate(order_id, **options))
 
 
 def scores(client: Client, order_id: str = EXAMPLE_ID) -> dict[str, float]:
@@ -85,10 +82,23 @@ def scores(client: Client, order_id: str = EXAMPLE_ID) -> dict[str, float]:
     return {score["name"]: score["value"] for score in client.order(order_id)["latestEvaluation"]["scores"]}
 
 
+def file_link(client: Client, order_id: str, number: int = 0) -> str:
+    return str(client.outputs(order_id)[number]["url"])
+
+
 def fetch(url: str, method: str = "GET", headers: dict[str, str] | None = None, **options: Any) -> requests.Response:
-    """Ask the host of the files, without a key and with the bytes as they were sent."""
+    """Get a file, without a key and with the bytes as they were sent."""
     headers = {"Accept-Encoding": "identity", **(headers or {})}
     return requests.request(method, url, headers=headers, timeout=30, allow_redirects=False, **options)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return all that comes on a connection until the other end closes it."""
+    received = b""
+    with connection:
+        while piece := connection.recv(65536):
+            received += piece
+    return received
 
 
 def what_is_there(connection: socket.socket) -> bytes:
@@ -102,8 +112,7 @@ def what_is_there(connection: socket.socket) -> bytes:
 
 def accepted(response: requests.Response) -> None:
     """Check that a rerun was accepted."""
-    assert response.status_code == 200, response.text
-    assert response.json()["success"] is True
+    assert body_of(response)["success"] is True
 
 
 def refused(response: requests.Response, status: int, code: str) -> None:

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_ollang.sandbox.catalogue import ROWS
-from airflow_provider_ollang.sandbox.stories import PATHS
+from airflow_provider_ollang.sandbox.lifecycle import STAGES
+from airflow_provider_ollang.sandbox.start_orders import ROWS
 
 from .client import EXAMPLE_ID, FOREIGN_ID, Client, accepted, refused
 from .vendor_pages import ORDER
@@ -24,12 +24,12 @@ def test_health_needs_no_key(ollang: Sandbox, client: Client) -> None:
     answer = client.ask("GET", "/health")
     assert answer.status_code == 200
     assert answer.json() == {"status": "OK", "time": int(ollang.now.timestamp() * 1000)}
-    assert not ollang.journal[0].authorized
+    assert not ollang.request_log[0].authorized
 
 
 @pytest.mark.parametrize("header", [{}, {"X-Api-Key": ""}, {"X-Api-Key": "wrong"}, {"Authorization": "sandbox-key"}])
 @pytest.mark.parametrize("order_id", [EXAMPLE_ID, FOREIGN_ID, "nobody"])
-def test_the_key_is_looked_at_first(ollang: Sandbox, client: Client, header: dict[str, str], order_id: str) -> None:
+def test_key_is_checked_first(ollang: Sandbox, client: Client, header: dict[str, str], order_id: str) -> None:
     del client.session.headers["X-Api-Key"]
     client.session.headers.update(header)
     refused(client.get(order_id), 401, "UNAUTHORIZED")
@@ -38,12 +38,12 @@ def test_the_key_is_looked_at_first(ollang: Sandbox, client: Client, header: dic
     assert ollang.order(EXAMPLE_ID)["reruns_accepted"] == 0
 
 
-def test_a_foreign_order_is_forbidden_before_it_is_not_eligible(ollang: Sandbox, client: Client) -> None:
+def test_foreign_order_is_forbidden_before_eligibility(ollang: Sandbox, client: Client) -> None:
     foreign = ollang.add_order(status="pending", owner="somebody else")
     refused(client.rerun(foreign), 403, "ACCESS_DENIED")
 
 
-def test_a_new_key_is_taken_and_the_old_one_no_more(ollang: Sandbox, client: Client) -> None:
+def test_rotated_key_replaces_the_old_one(ollang: Sandbox, client: Client) -> None:
     ollang.api_key = "rotated"
     refused(client.get(), 401, "UNAUTHORIZED")
     client.session.headers["X-Api-Key"] = "rotated"
@@ -54,12 +54,12 @@ def test_a_new_key_is_taken_and_the_old_one_no_more(ollang: Sandbox, client: Cli
     "body",
     [{}, {"data": b""}, {"data": b"{}"}, {"json": {}}, {"json": {"freeReRun": True}}, {"data": b" \n"}],
 )
-def test_a_rerun_takes_no_body_or_an_object(client: Client, body: dict[str, Any]) -> None:
+def test_rerun_accepts_no_body_or_an_object(client: Client, body: dict[str, Any]) -> None:
     accepted(client.rerun(**body))
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"{}"', b"\xff", b"[" * 100_000])
-def test_a_rerun_takes_no_other_body(ollang: Sandbox, client: Client, body: bytes) -> None:
+def test_rerun_refuses_other_bodies(ollang: Sandbox, client: Client, body: bytes) -> None:
     answer = client.rerun(data=body)
     assert answer.status_code == 400
     assert (answer.json()["error"], answer.json()["code"]) == ("UnknownError", -1)
@@ -67,13 +67,13 @@ def test_a_rerun_takes_no_other_body(ollang: Sandbox, client: Client, body: byte
 
 
 @pytest.mark.parametrize("status", sorted({row.status for row in ROWS} - {"completed", "delivered"}))
-def test_only_done_orders_are_rerun(ollang: Sandbox, client: Client, status: str) -> None:
+def test_rerun_refuses_orders_that_are_not_done(ollang: Sandbox, client: Client, status: str) -> None:
     order_id = ollang.add_order(status=status)
     refused(client.rerun(order_id), 400, "ORDER_NOT_ELIGIBLE")
 
 
 @pytest.mark.parametrize("status", ["completed", "delivered"])
-def test_done_orders_are_rerun(ollang: Sandbox, client: Client, status: str) -> None:
+def test_rerun_accepts_done_orders(ollang: Sandbox, client: Client, status: str) -> None:
     order_id = ollang.add_order(status=status)
     accepted(client.rerun(order_id))
     report = ollang.order(order_id)
@@ -91,7 +91,7 @@ def test_done_orders_are_rerun(ollang: Sandbox, client: Client, status: str) -> 
         ("GET", "/"),
     ],
 )
-def test_other_routes_are_unknown_in_the_router_s_words(client: Client, method: str, path: str) -> None:
+def test_other_routes_are_404(client: Client, method: str, path: str) -> None:
     answer = client.ask(method, f"{path}?a=b")
     assert answer.status_code == 404
     assert answer.json() == {
@@ -103,7 +103,7 @@ def test_other_routes_are_unknown_in_the_router_s_words(client: Client, method: 
 
 
 @pytest.mark.parametrize("order_id", ["a/b", "a b", "a%2Fb", "ünï", "a?b#c", "..", "x" * 500])
-def test_an_id_is_one_percent_encoded_segment(ollang: Sandbox, order_id: str) -> None:
+def test_order_id_is_one_percent_encoded_segment(ollang: Sandbox, order_id: str) -> None:
     ollang.add_order(id=order_id, name="Odd id")
     connection = http.client.HTTPConnection("127.0.0.1", ollang.port, timeout=10)
     path = f"/integration/orders/{quote(order_id, safe='').replace('.', '%2E')}"
@@ -112,24 +112,24 @@ def test_an_id_is_one_percent_encoded_segment(ollang: Sandbox, order_id: str) ->
     text = answer.read().decode()
     connection.close()
     assert (answer.status, '"name":"Odd id"' in text) == (200, True), text
-    assert ollang.journal[-1].path == path
+    assert ollang.request_log[-1].path == path
 
 
-def test_the_date_header_is_the_sandbox_s_time(ollang: Sandbox, client: Client) -> None:
+def test_date_header_is_the_sandbox_s_time(ollang: Sandbox, client: Client) -> None:
     ollang.advance(86_400 * 40)
     for answer in (client.get(), client.rerun(), client.ask("GET", "/nowhere")):
         assert parsedate_to_datetime(answer.headers["Date"]) == ollang.now.replace(microsecond=0)
 
 
-def test_every_documented_type_and_status_is_there_at_the_start(client: Client) -> None:
-    answer = client.control("GET", "/").json()
+def test_start_orders_have_every_type_and_status(client: Client) -> None:
+    answer = client.admin("GET", "/").json()
     orders = [order for order in answer["orders"] if order["owner"] == "own"]
     documented_types = {"cc", "subtitle", "document", "aiDubbing", "studioDubbing", "proofreading", "other", "revision"}
     documented_statuses = {
         "pending", "ongoing", "completed", "revision", "delayed", "waitingForCC", "waitingForSubtitle",
         "delivered", "qualityCheck", "readyToSent",
     }  # fmt: skip
-    assert {order["type"] for order in orders} == documented_types == set(PATHS)
+    assert {order["type"] for order in orders} == documented_types == set(STAGES)
     assert {order["status"] for order in orders} >= documented_statuses
     for line in orders:
         order = client.order(line["id"])

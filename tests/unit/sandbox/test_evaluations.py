@@ -1,4 +1,4 @@
-"""Quality checks: `POST …/qc`, and the evaluation that the order shows then."""
+"""Evaluations: `POST …/qc`, and what the order shows then."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
 
 OLD = ORDER["latestEvaluation"]
-STARTED: dict[str, Any] = {
-    "success": True,
-    "message": "QC evaluation started. You will be notified when it's completed.",
-    "evalId": "",
-    "creditsUsed": 5,
-    "isProcessing": True,
-}
 CRITERIA = {"accuracy": "Accuracy", "fluency": "Fluency", "tone": "Tone", "culturalFit": "Cultural Fit"}
 
 
@@ -30,12 +23,24 @@ def fresh(ollang: Sandbox) -> str:
     return ollang.add_order(type="subtitle")
 
 
-def test_the_default_story(ollang: Sandbox, client: Client, fresh: str) -> None:
-    assert "latestEvaluation" not in client.order(fresh), "no evaluation until one is asked for"
-    asked_at = ollang.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    answer = begun(client, fresh)
-    assert answer == {**STARTED, "evalId": answer["evalId"]}
-    loading = {"id": answer["evalId"], "orderId": fresh, "createdAt": asked_at, "isLoading": True}
+def shown(client: Client, order_id: str = EXAMPLE_ID) -> tuple[str, bool]:
+    """Return id and `isLoading` of the order's evaluation."""
+    evaluation = client.order(order_id)["latestEvaluation"]
+    return evaluation["id"], evaluation["isLoading"]
+
+
+def accepted_evaluations(ollang: Sandbox, order_id: str = EXAMPLE_ID) -> int:
+    return int(ollang.order(order_id)["evaluations_accepted"])
+
+
+def test_evaluation_loads_and_then_has_scores(ollang: Sandbox, client: Client, fresh: str) -> None:
+    assert "latestEvaluation" not in client.order(fresh), "no evaluation until one is requested"
+    created = ollang.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    body = begun(client, fresh)
+    message = "QC evaluation started. You will be notified when it's completed."
+    evaluation_id = body.pop("evalId")
+    assert body == {"success": True, "message": message, "creditsUsed": 5, "isProcessing": True}
+    loading = {"id": evaluation_id, "orderId": fresh, "createdAt": created, "isLoading": True}
     for seconds in (0, 9.999):
         ollang.advance(seconds)
         assert client.order(fresh)["latestEvaluation"] == loading
@@ -53,38 +58,36 @@ def test_the_default_story(ollang: Sandbox, client: Client, fresh: str) -> None:
     assert client.status(fresh) == "completed", "an evaluation is no run"
 
 
-def test_it_is_counted_and_kept_with_what_it_asked_for(ollang: Sandbox, client: Client) -> None:
+def test_evaluations_are_counted_and_kept_with_their_request(ollang: Sandbox, client: Client) -> None:
     report = ollang.order(EXAMPLE_ID)
     assert (report["evaluations_accepted"], report["evaluations_refused"], report["evaluations"]) == (0, 0, [])
     first = begun(client)
     ollang.advance(3)
-    callback = "https://hooks.example.com/qc"
-    second = begun(client, json={"tone": False, "customPrompt": "Mind the Ümlaute", "callbackUrl": callback})
-    report = client.control("GET", f"/orders/{EXAMPLE_ID}").json()
+    request = {"tone": False, "customPrompt": "Mind the Ümlaute", "callbackUrl": "https://hooks.example.com/qc"}
+    second = begun(client, json=request)
+    report = client.admin("GET", f"/orders/{EXAMPLE_ID}").json()
     assert (report["evaluations_accepted"], report["reruns_accepted"]) == (2, 0)
     everything = {**dict.fromkeys(CRITERIA, True), "customPrompt": None, "callbackUrl": None}
-    assert [(one["id"], one["asked"]) for one in report["evaluations"]] == [
-        (first["evalId"], everything),
-        (second["evalId"], {**everything, "tone": False, "customPrompt": "Mind the Ümlaute", "callbackUrl": callback}),
-    ]
+    asked = [(each["id"], each["asked"]) for each in report["evaluations"]]
+    assert asked == [(first["evalId"], everything), (second["evalId"], {**everything, **request})]
     assert first["evalId"] != second["evalId"]
     line = next(line for line in ollang.overview()["orders"] if line["id"] == EXAMPLE_ID)
     assert (line["evaluations_accepted"], line["evaluations_refused"]) == (2, 0)
-    assert [entry.status for entry in ollang.requests("POST", "*/qc")] == [200, 200]
+    assert [request.status for request in ollang.requests("POST", "*/qc")] == [200, 200]
 
 
 @pytest.mark.parametrize("switch", CRITERIA)
-def test_what_is_switched_off_is_not_judged(ollang: Sandbox, client: Client, fresh: str, switch: str) -> None:
+def test_criterion_that_is_switched_off_has_no_score(ollang: Sandbox, client: Client, fresh: str, switch: str) -> None:
     begun(client, fresh, json={switch: False})
     ollang.advance(10)
     assert list(scores(client, fresh)) == [name for key, name in CRITERIA.items() if key != switch]
 
 
-# What is refused, and in which order it is looked at
+# What is refused, and in which order it is checked
 
 
 @pytest.mark.parametrize("body", [{}, {"data": b""}, {"json": {}}, {"json": {"unheard": 1, "tone": None}}])
-def test_the_body_may_be_left_out(client: Client, body: dict[str, Any]) -> None:
+def test_body_is_optional(client: Client, body: dict[str, Any]) -> None:
     assert begun(client, **body)["isProcessing"] is True
 
 
@@ -109,25 +112,25 @@ def test_the_body_may_be_left_out(client: Client, body: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_other_values_are_refused(ollang: Sandbox, client: Client, body: dict[str, Any], detail: str) -> None:
+def test_wrong_values_are_refused(ollang: Sandbox, client: Client, body: dict[str, Any], detail: str) -> None:
     answer = client.evaluate(json=body)
     assert (answer.status_code, answer.json()["message"]) == (400, detail)
-    assert ollang.order(EXAMPLE_ID)["evaluations_accepted"] == 0
+    assert accepted_evaluations(ollang) == 0
 
 
 @pytest.mark.parametrize("url", ["https://hooks.example.com/qc?a=b", "https://8.8.8.8/qc", None])
-def test_a_public_callback_is_taken(client: Client, url: str | None) -> None:
+def test_public_callback_is_accepted(client: Client, url: str | None) -> None:
     begun(client, json={"callbackUrl": url})
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff"])
-def test_no_other_body_is_taken(ollang: Sandbox, client: Client, body: bytes) -> None:
-    answer = client.evaluate(data=body)
-    assert (answer.status_code, answer.json()["error"]) == (400, "UnknownError")
-    assert ollang.order(EXAMPLE_ID)["evaluations_accepted"] == 0
+def test_body_that_is_no_object_is_refused(ollang: Sandbox, client: Client, body: bytes) -> None:
+    response = client.evaluate(data=body)
+    assert (response.status_code, response.json()["error"]) == (400, "UnknownError")
+    assert accepted_evaluations(ollang) == 0
 
 
-def test_the_order_of_the_checks(ollang: Sandbox, client: Client) -> None:
+def test_order_of_the_checks(ollang: Sandbox, client: Client) -> None:
     foreign = ollang.add_order(status="pending", owner="somebody else")
     pending = ollang.add_order(status="pending")
     answer = client.evaluate("nobody")
@@ -139,32 +142,20 @@ def test_the_order_of_the_checks(ollang: Sandbox, client: Client) -> None:
     for order_id in ("nobody", foreign, pending, EXAMPLE_ID):
         answer = client.evaluate(order_id, data="not json")
         assert (answer.status_code, answer.json()) == (401, GET_ERRORS[401])
-    assert [ollang.order(pending)[name] for name in ("evaluations_accepted", "evaluations_refused")] == [0, 1]
+    report = ollang.order(pending)
+    assert (report["evaluations_accepted"], report["evaluations_refused"]) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("status", "answered"),
-    [
-        ("completed", 200),
-        ("delivered", 200),
-        ("ongoing", 400),
-        ("revision", 400),
-        ("qualityCheck", 400),
-        ("gone?", 400),
-    ],
-)
-def test_the_shown_status_decides(ollang: Sandbox, client: Client, status: str, answered: int) -> None:
-    order_id = ollang.add_order(status=status)
-    assert client.evaluate(order_id).status_code == answered
+@pytest.mark.parametrize("status", ["completed", "delivered", "ongoing", "revision", "qualityCheck", "gone?"])
+def test_shown_status_decides(ollang: Sandbox, client: Client, status: str) -> None:
+    expected = 200 if status in ("completed", "delivered") else 400
+    assert client.evaluate(ollang.add_order(status=status)).status_code == expected
 
 
-def test_errors_are_shaped_as_the_knobs_want(ollang: Sandbox, client: Client) -> None:
+def test_errors_have_the_shape_of_the_options(ollang: Sandbox, client: Client) -> None:
     order_id = ollang.add_order(status="pending", behaviour={"error_style": "unknown_error", "error_status": 500})
-    answer = client.evaluate(order_id)
-    assert (answer.status_code, answer.json()["error"]) == (500, "UnknownError")
-
-
-# Faults
+    response = client.evaluate(order_id)
+    assert (response.status_code, response.json()["error"]) == (500, "UnknownError")
 
 
 @pytest.mark.parametrize(
@@ -177,70 +168,66 @@ def test_errors_are_shaped_as_the_knobs_want(ollang: Sandbox, client: Client) ->
         ({"status": 502, "processed": True}, 1),
     ],
 )
-def test_faults_of_the_wire(ollang: Sandbox, client: Client, do: dict[str, Any], happened: int) -> None:
+def test_faults_hit_evaluations(ollang: Sandbox, client: Client, do: dict[str, Any], happened: int) -> None:
     ollang.add_fault("POST", "*/qc", **do)
     try:
         assert client.evaluate().status_code == 502
     except requests.RequestException:
         assert "drop" in do
-    assert ollang.order(EXAMPLE_ID)["evaluations_accepted"] == happened
+    assert accepted_evaluations(ollang) == happened
     begun(client)
 
 
 # Together with reruns and with one another
 
 
-def test_a_rerun_keeps_or_clears_it(ollang: Sandbox, client: Client) -> None:
+def test_rerun_keeps_or_clears_the_evaluation(ollang: Sandbox, client: Client) -> None:
     begun(client)
     ollang.advance(10)
-    mine = client.order()["latestEvaluation"]
+    old = client.order()["latestEvaluation"]
     accepted(client.rerun())
     ollang.advance(32)
-    assert client.order()["latestEvaluation"] == mine
+    assert client.order()["latestEvaluation"] == old
     ollang.change_order(EXAMPLE_ID, behaviour={"evaluation": "cleared"})
     accepted(client.rerun())
     assert "latestEvaluation" not in client.order()
     ollang.advance(32)
     begun(client)
     ollang.advance(10)
-    assert client.order()["latestEvaluation"]["id"] != mine["id"]
+    assert shown(client)[0] != old["id"]
 
 
-def test_a_second_one_takes_over(ollang: Sandbox, client: Client) -> None:
+def test_second_evaluation_replaces_the_first(ollang: Sandbox, client: Client) -> None:
     begun(client)
     ollang.advance(5)
     second = begun(client)["evalId"]
     ollang.advance(5)
-    shown = client.order()["latestEvaluation"]
-    assert (shown["id"], shown["isLoading"]) == (second, True), "the end of the first does not show"
+    assert shown(client) == (second, True), "the end of the first does not show"
     ollang.advance(5)
-    assert client.order()["latestEvaluation"]["isLoading"] is False
+    assert shown(client) == (second, False)
 
 
-def test_one_of_a_run_and_one_that_is_asked_for(ollang: Sandbox, client: Client) -> None:
-    ollang.change_order(EXAMPLE_ID, behaviour={"evaluation": "new", "evaluation_after": 20})
+def test_evaluation_of_a_run_and_one_that_is_requested(ollang: Sandbox, client: Client) -> None:
+    ollang.change_order(EXAMPLE_ID, behaviour={"evaluation": "new", "qc_seconds": 2})
     accepted(client.rerun())
     ollang.advance(31)
-    of_run = client.order()["latestEvaluation"]["id"]
+    of_run = shown(client)[0]
     ollang.advance(1)
-    mine = begun(client)["evalId"]
-    ollang.advance(10)
-    shown = client.order()["latestEvaluation"]
-    assert (shown["id"], shown["isLoading"]) == (mine, False)
-    ollang.advance(8)
-    shown = client.order()["latestEvaluation"]
-    assert (shown["id"], shown["isLoading"]) == (of_run, False)
+    requested = begun(client)["evalId"]
+    ollang.advance(2)
+    assert shown(client) == (requested, False)
+    ollang.advance(1)
+    assert shown(client) == (of_run, False)
 
 
-def test_a_status_given_by_a_person_leaves_it_alone(ollang: Sandbox, client: Client) -> None:
-    mine = begun(client)["evalId"]
+def test_status_set_by_a_user_keeps_the_evaluation(ollang: Sandbox, client: Client) -> None:
+    evaluation_id = begun(client)["evalId"]
     ollang.change_order(EXAMPLE_ID, status="delivered")
     ollang.advance(10)
-    shown = client.order()["latestEvaluation"]
-    assert (shown["id"], shown["isLoading"]) == (mine, False)
+    assert shown(client) == (evaluation_id, False)
 
 
-def test_over_http(client: Client) -> None:
+def test_scores_given_over_http(client: Client) -> None:
     body = {"behaviour": {"qc_scores": [{"Accuracy": 50}, {"Accuracy": 95}], "qc_seconds": 0}}
-    assert client.control("PUT", "/orders/graded", body).status_code == 200
+    assert client.admin("PUT", "/orders/graded", body).status_code == 200
     assert [begun(client, "graded")["scores"][0]["score"] for _ in range(3)] == [50, 95, 95]

@@ -53,47 +53,48 @@ def test_every_link_of_every_order_leads_to_a_file(ollang: Sandbox, client: Clie
     assert seen > 40
 
 
-def test_sources_and_by_products_have_files_too(ollang: Sandbox, client: Client) -> None:
+def test_sources_and_by_products_have_files(ollang: Sandbox, client: Client) -> None:
     order_id = ollang.add_order(type="subtitle", behaviour={"auxiliary_documents": True})
     accepted(client.rerun(order_id))
-    for document in client.order(order_id)["orderDocs"]:
-        with fetch(document["url"], stream=True) as answer:
-            assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(document["size"]))
-    kinds = {document["type"] for document in client.order(order_id)["orderDocs"]}
+    documents = client.order(order_id)["orderDocs"]
+    for document in documents:
+        with fetch(document["url"], stream=True) as response:
+            assert (response.status_code, response.headers["Content-Length"]) == (200, str(document["size"]))
+    kinds = {document["type"] for document in documents}
     assert kinds == {"sourceVideo", "subtitle", "invoice", "created_thumbnail", "created_waveform"}
 
 
-def test_the_files_are_another_origin(ollang: Sandbox) -> None:
+def test_files_are_another_origin(ollang: Sandbox) -> None:
     assert ollang.files_url is not None
     assert urlsplit(ollang.files_url).port == ollang.files_port != ollang.port
     assert ollang.overview()["files"] == ollang.files_url
 
 
-def test_before_the_start_there_is_no_host_of_files() -> None:
+def test_no_file_host_before_the_start() -> None:
     sandbox = Sandbox(speed=0)
     assert sandbox.files_url is None
     assert "example.com" in str(sandbox.get_order(sandbox.add_order()).body)
     assert Sandbox(files_port=8076).files_url == "http://127.0.0.1:8076"
 
 
-def test_links_of_the_caller_s_own_stay_as_they_are(ollang: Sandbox, client: Client) -> None:
+def test_other_links_stay_as_they_are(ollang: Sandbox, client: Client) -> None:
     documents = [{"id": "a", "url": "https://files.example/a?b=c"}, {"id": 7, "url": "https://example.com/7"}, {}, None]
     order_id = ollang.add_order(vttUrl="ftp://elsewhere/x.vtt", orderDocs=documents)
     order = client.order(order_id)
     assert (order["vttUrl"], order["orderDocs"]) == ("ftp://elsewhere/x.vtt", documents)
 
 
-def test_the_control_shows_links_without_signatures(ollang: Sandbox, client: Client) -> None:
+def test_admin_api_shows_links_without_signatures(ollang: Sandbox, client: Client) -> None:
     order_id = ollang.add_order()
     assert SIGNATURE in str(client.order(order_id))
-    assert SIGNATURE not in str(client.control("GET", f"/orders/{order_id}").json())
+    assert SIGNATURE not in str(client.admin("GET", f"/orders/{order_id}").json())
 
 
-@pytest.mark.parametrize("knob", [None, "served", "kept"])
-def test_links(knob: str | None) -> None:
-    with Sandbox(speed=0, behaviour={"links": knob}) as ollang, Client(ollang) as client:
+@pytest.mark.parametrize("option", [None, "served", "kept"])
+def test_links(option: str | None) -> None:
+    with Sandbox(speed=0, behaviour={"links": option}) as ollang, Client(ollang) as client:
         own, example = client.order(ollang.add_order()), client.order()
-        served = {None: (True, False), "served": (True, True), "kept": (False, False)}[knob]
+        served = {None: (True, False), "served": (True, True), "kept": (False, False)}[option]
         for order, expected in zip((own, example), served, strict=True):
             assert {link.startswith(f"{ollang.files_url}/") for link in links_of(order)} == {expected}
             assert {"example.com" in link for link in links_of(order)} == {not expected}
@@ -105,10 +106,12 @@ def test_sign_links(ollang: Sandbox, client: Client) -> None:
     first = links_of(client.order(same))
     ollang.advance(WEEK - 1)
     assert links_of(client.order(same)) == first
-    anew = ollang.add_order(type="subtitle", behaviour={"sign_links": True})
-    first, second = (links_of(client.order(anew)) for _ in range(2))
+    signed = ollang.add_order(type="subtitle", behaviour={"sign_links": True})
+    first, second = (links_of(client.order(signed)) for _ in range(2))
     assert len({*first, *second}) == 6
     assert [link.partition("?")[0] for link in first] == [link.partition("?")[0] for link in second]
+    end = int(ollang.now.timestamp()) + WEEK
+    assert all(f"Expires={end}&Signature={SIGNATURE}-" in link for link in first)
     assert statuses([first[1], first[2], second[1], second[2]]) == {200}
 
 
@@ -124,7 +127,7 @@ def test_link_lifetime(ollang: Sandbox, client: Client) -> None:
     assert statuses([links_of(client.order(order_id))[1]]) == {200}, "a fresh one is good"
 
 
-def test_link_lifetime__of_links_that_are_not_signed_anew(ollang: Sandbox, client: Client) -> None:
+def test_link_lifetime__of_links_that_stay(ollang: Sandbox, client: Client) -> None:
     order_id = ollang.add_order(type="subtitle", behaviour={"link_lifetime": 60})
     link = links_of(client.order(order_id))[1]
     for _ in range(2):
@@ -137,16 +140,15 @@ def test_link_lifetime__of_links_that_are_not_signed_anew(ollang: Sandbox, clien
         assert (link == old, statuses([link])) == (False, {200})
 
 
-def test_the_lifetime_is_a_week_by_itself(ollang: Sandbox, client: Client) -> None:
-    order_id = ollang.add_order(type="subtitle")
-    link = links_of(client.order(order_id))[1]
+def test_link_lifetime__default_is_a_week(ollang: Sandbox, client: Client) -> None:
+    link = links_of(client.order(ollang.add_order(type="subtitle")))[1]
     ollang.advance(WEEK - 1)
     assert statuses([link]) == {200}
     ollang.advance(1)
     assert statuses([link]) == {403}
 
 
-def test_only_what_was_signed_is_served(ollang: Sandbox, client: Client) -> None:
+def test_only_signed_links_are_served(ollang: Sandbox, client: Client) -> None:
     order_id = ollang.add_order(type="subtitle")
     _, link, vtt = links_of(client.order(order_id))
     path, _, query = link.partition("?")
@@ -159,11 +161,11 @@ def test_only_what_was_signed_is_served(ollang: Sandbox, client: Client) -> None
     assert fetch(link, method="HEAD").status_code == 403
     assert problem(f"{ollang.files_url}/elsewhere")[:2] == (404, "NoSuchKey")
     assert fetch(f"{ollang.files_url}/_sandbox/").status_code == 404, "no control there"
-    assert ollang.journal[-1].path == "/_sandbox/"
+    assert ollang.request_log[-1].path == "/_sandbox/"
     assert statuses([link]) == {200}
 
 
-def test_a_link_leads_to_what_it_led_to(ollang: Sandbox, client: Client) -> None:
+def test_link_to_a_replaced_document_keeps_its_file(ollang: Sandbox, client: Client) -> None:
     order_id = ollang.add_order(files=[{"name": "a.srt", "id": "doc_a"}])
     link = links_of(client.order(order_id))[1]
     ollang.change_order(order_id, orderDocs=[{"id": "doc_a", "url": "https://example.com/a.pdf", "size": 9}])
@@ -173,56 +175,44 @@ def test_a_link_leads_to_what_it_led_to(ollang: Sandbox, client: Client) -> None
     assert (old.headers["Content-Type"], len(old.content)) == ("application/x-subrip", 6144)
 
 
-def test_a_file_that_is_gone(ollang: Sandbox, client: Client) -> None:
+def test_link_to_a_deleted_document_is_404(ollang: Sandbox, client: Client) -> None:
     order_id = ollang.add_order(type="subtitle")
     link = links_of(client.order(order_id))[1]
     ollang.add_order(id=order_id, orderDocs=[])
     assert problem(link) == (404, "NoSuchKey", "The specified key does not exist.")
 
 
-def test_whether_the_key_was_sent_is_in_the_journal(ollang: Sandbox, client: Client) -> None:
-    order_id = ollang.add_order(type="subtitle")
-    link = links_of(client.order(order_id))[1]
-    fetch(link)
-    fetch(link, headers={"X-Api-Key": "canary-key"})
-    fetch(link, headers={"x-api-key": ollang.api_key})
-    entries = ollang.requests("GET", "/files/*")
-    assert [(entry.host, entry.key_sent, entry.authorized) for entry in entries] == [
-        ("files", False, False),
-        ("files", True, False),
-        ("files", True, True),
-    ]
-    assert {entry.status for entry in entries} == {200}
-    assert [(entry.host, entry.key_sent) for entry in ollang.journal[:1]] == [("api", True)]
-    told = client.control("GET", "/journal").json()["requests"]
-    assert [line["key_sent"] for line in told] == [True, False, True, True]
-    assert "canary-key" not in str(told)
+def test_key_sent_to_the_file_host_is_in_the_request_log(ollang: Sandbox, client: Client) -> None:
+    link = links_of(client.order(ollang.add_order(type="subtitle")))[1]
+    for headers in ({}, {"X-Api-Key": "canary-key"}, {"x-api-key": ollang.api_key}):
+        assert fetch(link, headers=headers).status_code == 200
+    logged = [(each.host, each.key_sent, each.authorized) for each in ollang.request_log]
+    assert logged == [("api", True, True), ("files", False, False), ("files", True, False), ("files", True, True)]
+    shown = client.admin("GET", "/requests").json()["requests"]
+    assert [each["key_sent"] for each in shown] == [True, False, True, True]
+    assert "canary-key" not in str(shown)
 
 
-def test_with_tls_the_files_are_served_so_too() -> None:
+def test_tls_serves_files_too() -> None:
     with Sandbox(speed=0, tls=True) as ollang:
-        assert ollang.files_url is not None
-        assert ollang.files_url.startswith("https://127.0.0.1:")
         order_id = ollang.add_order(type="subtitle")
         link = links_of(ollang.get_order(order_id).body)[1]
-        answer = fetch(link, verify=ollang.ca_bundle)
-        assert answer.content == ollang.content(order_id, ollang.order(order_id)["order"]["orderDocs"][1]["id"]).read()
+        assert link.startswith("https://127.0.0.1:")
+        content = ollang.content(order_id, ollang.order(order_id)["order"]["orderDocs"][1]["id"])
+        assert fetch(link, verify=ollang.ca_bundle).content == content.read()
 
 
-def test_both_addresses_stay_after_a_new_start() -> None:
+def test_restart_keeps_both_addresses() -> None:
     sandbox = Sandbox(speed=0).start()
     order_id = sandbox.add_order(type="subtitle")
     link = links_of(sandbox.get_order(order_id).body)[1]
     sandbox.stop()
-    sandbox.start()
-    try:
+    with sandbox:
         assert links_of(sandbox.get_order(order_id).body)[1] == link
         assert statuses([link]) == {200}
-    finally:
-        sandbox.stop()
 
 
-def test_a_files_port_in_use_is_the_caller_s_error(ollang: Sandbox) -> None:
+def test_files_port_in_use_raises(ollang: Sandbox) -> None:
     sandbox = Sandbox(files_port=ollang.files_port)
     with pytest.raises(OSError, match="address already in use"):
         sandbox.start()

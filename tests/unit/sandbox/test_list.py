@@ -33,7 +33,7 @@ def test_rows_have_exactly_the_documented_fields(client: Client) -> None:
     assert {**ORDER, **example} == {**ORDER, "clientId": example["clientId"]}
 
 
-def test_only_the_own_account_s_orders_are_listed(ollang: Sandbox, client: Client) -> None:
+def test_orders_of_other_accounts_are_not_listed(ollang: Sandbox, client: Client) -> None:
     everything = ids(client, "pageOptions[take]=50")
     assert FOREIGN_ID not in everything
     assert len(everything) == len(ollang.overview()["orders"]) - 1
@@ -62,13 +62,13 @@ def test_pages(client: Client) -> None:
     assert listed(client, "pageOptions[page]=99")["data"] == []
 
 
-def test_ten_are_taken_unless_asked_otherwise(client: Client) -> None:
+def test_page_has_ten_rows_by_default(client: Client) -> None:
     assert len(ids(client, "")) == 10
     assert listed(client, "")["meta"]["take"] == 10
 
 
 @pytest.mark.parametrize("spell", [lambda q: q, lambda q: q.replace("[", "%5B").replace("]", "%5D")])
-def test_brackets_plain_or_encoded(client: Client, spell: Any) -> None:
+def test_brackets_may_be_encoded(client: Client, spell: Any) -> None:
     rows = listed(client, spell("pageOptions[take]=50&filter[type]=aiDubbing"))["data"]
     assert rows
     assert {row["type"] for row in rows} == {"aiDubbing"}
@@ -90,7 +90,7 @@ def test_brackets_plain_or_encoded(client: Client, spell: Any) -> None:
         "filter[createdAtRange][from]=yesterday",
     ],
 )
-def test_a_query_out_of_range_is_refused(client: Client, query: str) -> None:
+def test_wrong_queries_are_refused(client: Client, query: str) -> None:
     answer = client.ask("GET", f"/integration/orders?{query}")
     assert answer.status_code == 400
     assert query.partition("=")[0] in answer.json()["message"]

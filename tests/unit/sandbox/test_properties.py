@@ -1,4 +1,4 @@
-"""Whatever the order, the knobs and the times: the sandbox answers, and is never of two minds."""
+"""Whatever the order, the options and the times: the sandbox responds, and contradicts itself never."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ollang.sandbox import Behaviour
-from airflow_provider_ollang.sandbox.core import Service
+from airflow_provider_ollang.sandbox.service import Service
 
 SECONDS = st.floats(0, 100, allow_nan=False).map(lambda value: round(value, 1))
 FIELDS = ("vttUrl", "orderDocs", "orderDocs.updatedAt", "deliveryEvents.type", "latestEvaluation.scores", "id")
@@ -110,10 +110,10 @@ def served_links(order: dict[str, Any]) -> list[list[str]]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(order=ORDER, knobs=BEHAVIOUR, steps=st.lists(STEP, max_size=6))
-def test_it_always_answers(order: dict[str, Any], knobs: dict[str, Any], steps: list[tuple[str, Any]]) -> None:
+@given(order=ORDER, options=BEHAVIOUR, steps=st.lists(STEP, max_size=6))
+def test_sandbox_always_responds(order: dict[str, Any], options: dict[str, Any], steps: list[tuple[str, Any]]) -> None:
     service = WithFiles(speed=0)
-    service.add_order({"id": "x", **order}, exact=True, behaviour=knobs)
+    service.add_order({"id": "x", **order}, exact=True, behaviour=options)
     for step, argument in [*steps, ("rerun", None), ("advance", 200)]:
         if step == "advance":
             service.clock.advance(argument)
@@ -134,15 +134,13 @@ def test_it_always_answers(order: dict[str, Any], knobs: dict[str, Any], steps: 
 
 
 @settings(max_examples=40, deadline=None)
-@given(order=ORDER, knobs=BEHAVIOUR, moments=st.lists(SECONDS, max_size=5))
-def test_how_often_it_is_looked_at_changes_nothing(
-    order: dict[str, Any], knobs: dict[str, Any], moments: list[float]
-) -> None:
+@given(order=ORDER, options=BEHAVIOUR, moments=st.lists(SECONDS, max_size=5))
+def test_gets_change_nothing(order: dict[str, Any], options: dict[str, Any], moments: list[float]) -> None:
     ends = []
     for looks in (sorted(moments), []):
         service = WithFiles(speed=0)
         service.clock = type(service.clock)(0, lambda: 1_000_000.0)
-        service.add_order({"id": "x", **order}, exact=True, behaviour=knobs)
+        service.add_order({"id": "x", **order}, exact=True, behaviour=options)
         service.evaluate_order("x", {})
         service.rerun_order("x")
         passed = 0.0

@@ -64,26 +64,10 @@ ORDER: dict[str, Any] = json.loads("""
       "createdAt": "2024-01-17T09:00:00Z",
       "textSummary": "The translation demonstrates good overall quality with high accuracy and natural fluency. Minor improvements suggested for cultural adaptation.",
       "scores": [
-        {
-          "name": "Accuracy",
-          "description": "Translation accuracy and correctness",
-          "value": 92.5
-        },
-        {
-          "name": "Fluency",
-          "description": "Natural flow and readability in target language",
-          "value": 88.0
-        },
-        {
-          "name": "Tone",
-          "description": "Consistency with original tone and style",
-          "value": 90.0
-        },
-        {
-          "name": "Cultural Fit",
-          "description": "Cultural appropriateness for target audience",
-          "value": 85.5
-        }
+        {"name": "Accuracy", "description": "Translation accuracy and correctness", "value": 92.5},
+        {"name": "Fluency", "description": "Natural flow and readability in target language", "value": 88.0},
+        {"name": "Tone", "description": "Consistency with original tone and style", "value": 90.0},
+        {"name": "Cultural Fit", "description": "Cultural appropriateness for target audience", "value": 85.5}
       ],
       "segmentEvals": [
         {
@@ -97,53 +81,29 @@ ORDER: dict[str, Any] = json.loads("""
   }
 """)  # noqa: E501 - as the page has it
 
-RERUN: dict[str, Any] = json.loads("""
-  {
-    "success": true,
+RERUN: dict[str, Any] = {
+    "success": True,
     "message": "Order rerun initiated successfully",
-    "orderId": "60b8d6f1e1b9b1d8c6c0d8e1"
-  }
-""")
-
-#: Answers to GET, by status.
-GET_ERRORS: dict[int, dict[str, Any]] = {
-    404: {
-        "error": "Order not found",
-        "message": "No order found with the provided orderId",
-        "code": "ORDER_NOT_FOUND",
-    },
-    403: {
-        "error": "Access denied",
-        "message": "You don't have permission to access this order",
-        "code": "ACCESS_DENIED",
-    },
-    401: {
-        "error": "Unauthorized",
-        "message": "Invalid or missing API key",
-        "code": "UNAUTHORIZED",
-    },
+    "orderId": "60b8d6f1e1b9b1d8c6c0d8e1",
 }
 
-#: Answers to rerun, by status.
-RERUN_ERRORS: dict[int, dict[str, Any]] = {
-    400: {
-        "error": "Order not eligible for rerun",
-        "message": "Only completed or delivered orders can be rerun",
-        "code": "ORDER_NOT_ELIGIBLE",
-    },
-    404: {
-        "error": "Order not found",
-        "message": "No order found with the provided orderId",
-        "code": "ORDER_NOT_FOUND",
-    },
-    403: {
-        "error": "Access denied",
-        "message": "You don't have permission to rerun this order",
-        "code": "ACCESS_DENIED",
-    },
-    401: {
-        "error": "Unauthorized",
-        "message": "Invalid or missing API key",
-        "code": "UNAUTHORIZED",
-    },
+
+def _error(error: str, message: str, code: str) -> dict[str, str]:
+    return {"error": error, "message": message, "code": code}
+
+
+#: Responses to GET, by status.
+GET_ERRORS: dict[int, dict[str, str]] = {
+    404: _error("Order not found", "No order found with the provided orderId", "ORDER_NOT_FOUND"),
+    403: _error("Access denied", "You don't have permission to access this order", "ACCESS_DENIED"),
+    401: _error("Unauthorized", "Invalid or missing API key", "UNAUTHORIZED"),
+}
+#: Responses to rerun, by status.
+RERUN_ERRORS: dict[int, dict[str, str]] = {
+    400: _error(
+        "Order not eligible for rerun", "Only completed or delivered orders can be rerun", "ORDER_NOT_ELIGIBLE"
+    ),
+    404: GET_ERRORS[404],
+    403: _error("Access denied", "You don't have permission to rerun this order", "ACCESS_DENIED"),
+    401: GET_ERRORS[401],
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from airflow_provider_ollang.sandbox.__main__ import main
+from airflow_provider_ollang.sandbox.cli import main
 
 from .client import EXAMPLE_ID
 
@@ -38,7 +38,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_from_start_to_end(number: signal.Signals) -> None:
+def test_cli_serves_until_a_signal(number: signal.Signals) -> None:
     with started("--port", "0", "--api-key", "mine", "--speed", "0", "--behaviour", '{"no_credits": 402}') as process:
         first, second, third = line_of(process), line_of(process), line_of(process)
         url = first.removeprefix("Ollang sandbox listening on ")
@@ -62,7 +62,7 @@ def test_from_start_to_end(number: signal.Signals) -> None:
         assert (process.returncode, output, errors) == (0, "", "")
 
 
-def test_tls() -> None:
+def test_cli_with_tls() -> None:
     with started("--port", "0", "--tls") as process:
         url = line_of(process).removeprefix("Ollang sandbox listening on ")
         connection = json.loads(line_of(process).partition("=")[2][1:-1])
@@ -76,7 +76,7 @@ def test_tls() -> None:
 
 
 @pytest.mark.parametrize("host", ["port", "files_port"])
-def test_a_port_in_use_is_one_line(ollang: Sandbox, capfd: pytest.CaptureFixture[str], host: str) -> None:
+def test_port_in_use_is_one_line(ollang: Sandbox, capfd: pytest.CaptureFixture[str], host: str) -> None:
     port = str(getattr(ollang, host))
     assert main(["--port", "0", f"--{host.replace('_', '-')}", port]) == 1
     output, errors = capfd.readouterr()
@@ -90,13 +90,13 @@ def test_a_port_in_use_is_one_line(ollang: Sandbox, capfd: pytest.CaptureFixture
     ("arguments", "message"),
     [
         (["--behaviour", '{"end_stats": 1}'], "did you mean 'end_status'?"),
-        (["--behaviour", "[]"], "object of knobs"),
+        (["--behaviour", "[]"], "object of options"),
         (["--speed", "-1"], "speed is 0 to"),
         (["--port", "99999"], "port must be 0-65535"),
         (["--host", "no.such.host.invalid"], "cannot start"),
     ],
 )
-def test_senseless_options_are_one_line(capfd: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+def test_wrong_arguments_are_one_line(capfd: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     assert main(["--port", "0", *arguments]) == 1
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1

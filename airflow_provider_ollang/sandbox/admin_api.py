@@ -1,0 +1,197 @@
+"""The admin API, under `/_sandbox/`: what Python can do, for clients on the same machine, without a key."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from airflow_provider_ollang import __version__
+from airflow_provider_ollang.sandbox.options import SandboxError, is_number
+from airflow_provider_ollang.sandbox.request_log import ADMIN
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airflow_provider_ollang.sandbox.faults import Handler
+    from airflow_provider_ollang.sandbox.service import Service
+
+    Act = Callable[[Service, web.Request], Awaitable[dict[str, Any]]]
+
+
+async def _overview(service: Service, _: web.Request) -> dict[str, Any]:
+    calls = [{"method": method, "path": path, "about": about} for method, path, _, about in ROUTES]
+    return {"sandbox": "Ollang", "version": __version__, "admin_api": calls, **service.overview()}
+
+
+async def _put_order(service: Service, request: web.Request) -> dict[str, Any]:
+    body = await _read_object(request, "order", "files", "behaviour", "owner", "exact")
+    order_id = request.match_info["id"]
+    order = _typed(body, "order", dict, "a JSON object") or {}
+    if order.setdefault("id", order_id) != order_id and not body.get("exact"):
+        raise SandboxError(f"The path says order {order_id}, the body {order['id']!r}.")
+    service.add_order(
+        {**order, "id": order_id},
+        owner=_typed(body, "owner", str, "a text") or "own",
+        behaviour=_typed(body, "behaviour", dict, "a JSON object"),
+        exact=body.get("exact") is True,
+        files=body.get("files"),
+    )
+    return service.order(order_id)
+
+
+async def _patch_order(service: Service, request: web.Request) -> dict[str, Any]:
+    body = await _read_object(request, "order", "behaviour", "owner", "after")
+    order_id = request.match_info["id"]
+    service.change_order(
+        order_id,
+        _typed(body, "order", dict, "a JSON object"),
+        owner=_typed(body, "owner", str, "a text"),
+        behaviour=_typed(body, "behaviour", dict, "a JSON object"),
+        after=_number(body.get("after", 0), "after"),
+    )
+    return service.order(order_id)
+
+
+async def _get_order(service: Service, request: web.Request) -> dict[str, Any]:
+    return service.order(request.match_info["id"])
+
+
+async def _get_file(service: Service, request: web.Request) -> dict[str, Any]:
+    content = service.content(request.match_info["id"], request.match_info["document"])
+    # Gigabytes take seconds, in which other requests are served.
+    sha256 = await asyncio.to_thread(content.sha256)
+    return {"name": content.name, "type": content.media_type, "size": content.size, "sha256": sha256}
+
+
+async def _add_fault(service: Service, request: web.Request) -> dict[str, Any]:
+    body = await _read_object(request)
+    with service.lock:
+        return service.faults.add(body).as_json()
+
+
+async def _remove_faults(service: Service, request: web.Request) -> dict[str, Any]:
+    fault_id = request.query.get("id")
+    with service.lock:
+        return {"removed": service.faults.remove(None if fault_id is None else _whole(fault_id, "id"))}
+
+
+async def _requests(service: Service, request: web.Request) -> dict[str, Any]:
+    after = _whole(request.query.get("after", "0"), "after")
+    with service.lock:
+        return {"requests": [logged.as_json() for logged in service.log.after(after)], "last": service.log.last}
+
+
+async def _clock(service: Service, request: web.Request) -> dict[str, Any]:
+    body = await _read_object(request, "speed", "advance")
+    if "speed" in body:
+        service.set_speed(_number(body["speed"], "speed"))
+    if "advance" in body:
+        service.advance(_number(body["advance"], "advance"))
+    return service.time()
+
+
+async def _reset(service: Service, _: web.Request) -> dict[str, Any]:
+    service.reset()
+    return service.time()
+
+
+#: Method, path, what responds, and what it does: shown by `GET /_sandbox/` and in the docs.
+ROUTES: tuple[tuple[str, str, Act, str], ...] = (
+    (
+        "GET",
+        "/_sandbox/",
+        _overview,
+        "this list, the orders, the clock, the faults, counts of requests and connections",
+    ),
+    ("PUT", "/_sandbox/orders/{id}", _put_order, "add or replace an order: `{order, files, behaviour, owner, exact}`"),
+    ("PATCH", "/_sandbox/orders/{id}", _patch_order, "change it, as a user does: `{order, behaviour, owner, after}`"),
+    (
+        "GET",
+        "/_sandbox/orders/{id}",
+        _get_order,
+        "the order, behaviour, owner, counts (`reruns_accepted`, `evaluations_refused`, …), `history`, `evaluations`",
+    ),
+    (
+        "GET",
+        "/_sandbox/orders/{id}/files/{document}",
+        _get_file,
+        "name, type, size and `sha256` of the file behind a document's link, or behind `vttUrl`",
+    ),
+    ("POST", "/_sandbox/faults", _add_fault, "add a fault: `{method, path, skip, times, do}`"),
+    ("DELETE", "/_sandbox/faults", _remove_faults, "remove all faults, or `?id=N` one"),
+    ("GET", "/_sandbox/requests", _requests, "the request log; `?after=N`: what has a number above N"),
+    ("POST", "/_sandbox/clock", _clock, "`{speed}` or `{advance}` (seconds)"),
+    ("POST", "/_sandbox/reset", _reset, "be as at the start"),
+)
+
+
+async def _unknown(_: Service, request: web.Request) -> dict[str, Any]:
+    known = ", ".join(f"{method} {path}" for method, path, *_ in ROUTES)
+    raise SandboxError(f"No admin call {request.method} {request.path}; there are {known}.", status=404)
+
+
+def admin_routes(service: Service) -> list[web.RouteDef]:
+    """Make the routes of the admin API."""
+
+    def guarded(act: Act) -> Handler:
+        async def handler(request: web.Request) -> web.Response:
+            if not is_local(request.transport and request.transport.get_extra_info("peername")):
+                return _error("The admin API answers on the sandbox's own machine only.", 403)
+            try:
+                return web.json_response(await act(service, request))
+            except SandboxError as error:
+                return _error(str(error), error.status)
+
+        return handler
+
+    routes = [web.route(method, path, guarded(act)) for method, path, act, _ in ROUTES]
+    return [web.get(ADMIN, guarded(_overview)), *routes, web.route("*", f"{ADMIN}{{rest:.*}}", guarded(_unknown))]
+
+
+def _error(message: str, status: int) -> web.Response:
+    return web.json_response({"error": message}, status=status)
+
+
+def is_local(peer: Any) -> bool:
+    """Tell whether a socket's peer (`(host, port, …)`) is on this machine."""
+    if not peer:
+        return False
+    address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+async def _read_object(request: web.Request, *names: str) -> dict[str, Any]:
+    try:
+        value = json.loads(await request.read() or b"{}")
+    except (ValueError, RecursionError):
+        raise SandboxError("The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise SandboxError("The body must be a JSON object.")
+    for name in value:
+        if names and name not in names:
+            raise SandboxError(f"Unknown name {name!r}; there are {', '.join(names)}.")
+    return value
+
+
+def _typed(body: dict[str, Any], name: str, kind: type, words: str) -> Any:
+    value = body.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise SandboxError(f"{name} must be {words}.")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if not is_number(value):
+        raise SandboxError(f"{name} must be a number.")
+    return float(value)
+
+
+def _whole(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise SandboxError(f"{name} must be a whole number.")
+    return int(text[:18])
