@@ -1,8 +1,8 @@
 """`make demo`: a real Airflow reruns an order, waits for the new result, has it evaluated and delivers its files.
 
 On the way the task that submits the rerun is killed, right after Ollang has accepted it. What is printed is read back
-from Airflow's REST API and the sandbox's journal; nothing is printed by the DAG. With `OLLANG_API_KEY` and `ORDER_ID`
-set it only reruns that order, on the live service, after asking.
+from Airflow's REST API and the sandbox's request log; nothing is printed by the DAG. With `OLLANG_API_KEY` and
+`ORDER_ID` set it only reruns that order, on the live service, after asking.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_ollang.sandbox import Sandbox
-from airflow_provider_ollang.sandbox.views import SIGNATURE
+from airflow_provider_ollang.sandbox import SIGNATURE, Sandbox
 from dev.leaks import find_leaks
 from dev.processes import Interrupted, StackError, interruptible, wait_until
 from dev.stack import AirflowStack
@@ -131,7 +130,7 @@ def on_sandbox() -> int:
             run = read_run(airflow, SANDBOX_DAG, run_id, timeout=120)
             airflow.stop()
             leaks = find_leaks(airflow.home, {"API key": ollang.api_key, "link signature": SIGNATURE})
-        requests = [entry.as_json() for entry in ollang.journal]
+        requests = [entry.as_json() for entry in ollang.request_log]
         report = ollang.order(SANDBOX_ORDER)
         files = check_files(run.returned("deliver_files"), ollang)
     reruns = report["reruns_accepted"]
@@ -142,7 +141,7 @@ def on_sandbox() -> int:
         f"\nProcess {pid} of {RERUN_TASK} was killed after Ollang had accepted the rerun: try {tries} "
         f"{'reconnected it' if reconnected else 'DID NOT JOIN IT'}; reruns accepted still {reruns}"
     )
-    title = f"The order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)"
+    title = f"The order, by the sandbox's request log (its seconds after the rerun; {SPEED:g} pass in a real one)"
     _tell(title, timeline(report, requests))
     criteria = (run.returned("good_enough") or {"criteria": []})["criteria"]
     _tell("Its scores", [f"  {row['name']:<14} {row['score']}   minimum {row['minimum']}" for row in criteria])
@@ -220,7 +219,7 @@ def check_files(delivery: Any, ollang: Sandbox) -> dict[str, bool]:
         path = Path(urlsplit(file["path"]).path)
         sums = {hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest(), file["sha256"]}
         if file["document_id"]:
-            sums.add(ollang.expected_sha256(SANDBOX_ORDER, file["document_id"]))
+            sums.add(ollang.content(SANDBOX_ORDER, file["document_id"]).sha256())
         files[f"{path.name}  {file['bytes']} bytes  sha256 {file['sha256'][:16]}…"] = len(sums) == 1
     return files
 

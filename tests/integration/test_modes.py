@@ -163,22 +163,22 @@ def test_each_story_ends_the_same_way_in_every_mode(
 
 
 RERUN_CELLS = [
-    pytest.param(knobs, end, flag, id=f"{name}-{flag}")
-    for name, (knobs, end) in RERUN_STORIES.items()
+    pytest.param(options, end, flag, id=f"{name}-{flag}")
+    for name, (options, end) in RERUN_STORIES.items()
     for flag in ("plain", "soft_fail")
     if flag == "plain" or end == "failed"
 ]
 
 
-@pytest.mark.parametrize(("knobs", "end", "flag"), RERUN_CELLS)
+@pytest.mark.parametrize(("options", "end", "flag"), RERUN_CELLS)
 def test_each_rerun_ends_the_same_way_in_every_mode(
-    ollang: Sandbox, run_dag: RunDag, records: Records, knobs: dict[str, Any], end: str, flag: str
+    ollang: Sandbox, run_dag: RunDag, records: Records, options: dict[str, Any], end: str, flag: str
 ) -> None:
     ends = {}
     for mode in COMPARED:
         ollang.reset()
         records.lines.clear()
-        ollang.change_order(ORDER, behaviour=knobs)
+        ollang.change_order(ORDER, behaviour=options)
         dag = dag_of(mode, rerun=True, poke_interval=20, timeout=240, stale_timeout=150, **FLAGS[flag])
         ends[mode] = told(run_dag(dag), records)
     wanted = "skipped" if end == "failed" and flag == "soft_fail" else end

@@ -27,8 +27,13 @@ def test_overview(ollang: Sandbox, client: Client, path: str) -> None:
     assert (overview["requests"], overview["connections"], overview["clock"]["speed"]) == (1, 1, 0)
     counts = ("reruns_accepted", "reruns_refused", "evaluations_accepted", "evaluations_refused")
     assert overview["orders"][0] == {
-        "id": EXAMPLE_ID, "owner": "own", "type": "cc", "status": "completed", "level": 0,
-        "name": "Sample Project - Episode 1", **dict.fromkeys(counts, 0),
+        "id": EXAMPLE_ID,
+        "owner": "own",
+        "type": "cc",
+        "status": "completed",
+        "level": 0,
+        "name": "Sample Project - Episode 1",
+        **dict.fromkeys(counts, 0),
     }
     assert overview["files"] == ollang.files_url
     fault = {"id": 1, "method": "POST", "path": "*", "skip": 0, "times": 1, "do": {"status": 500}, "hits": 0}
@@ -189,9 +194,16 @@ def test_request_log(ollang: Sandbox, client: Client) -> None:
     log = body_of(client.admin("GET", "/requests"))
     assert log["last"] == ollang.last_request == 3
     assert log["requests"][1] == {
-        "n": 2, "time": ollang.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "method": "POST", "path": f"/integration{EXAMPLE}/rerun", "connection": 1, "authorized": True,
-        "host": "api", "key_sent": True, "status": 200, "fault": None,
+        "n": 2,
+        "time": ollang.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "method": "POST",
+        "path": f"/integration{EXAMPLE}/rerun",
+        "connection": 1,
+        "authorized": True,
+        "host": "api",
+        "key_sent": True,
+        "status": 200,
+        "fault": None,
     }
     third = log["requests"][2]
     assert third["path"].replace("%5B", "[").replace("%5D", "]") == "/integration/orders?pageOptions[take]=1"

@@ -47,8 +47,10 @@ def test_file_has_the_size_of_its_document(ollang: Sandbox, client: Client, name
     sha256 = hashlib.sha256(response.content).hexdigest()
     shown = body_of(client.admin("GET", f"/orders/{order_id}/files/{document['id']}"))
     assert shown == {
-        "name": content.name, "size": size,
-        "type": response.headers["Content-Type"], "sha256": sha256,
+        "name": content.name,
+        "size": size,
+        "type": response.headers["Content-Type"],
+        "sha256": sha256,
     }
     assert content.sha256() == sha256
 
