@@ -22,38 +22,27 @@ if TYPE_CHECKING:
     Act = Callable[[Service, web.Request], Awaitable[dict[str, Any]]]
 
 
+_KINDS = {dict: "a JSON object", str: "a text", bool: "true or false", float: "a number"}
+
+
 async def _overview(service: Service, _: web.Request) -> dict[str, Any]:
     calls = [{"method": method, "path": path, "about": about} for method, path, _, about in ROUTES]
     return {"sandbox": "Ollang", "version": __version__, "admin_api": calls, **service.overview()}
 
 
 async def _put_order(service: Service, request: web.Request) -> dict[str, Any]:
-    body = await _read_object(request, "order", "files", "behaviour", "owner", "exact")
-    order_id = request.match_info["id"]
-    order = _typed(body, "order", dict, "a JSON object") or {}
-    if order.setdefault("id", order_id) != order_id and not body.get("exact"):
+    body = await _read_object(request, order=dict, files=object, behaviour=dict, owner=str, exact=bool)
+    order_id, order = request.match_info["id"], body.pop("order", {})
+    if order.get("id", order_id) != order_id and not body.get("exact"):
         raise SandboxError(f"The path says order {order_id}, the body {order['id']!r}.")
-    service.add_order(
-        {**order, "id": order_id},
-        owner=_typed(body, "owner", str, "a text") or "own",
-        behaviour=_typed(body, "behaviour", dict, "a JSON object"),
-        exact=body.get("exact") is True,
-        files=body.get("files"),
-    )
+    service.add_order({**order, "id": order_id}, **body)
     return service.order(order_id)
 
 
 async def _patch_order(service: Service, request: web.Request) -> dict[str, Any]:
-    body = await _read_object(request, "order", "behaviour", "owner", "after")
-    order_id = request.match_info["id"]
-    service.change_order(
-        order_id,
-        _typed(body, "order", dict, "a JSON object"),
-        owner=_typed(body, "owner", str, "a text"),
-        behaviour=_typed(body, "behaviour", dict, "a JSON object"),
-        after=_number(body.get("after", 0), "after"),
-    )
-    return service.order(order_id)
+    body = await _read_object(request, order=dict, behaviour=dict, owner=str, after=float)
+    service.change_order(request.match_info["id"], **body)
+    return service.order(request.match_info["id"])
 
 
 async def _get_order(service: Service, request: web.Request) -> dict[str, Any]:
@@ -86,11 +75,11 @@ async def _requests(service: Service, request: web.Request) -> dict[str, Any]:
 
 
 async def _clock(service: Service, request: web.Request) -> dict[str, Any]:
-    body = await _read_object(request, "speed", "advance")
+    body = await _read_object(request, speed=float, advance=float)
     if "speed" in body:
-        service.set_speed(_number(body["speed"], "speed"))
+        service.set_speed(body["speed"])
     if "advance" in body:
-        service.advance(_number(body["advance"], "advance"))
+        service.advance(body["advance"])
     return service.time()
 
 
@@ -165,30 +154,21 @@ def is_local(peer: Any) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-async def _read_object(request: web.Request, *names: str) -> dict[str, Any]:
+async def _read_object(request: web.Request, **kinds: type) -> dict[str, Any]:
+    """Return the fields of a JSON object that are not null; `kinds`: what each may be, none: any fields."""
     try:
         value = json.loads(await request.read() or b"{}")
     except (ValueError, RecursionError):
         raise SandboxError("The body is not JSON.") from None
     if not isinstance(value, dict):
         raise SandboxError("The body must be a JSON object.")
-    for name in value:
-        if names and name not in names:
-            raise SandboxError(f"Unknown name {name!r}; there are {', '.join(names)}.")
-    return value
-
-
-def _typed(body: dict[str, Any], name: str, kind: type, words: str) -> Any:
-    value = body.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise SandboxError(f"{name} must be {words}.")
-    return value
-
-
-def _number(value: Any, name: str) -> float:
-    if not is_number(value):
-        raise SandboxError(f"{name} must be a number.")
-    return float(value)
+    for name, field in value.items():
+        if kinds and name not in kinds:
+            raise SandboxError(f"Unknown name {name!r}; there are {', '.join(kinds)}.")
+        kind = kinds.get(name, object)
+        if field is not None and not (is_number(field) if kind is float else isinstance(field, kind)):
+            raise SandboxError(f"{name} must be {_KINDS[kind]}.")
+    return {name: field for name, field in value.items() if field is not None or not kinds}
 
 
 def _whole(text: str, name: str) -> int:

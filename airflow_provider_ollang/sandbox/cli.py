@@ -34,16 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         _describe(given.describe)
         return 0
     try:
-        sandbox = Sandbox(
-            host=given.host,
-            port=given.port,
-            files_port=given.files_port,
-            api_key=given.api_key,
-            speed=given.speed,
-            behaviour=given.behaviour,
-            tls=given.tls,
-        )
-        asyncio.run(_serve(sandbox))
+        del given.describe
+        asyncio.run(_serve(Sandbox(**vars(given))))
     except (OSError, OverflowError, SandboxError) as error:
         print(f"The Ollang sandbox cannot start: {error}", file=sys.stderr)  # noqa: T201 - the program's output
         return 1
@@ -66,7 +58,7 @@ async def _serve(sandbox: Sandbox) -> None:
             "export OLLANG_POKE_INTERVAL=2",
         ]
         if sandbox.ca_bundle:
-            lines.append(f"Its certificate is signed by {sandbox.ca_bundle}")
+            lines.append(f"Clients must trust {sandbox.ca_bundle}")
         print(*lines, sep="\n", flush=True)  # noqa: T201 - the program's output
         await stopped.wait()
     finally:

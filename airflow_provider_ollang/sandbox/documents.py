@@ -145,10 +145,7 @@ def outputs_from_files(files: object, order_type: str, order_id: str, language: 
 def renew_document(
     old: Json, *, run: int, moment: str, how: Literal["replaced", "in_place", "added"], draft: bool = False
 ) -> Json:
-    """Return what a run makes of a document, with the run's number in its name.
-
-    :param moment: when, as ISO 8601.
-    """
+    """Return what a run makes of a document at a moment (ISO 8601), with the run's number in its name."""
     new = copy.deepcopy(old)
     new["name"] = numbered_name(str(old.get("name") or "Result"), run, draft=draft)
     new["updatedAt"] = moment

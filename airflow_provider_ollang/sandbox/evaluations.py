@@ -108,7 +108,7 @@ def _is_public(url: object) -> bool:
         return True
 
 
-def evaluate(order: Order, body: Mapping[str, Any], now: int) -> Response:
+def evaluate(body: Mapping[str, Any], order: Order, now: int) -> Response:
     """Respond to a request for an evaluation: refuse, or start it, which replaces one that is going on."""
     behaviour = order.behaviour
     refusal = _refusal(order, behaviour)

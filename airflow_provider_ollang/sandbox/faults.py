@@ -85,15 +85,12 @@ class Do:
     @property
     def answers(self) -> bool:
         """Whether the real response is replaced."""
-        given = (self.status, self.body, self.generate, self.redirect)
-        return any(each is not None for each in given)
+        return (self.status, self.body, self.generate, self.redirect) != (None, None, None, None)
 
     @property
     def processes(self) -> bool:
         """Whether the request has its effect."""
-        if self.processed or self.drop == "after":
-            return True
-        return self.drop != "before" and not self.answers
+        return self.processed or self.drop == "after" or (self.drop != "before" and not self.answers)
 
     def payload(self) -> tuple[bytes, str]:
         """Return the body of the response in place of the real one, and its content type."""

@@ -254,14 +254,14 @@ class Behaviour:
     def __post_init__(self) -> None:
         require_ranges(self)
 
-    @staticmethod
-    def parse(value: Behaviour | Mapping[str, Any] | None, base: Behaviour) -> Behaviour:
-        """Return a behaviour as it is, or options by name on top of `base`.
 
-        :raises SandboxError: for an unknown option, or a value of the wrong kind.
-        """
-        if isinstance(value, Behaviour):
-            return value
-        if value is not None and not isinstance(value, Mapping):
-            raise SandboxError(f"behaviour is an object of options, not {value!r}.")
-        return parse_options(Behaviour, value or {}, base)
+def parse_behaviour(value: Behaviour | Mapping[str, Any] | None, base: Behaviour) -> Behaviour:
+    """Return a behaviour as it is, or options by name on top of `base`.
+
+    :raises SandboxError: for an unknown option, or a value of the wrong kind.
+    """
+    if isinstance(value, Behaviour):
+        return value
+    if value is not None and not isinstance(value, Mapping):
+        raise SandboxError(f"behaviour is an object of options, not {value!r}.")
+    return parse_options(Behaviour, value or {}, base)

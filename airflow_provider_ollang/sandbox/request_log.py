@@ -62,10 +62,7 @@ class LoggedRequest:
 
 
 class RequestLog:
-    """The requests so far, oldest first.
-
-    :param kept: how many it keeps.
-    """
+    """The last `kept` requests, oldest first."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._requests: deque[LoggedRequest] = deque(maxlen=kept)
@@ -96,10 +93,7 @@ def is_authorized(service: Service, request: web.Request) -> bool:
 
 
 def logged_application(service: Service, host: Literal["api", "files"]) -> web.Application:
-    """Make an application without routes, whose requests are logged and can be hit by faults.
-
-    :param host: as which host the log has it.
-    """
+    """Make an application without routes, whose requests are logged, as those of `host`, and can be hit by faults."""
     connections: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()
 
     @web.middleware

@@ -29,13 +29,7 @@ class Response(NamedTuple):
 
 
 class ApiError(NamedTuple):
-    """An error of the API.
-
-    :param status: HTTP status.
-    :param error: title.
-    :param message: sentence.
-    :param code: upper-case name.
-    """
+    """An error of the API: HTTP status, title, sentence, and upper-case name."""
 
     status: int
     error: str
@@ -94,10 +88,7 @@ def unknown_error(status: int, detail: str) -> Response:
 
 
 def order_body(order: Order, now: int, files_url: str | None = None) -> Json:
-    """Return the body of a GET of the order at a moment.
-
-    :param files_url: where its files are; None: nowhere.
-    """
+    """Return the body of a GET of the order at a moment; `files_url`: where its files are, None: nowhere."""
     behaviour = order.behaviour
     order.gets += 1
     moment = now

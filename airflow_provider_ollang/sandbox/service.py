@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from airflow_provider_ollang.sandbox import evaluations, lifecycle, responses
 from airflow_provider_ollang.sandbox.clock import Clock, to_http_date, to_iso, to_milliseconds
 from airflow_provider_ollang.sandbox.faults import Faults
 from airflow_provider_ollang.sandbox.files import File, file_of
-from airflow_provider_ollang.sandbox.options import Behaviour, SandboxError
+from airflow_provider_ollang.sandbox.options import Behaviour, SandboxError, parse_behaviour
 from airflow_provider_ollang.sandbox.order import OWN, Change, Json, Order
 from airflow_provider_ollang.sandbox.request_log import RequestLog
 from airflow_provider_ollang.sandbox.responses import ApiError, Response
@@ -33,7 +34,7 @@ class Service:
         behaviour: Behaviour | Mapping[str, Any] | None = None,
     ) -> None:
         self.lock = threading.RLock()
-        self.behaviour = Behaviour.parse(behaviour, Behaviour())
+        self.behaviour = parse_behaviour(behaviour, Behaviour())
         self._start = (api_key, speed)
         self.log = RequestLog()
         self.faults = Faults()
@@ -78,9 +79,8 @@ class Service:
         problem = evaluations.body_problem(body)
         if problem is not None:
             return responses.bad_request("Bad Request", problem).response(self.behaviour)
-        return self._respond(
-            order_id, responses.NO_EVALUATION, lambda order, now: evaluations.evaluate(order, body, now)
-        )
+        evaluate = functools.partial(evaluations.evaluate, body)
+        return self._respond(order_id, responses.NO_EVALUATION, evaluate)
 
     def _respond(self, order_id: str, forbidden: ApiError, act: Callable[[Order, int], Response]) -> Response:
         """Respond to a request about an order: 404, 403, or what `act` makes of the order and the current moment."""
@@ -134,7 +134,7 @@ class Service:
                 raise SandboxError("An order is given either files, or its orderDocs as they are.")
             now = self.clock.now()
             body = fields if exact else with_usual_fields(fields, now, files)
-            self._create(order_id, body, owner, Behaviour.parse(behaviour, self.behaviour), now)
+            self._create(order_id, body, owner, parse_behaviour(behaviour, self.behaviour), now)
             return order_id
 
     def _create(self, order_id: str, body: Json, owner: str, behaviour: Behaviour, now: int) -> None:
@@ -171,18 +171,14 @@ class Service:
             if fields.get("id", order_id) != order_id:
                 raise SandboxError(f"Order {order_id} cannot become {fields['id']!r}; see the option `answered_id`.")
             if behaviour is not None:
-                target.behaviour = Behaviour.parse(behaviour, target.behaviour)
+                target.behaviour = parse_behaviour(behaviour, target.behaviour)
             if owner is not None:
                 target.owner = owner
             if fields:
-                change = Change(
-                    moment,
-                    "admin",
-                    lambda body: _merged(body, fields),
-                    origin="admin",
-                    cancels_run="status" in fields,
+                ends_run = "status" in fields
+                target.plan(
+                    [Change(moment, "admin", lambda body: _merged(body, fields), "admin", cancels_run=ends_run)]
                 )
-                target.plan([change])
                 self._catch_up(target)
 
     def order(self, order_id: str) -> Json:
@@ -253,7 +249,7 @@ class Service:
             self._orders = {}
             now = self.clock.now()
             for order, owner, behaviour in start_orders(now):
-                self._create(order["id"], order, owner, Behaviour.parse(behaviour, self.behaviour), now)
+                self._create(order["id"], order, owner, parse_behaviour(behaviour, self.behaviour), now)
 
     def _order(self, order_id: str) -> Order:
         order = self._orders.get(order_id)

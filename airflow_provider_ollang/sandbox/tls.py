@@ -1,4 +1,4 @@
-"""A certificate for this machine, made when the sandbox starts and gone when it stops."""
+"""A certificate for this machine, made when the sandbox starts and deleted when it stops."""
 
 from __future__ import annotations
 
@@ -22,25 +22,18 @@ _NAMES = [
 
 
 class Certificate:
-    """A certificate for `localhost`, `127.0.0.1` and `::1`, signed by an authority of its own."""
+    """A self-signed certificate for `localhost`, `127.0.0.1` and `::1`: clients trust it as their authority."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="ollang-sandbox-")
-        folder = Path(self._directory.name)
         #: What clients must trust.
-        self.ca = folder / "ca.pem"
-        self._chain = folder / "server.pem"
-        authority_key = ec.generate_private_key(ec.SECP256R1())
-        authority = _certificate("Ollang sandbox authority", authority_key, None, authority_key)
+        self.ca = Path(self._directory.name) / "ca.pem"
+        self._chain = Path(self._directory.name) / "server.pem"
         key = ec.generate_private_key(ec.SECP256R1())
-        server = _certificate("localhost", key, authority, authority_key)
-        self.ca.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-        self._chain.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + server.public_bytes(serialization.Encoding.PEM)
-        )
+        certificate = _self_signed(key).public_bytes(serialization.Encoding.PEM)
+        pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        self.ca.write_bytes(certificate)
+        self._chain.write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain) + certificate)
 
     def server_context(self) -> ssl.SSLContext:
         """Return what a server needs to present it."""
@@ -53,16 +46,10 @@ class Certificate:
         self._directory.cleanup()
 
 
-def _certificate(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: x509.Certificate | None,
-    issuer_key: ec.EllipticCurvePrivateKey,
-) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Ollang sandbox")])
     now = datetime.now(UTC)
-    is_authority = issuer is None
-    usages = (
+    off = (
         "content_commitment",
         "key_encipherment",
         "data_encipherment",
@@ -70,23 +57,20 @@ def _certificate(
         "encipher_only",
         "decipher_only",
     )
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=is_authority, crl_sign=is_authority, **dict.fromkeys(usages, False)
-    )
-    builder = (
+    usage = x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **dict.fromkeys(off, False))
+    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    return (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.subject if issuer else subject)
+        .subject_name(name)
+        .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + _LIFE)
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
+        .add_extension(key_id, critical=False)
+        .sign(key, hashes.SHA256())
     )
-    if not is_authority:
-        builder = builder.add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())

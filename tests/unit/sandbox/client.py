@@ -9,6 +9,7 @@ import requests
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -70,6 +71,27 @@ def body_of(response: requests.Response, status: int = 200) -> dict[str, Any]:
     assert response.status_code == status, response.text
     body: dict[str, Any] = response.json()
     return body
+
+
+def order_with(ollang: Sandbox, fields: dict[str, Any] | None = None, **options: Any) -> str:
+    return ollang.add_order(fields or {"type": "document"}, behaviour=options)
+
+
+def statuses(ollang: Sandbox, client: Client, order_id: str, moments: Sequence[float]) -> list[str]:
+    """Rerun an order and return its status at these seconds."""
+    accepted(client.rerun(order_id))
+    seen, passed = [], 0.0
+    for moment in moments:
+        ollang.advance(moment - passed)
+        passed = moment
+        seen.append(client.status(order_id))
+    return seen
+
+
+def rerun_and_wait(ollang: Sandbox, client: Client, order_id: str, seconds: float = 32) -> dict[str, Any]:
+    accepted(client.rerun(order_id))
+    ollang.advance(seconds)
+    return client.order(order_id)
 
 
 def begun(client: Client, order_id: str = EXAMPLE_ID, **options: Any) -> dict[str, Any]:
