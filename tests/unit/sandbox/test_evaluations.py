@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
 from .client import EXAMPLE_ID, FOREIGN_ID, Client, accepted, begun, refused, scores
 from .vendor_pages import GET_ERRORS, ORDER
@@ -158,26 +157,6 @@ def test_errors_have_the_shape_of_the_options(ollang: Sandbox, client: Client) -
     assert (response.status_code, response.json()["error"]) == (500, "UnknownError")
 
 
-@pytest.mark.parametrize(
-    ("do", "happened"),
-    [
-        ({"drop": "before"}, 0),
-        ({"drop": "after"}, 1),
-        ({"drop": "body"}, 1),
-        ({"status": 502}, 0),
-        ({"status": 502, "processed": True}, 1),
-    ],
-)
-def test_faults_hit_evaluations(ollang: Sandbox, client: Client, do: dict[str, Any], happened: int) -> None:
-    ollang.add_fault("POST", "*/qc", **do)
-    try:
-        assert client.evaluate().status_code == 502
-    except requests.RequestException:
-        assert "drop" in do
-    assert accepted_evaluations(ollang) == happened
-    begun(client)
-
-
 # Together with reruns and with one another
 
 
@@ -225,9 +204,3 @@ def test_status_set_by_a_user_keeps_the_evaluation(ollang: Sandbox, client: Clie
     ollang.change_order(EXAMPLE_ID, status="delivered")
     ollang.advance(10)
     assert shown(client) == (evaluation_id, False)
-
-
-def test_scores_given_over_http(client: Client) -> None:
-    body = {"behaviour": {"qc_scores": [{"Accuracy": 50}, {"Accuracy": 95}], "qc_seconds": 0}}
-    assert client.admin("PUT", "/orders/graded", body).status_code == 200
-    assert [begun(client, "graded")["scores"][0]["score"] for _ in range(3)] == [50, 95, 95]

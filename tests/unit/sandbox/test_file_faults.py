@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from .client import Client, fetch, file_link, read_all, what_is_there
+from .client import Client, fetch, file_link, read_all
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -54,13 +54,6 @@ def test_drop_body_cuts_a_range(ollang: Sandbox, link: str) -> None:
             _ = response.content
 
 
-@pytest.mark.parametrize("drop", ["before", "after"])
-def test_drop_sends_nothing(ollang: Sandbox, link: str, drop: str) -> None:
-    ollang.add_fault("GET", "/files/*", drop=drop)
-    assert read_all(asking(link)) == b""
-    assert fetch(link).status_code == 200
-
-
 def test_content_length_can_be_wrong(ollang: Sandbox, link: str) -> None:
     ollang.add_fault("GET", "/files/*", headers={"Content-Length": "1234"})
     response = fetch(link)
@@ -69,35 +62,6 @@ def test_content_length_can_be_wrong(ollang: Sandbox, link: str) -> None:
     ollang.add_fault("GET", "/files/*", headers={"Content-Length": "9999"}, drop="body")
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         fetch(link)
-
-
-def test_rate_slows_the_file_down(ollang: Sandbox, link: str) -> None:
-    content = fetch(link).content
-    ollang.add_fault("GET", "/files/*", rate=1)
-    with asking(link) as connection:
-        received = b""
-        while not received.endswith(b"\r\n\r\n" + content[:1]):
-            received += connection.recv(1)
-        assert len(what_is_there(connection)) < 4999
-    assert b"Content-Length: 5000" in received
-    ollang.add_fault("GET", "/files/*", rate=1_000_000)
-    assert fetch(link).content == content
-
-
-def test_fault_replaces_the_file(ollang: Sandbox, link: str) -> None:
-    faults: list[dict[str, Any]] = [
-        {"generate": "html"},
-        {"body": ""},
-        {"status": 503, "body": "<Error><Code>SlowDown</Code></Error>"},
-        {"redirect": "http://127.0.0.1:9/elsewhere"},
-    ]
-    for do in faults:
-        ollang.add_fault("GET", "/files/*", **do)
-    html, empty, slow_down, redirect, file = (fetch(link) for _ in range(5))
-    assert (html.status_code, html.headers["Content-Type"], html.text[:6]) == (200, "text/html", "<html>")
-    assert (empty.status_code, empty.content, empty.headers["Content-Length"]) == (200, b"", "0")
-    assert (slow_down.status_code, redirect.status_code) == (503, 302)
-    assert (file.status_code, len(file.content)) == (200, 5000)
 
 
 def test_fault_hits_one_document(ollang: Sandbox, client: Client) -> None:

@@ -210,9 +210,3 @@ def test_restart_keeps_both_addresses() -> None:
     with sandbox:
         assert links_of(sandbox.get_order(order_id).body)[1] == link
         assert statuses([link]) == {200}
-
-
-def test_files_port_in_use_raises(ollang: Sandbox) -> None:
-    sandbox = Sandbox(files_port=ollang.files_port)
-    with pytest.raises(OSError, match="address already in use"):
-        sandbox.start()
