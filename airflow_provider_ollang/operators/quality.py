@@ -9,66 +9,58 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
-from airflow_provider_ollang.client.requests import evaluate_order
-from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of
-from airflow_provider_ollang.domain.evaluations import Evaluation
+from airflow_provider_ollang.domain.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of, timeout_of
 from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.domain.thresholds import Bar, is_below, missing_criteria
 from airflow_provider_ollang.domain.values import parse_time
-from airflow_provider_ollang.exceptions import (
-    OllangConfigurationError,
-    OllangOrderNotEligibleError,
-    OllangQualityError,
-    error_from_json,
-)
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangQualityError, error_from_json
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators._base import POLL_INTERVAL, RETENTION, OllangOperator
+from airflow_provider_ollang.operators._wait import wait_for
 from airflow_provider_ollang.runtime.context import require_task_instance
-from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
-from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, WaitingOperator
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE
+from airflow_provider_ollang.runtime.paid_requests import EvaluationRequest
+from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, SubmissionPolicy
+from airflow_provider_ollang.runtime.task_state import TaskState
+from airflow_provider_ollang.triggers.ollang import DEFERRABLE, deferral_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from airflow.sdk import Context
 
     from airflow_provider_ollang.domain.goals import OnMissing
-    from airflow_provider_ollang.domain.orders import Order
-    from airflow_provider_ollang.runtime.task_state import RecordBook
 
-#: How long an evaluation is believed to be on its way; one that never ends must not forbid another for ever.
-_LONGEST_EVALUATION = 3600.0
 #: The Date header has whole seconds (RFC 9110 section 5.6.7).
 _DATE_RESOLUTION = timedelta(seconds=1)
 GATE_TIMEOUT = 3600.0
 
 
-class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
+class OllangEvaluateOrderOperator(OllangOperator):
     """
-    Asks Ollang to judge the quality of a completed or delivered order (`QC Evaluation`).
+    Has Ollang evaluate the quality of a completed or delivered order (`QC Evaluation`).
 
-    **This is billed**, so it is asked for once per wish, as :class:`.OllangRerunOperator` does with a rerun. The scores
-    come later: give the receipt to ``OllangQualityGateOperator(evaluation=...)``, which waits for them and believes no
-    older ones.
+    **This is billed**, so a task instance submits at most one evaluation, as :class:`.OllangRerunOperator` does with a
+    rerun. The scores come later: give the receipt to ``OllangQualityGateOperator(evaluation=...)``, which waits for
+    them and accepts no older ones.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated). The receipt of a rerun, in
-        its place, is taken only once there is proof of the rerun's result: else the old one would be evaluated.
-    :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
+        its place, is accepted only once there is proof of the rerun's result: else the old one would be evaluated.
+    :param criteria: what to evaluate, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
         comma-separated text; default all (templated).
-    :param custom_prompt: what else the evaluation should look at, in words (templated).
-    :param on_running: what to do if an evaluation of the order is being made already: ``"fail"``, or ``"attach"`` it
-        instead of asking for one.
-    :param on_unknown_outcome: what to do when nobody can say whether Ollang got the request: ``"fail"``, or
-        ``"resubmit"`` it, once per wish, which may be billed twice.
-    :param reconcile_timeout: how long to look for evidence then, seconds or ``timedelta``; default 300 s.
+    :param custom_prompt: what else the evaluation should pay attention to, as text (templated).
+    :param on_running: what to do if the order is being evaluated already: ``"fail"``, or ``"attach"`` to that
+        evaluation instead of submitting one.
+    :param on_unknown_outcome: what to do when the outcome of the request stays unknown: ``"fail"``, or ``"resubmit"``
+        it once, which may be billed twice.
+    :param reconcile_timeout: how long to look for evidence before that, in all tries together, seconds or
+        ``timedelta``; default 300 s.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "evaluation_id",
         "credits_used", "before"}``.
-    :raises OllangOrderNotEligibleError: the order is not completed or delivered, an evaluation is being made, or
+    :raises OllangOrderNotEligibleError: the order is not completed or delivered, it is being evaluated already, or
         nothing shows the result of the rerun whose receipt was given.
     :raises OllangRequestRefusedError: the API refused it.
     :raises OllangOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
@@ -77,11 +69,8 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
 
     template_fields: Sequence[str] = ("order_id", "criteria", "custom_prompt", "ollang_conn_id")
     ui_color = "#dff0e4"
+    #: Where the record is kept in the task's state store.
     record_key = "ollang_evaluation"
-    noun = "evaluation"
-    # It is refused for the status of the order only, which no evaluation changes.
-    second_is_refused = False
-    receipt_class = EvaluationReceipt
 
     def __init__(
         self,
@@ -95,121 +84,43 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            order_id=order_id,
-            on_running=on_running,
-            on_unknown_outcome=on_unknown_outcome,
-            reconcile_timeout=reconcile_timeout,
-            ollang_conn_id=ollang_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
+        self.order_id = order_id
         self.criteria = criteria
         self.custom_prompt = custom_prompt
+        self.on_running = one_of("on_running", on_running, ("fail", "attach"))
+        self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
+        self.reconcile_timeout = seconds_of("reconcile_timeout", reconcile_timeout)
+        self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask for the evaluation, or take over what an earlier try has asked for."""
-        # Made only to be checked, before anything is sent.
-        evaluate_order(self.order_id, self.criteria, self.custom_prompt)
-        return super().execute(context)
-
-    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> EvaluationReceipt:
-        order, looked_at = hook.get_dated_order(order_id)
-        status = self._last_status = order["status"]
-        if status not in DONE_STATUSES:
-            raise OllangOrderNotEligibleError(
-                f"Order {order_id} is {status!r}, and only completed or delivered orders can be evaluated. "
-                "Nothing was sent. Wait for it with OllangOrderStatusSensor first.",
-                order_id=order_id,
-            )
-        rerun = self._rerun()
-        if rerun is not None and rerun.result is None and not rerun.rerun.evidence(order):
-            raise OllangOrderNotEligibleError(
-                f"Order {order_id} is {status!r}, but nothing shows that this is the result of the rerun of "
-                f"{rerun.requested_at}: the old one would be evaluated. Nothing was sent. Wait for the new one with "
-                "wait_for_completion=True, or with OllangOrderStatusSensor(rerun=...) and give its result as order_id.",
-                order_id=order_id,
-            )
-        found = Evaluation.of_order(order)
-        loading = found is not None and _is_being_made(found, looked_at)
-        reconnected = loading and (join or self.on_running == "attach")
-        if loading and not reconnected:
-            raise OllangOrderNotEligibleError(
-                f"An evaluation of order {order_id} is being made already. Nothing was sent. Wait for it with "
-                "OllangQualityGateOperator, or take part in it with on_running='attach'.",
-                order_id=order_id,
-            )
-        if reconnected:
-            self.log.info("Order %s: an evaluation is being made already: joining it, nothing is sent.", order_id)
-        # The one that is attached to says itself when it was asked for: what is older is another one.
-        asked_at = (parse_time(found.created_at) if found is not None and reconnected else None) or looked_at
-        return EvaluationReceipt(
-            order_id=order_id,
-            host=hook.settings.base_url,
-            message=None,
-            requested_at=asked_at.isoformat() if asked_at else None,
-            reconnected=reconnected,
-            evaluation_id=found.id if found is not None and reconnected else None,
-            credits_used=None,
-            before=None if found is None or reconnected else found.key,
+        """Submit the evaluation, or reconnect to the one that an earlier try has submitted."""
+        require_task_instance(context)
+        # The receipt of a rerun in place of the order's id.
+        has_rerun = isinstance(self.order_id, Mapping) and "baseline" in self.order_id
+        request = EvaluationRequest(
+            self.order_id,
+            self.criteria,
+            self.custom_prompt,
+            rerun=Receipt.from_value(self.order_id) if has_rerun else None,
+            reconcile_timeout=self.reconcile_timeout,
+            log=self.log,
         )
-
-    def _rerun(self) -> Receipt | None:
-        """Return the rerun whose receipt stands in place of the order's id."""
-        is_receipt = isinstance(self.order_id, Mapping) and "baseline" in self.order_id
-        return Receipt.from_value(self.order_id) if is_receipt else None
-
-    def _request(self, hook: OllangHook, receipt: EvaluationReceipt, **options: Any) -> EvaluationReceipt:
-        accepted = hook.evaluate_order(
-            receipt.order_id, criteria=self.criteria, custom_prompt=self.custom_prompt, **options
+        hook, token = self._connect(request.subject)
+        submission = self._submit_once(
+            context,
+            hook,
+            token,
+            request,
+            state=TaskState(context, self.record_key, retention=RETENTION),
+            policy=SubmissionPolicy(self.on_running, self.on_unknown_outcome, self.reconcile_timeout),
         )
-        known = {name: value for name, value in accepted.items() if value is not None}
-        return dataclasses.replace(receipt, **known)
-
-    def _processed(self, receipt: EvaluationReceipt, order: Order) -> EvaluationReceipt | None:
-        # Whether the clocks agree or not: an evaluation that is not seen here may be bought again.
-        found = dataclasses.replace(receipt.goal, since=None).find(order)
-        if found is None:
-            return None
-        self.log.info("Order %s has evaluation %s of %s.", receipt.order_id, found.id, found.created_at)
-        return dataclasses.replace(receipt, evaluation_id=found.id)
-
-    def _may_be_processed(self, receipt: EvaluationReceipt, order: Order) -> bool:  # noqa: ARG002 - see _processed
-        return False
-
-    def _compared(self, receipt: EvaluationReceipt, order: Order) -> str:
-        found = Evaluation.of_order(order)
-        before = receipt.before and receipt.before["created_at"]
-        now = "none" if found is None else f"the one of {found.created_at}"
-        return f"before the request its evaluation was {f'the one of {before}' if before else 'none'}; now it is {now}"
-
-    def _still_under_way(self, hook: OllangHook, receipt: EvaluationReceipt) -> EvaluationReceipt | None:
-        order, looked_at = hook.get_dated_order(receipt.order_id)
-        found = receipt.goal.find(order)
-        if found is not None:
-            return receipt if _is_being_made(found, looked_at) else None
-        asked_at = parse_time(receipt.requested_at)
-        if looked_at is None or asked_at is None:
-            return None
-        # It may take a while before the order shows it.
-        return receipt if (looked_at - asked_at).total_seconds() < self.reconcile_timeout else None
-
-    def _go_on(
-        self,
-        context: Context,  # noqa: ARG002 - an evaluation is not waited for here
-        hook: OllangHook,  # noqa: ARG002
-        book: RecordBook,
-        receipt: EvaluationReceipt,
-    ) -> dict[str, Any]:
-        return self._note("finished", book, receipt).to_json()
+        if not submission.is_finished:
+            submission.record.note("finished", submission.receipt)
+        return submission.receipt.to_json()
 
 
-def _is_being_made(evaluation: Evaluation, now: datetime | None) -> bool:
-    begun = parse_time(evaluation.created_at)
-    age = (now - begun).total_seconds() if now and begun else 0.0
-    return evaluation.is_loading and age < _LONGEST_EVALUATION
-
-
-class OllangQualityGateOperator(WaitingOperator):
+class OllangQualityGateOperator(OllangOperator):
     """
     Lets an order through if its evaluation's scores are good enough, and fails, or reports, if not.
 
@@ -261,13 +172,7 @@ class OllangQualityGateOperator(WaitingOperator):
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            poll_interval=poll_interval,
-            timeout=timeout,
-            max_poll_failures=max_poll_failures,
-            deferrable=deferrable,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.order_id = order_id
         self.min_scores = min_scores
         self.min_average = min_average
@@ -277,6 +182,10 @@ class OllangQualityGateOperator(WaitingOperator):
         self.evaluation = evaluation if self.evaluation_given else None
         self.on_missing = one_of("on_missing", on_missing, ("fail", "wait", "pass"))
         self.on_below = one_of("on_below", on_below, ("fail", "report"))
+        self.poll_interval = seconds_of("poll_interval", poll_interval)
+        self.timeout = timeout_of("timeout", timeout)
+        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
+        self.deferrable = deferrable
         self.ollang_conn_id = ollang_conn_id
         if order_id is None and not (self.rerun_given or self.evaluation_given):
             raise OllangConfigurationError(f"{type(self).__name__} needs an order_id, a rerun or an evaluation.")
@@ -288,7 +197,7 @@ class OllangQualityGateOperator(WaitingOperator):
         rerun = Receipt.from_value(self.rerun) if self.rerun_given else None
         evaluation = EvaluationReceipt.from_value(self.evaluation) if self.evaluation_given else None
         order_id = agreed_order_id(self.order_id, rerun, evaluation)
-        hook = self._hook(order_id)
+        hook, token = self._connect(order_id)
         check_host(hook.settings, rerun, evaluation)
         rules = WaitRules(
             order_id=order_id,
@@ -300,10 +209,23 @@ class OllangQualityGateOperator(WaitingOperator):
             evaluation=_goal(rerun, evaluation, self.on_missing),
         )
         wait = Wait(rules, WaitMemory(), _clock.now() + self.timeout, self.log)
-        step = self._wait_to_the_end(hook, wait, lambda _step: None, {"min_scores": bar.min_scores})
+        step = wait_for(
+            self,
+            hook,
+            wait,
+            ollang_conn_id=self.ollang_conn_id,
+            deferrable=self.deferrable,
+            sleep=token.sleep,
+            resume_with={"min_scores": bar.min_scores},
+        )
         if step.error is not None:
             raise step.error
         return self._end(context, bar, step.result or {})
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, with the same outcome as without one."""
+        with deferral_errors(self.timeout):
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any], min_scores: Any = NOT_GIVEN) -> dict[str, Any]:
         """
