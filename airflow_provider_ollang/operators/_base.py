@@ -11,13 +11,16 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.cancellation import CancellationToken
 from airflow_provider_ollang.runtime.context import push_early
 from airflow_provider_ollang.runtime.paid_client import PaidClient
-from airflow_provider_ollang.runtime.submit import PaidRequest, Submission, SubmissionPolicy, submit_once
-from airflow_provider_ollang.runtime.task_state import TaskState, tries_of
+from airflow_provider_ollang.runtime.submit import submit_once
+from airflow_provider_ollang.runtime.task_state import tries_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_ollang.runtime.paid_request import PaidRequest, SubmissionPolicy
     from airflow_provider_ollang.runtime.submission_record import ReceiptT
+    from airflow_provider_ollang.runtime.submit import Submission
+    from airflow_provider_ollang.runtime.task_state import TaskState
 
 POLL_INTERVAL = 60.0
 #: How long a record is kept after the task is done with it.

@@ -29,8 +29,10 @@ from airflow_provider_ollang.domain.polling import (
     describe_end,
 )
 from airflow_provider_ollang.domain.receipts import Receipt
+from airflow_provider_ollang.domain.submission import Record
 from airflow_provider_ollang.domain.thresholds import passed_of
 from airflow_provider_ollang.exceptions import (
+    OllangConfigurationError,
     OllangError,
     OllangOrderFailedError,
     OllangStaleResultError,
@@ -40,9 +42,9 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators._base import POLL_INTERVAL, RETENTION, OllangOperator
 from airflow_provider_ollang.operators._wait import wait_for
 from airflow_provider_ollang.runtime.context import push_early, require_task_instance
-from airflow_provider_ollang.runtime.paid_requests import RerunRequest
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
+from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
-from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.task_state import TaskState, tries_of
 from airflow_provider_ollang.triggers.ollang import DEFERRABLE, deferral_errors
 
@@ -196,6 +198,7 @@ class OllangRerunOperator(OllangOperator):
         order_id = order_id_of(self.order_id)
         if self.has_report and passed_of(self.skip_if_passed, order_id):
             raise AirflowSkipException("The quality report says that the order passed: no rerun.")
+        self._require_place_for_receipt(context)
         hook, token = self._connect(order_id)
         submission = self._submit_once(
             context,
@@ -231,7 +234,6 @@ class OllangRerunOperator(OllangOperator):
             deferrable=self.deferrable,
             sleep=token.sleep,
             on_decision=keep_observations,
-            resume_with={"receipt": receipt.to_json()},
         )
         return self._finish(context, record, receipt, step)
 
@@ -240,25 +242,42 @@ class OllangRerunOperator(OllangOperator):
         with deferral_errors(self.timeout):
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], receipt: dict[str, Any]) -> dict[str, Any]:
-        """
-        Return or raise what the wait in the triggerer ended in.
-
-        :param receipt: as it was when the wait began: what this task is given may be gone by now.
-        """
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Return or raise what the wait in the triggerer ended in."""
         result, error = event["result"], event["error"]
         if result is not None:
             self.log.info("%s", describe_end(result, event.get("waited")))
-        observed = _with_observations(Receipt.from_value(receipt), WaitMemory.from_json(event["memory"]))
+        receipt = _with_observations(self._deferred_receipt(context), WaitMemory.from_json(event["memory"]))
         record = SubmissionRecord[Receipt](
             self._state(context),
-            subject=observed.order_id,
-            host=observed.host,
+            subject=receipt.order_id,
+            host=receipt.host,
             tries=tries_of(context),
             log=self.log,
         )
         step = Step(result=result, error=None if error is None else error_from_json(error))
-        return self._finish(context, record, observed, step)
+        return self._finish(context, record, receipt, step)
+
+    def _deferred_receipt(self, context: Context) -> Receipt:
+        """
+        Return the receipt as it was at the deferral: as XCom, which lives through it, or else on record.
+
+        Not as an argument of the deferral: ``dag.test()`` drops those (seen up to Airflow 3.3.2).
+        """
+        ti = context["ti"]
+        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        if value is None:
+            record = self._state(context).load(Record)
+            value = None if record is None else record.receipt
+        return Receipt.from_value(value)
+
+    def _require_place_for_receipt(self, context: Context) -> None:
+        defers = self.wait_for_completion and self.deferrable
+        if defers and not self.do_xcom_push and not self._state(context).available:
+            raise OllangConfigurationError(
+                "Below Airflow 3.3 a deferred wait keeps its receipt as XCom only: set do_xcom_push=True or "
+                "deferrable=False. Nothing was sent."
+            )
 
     def _finish(
         self, context: Context, record: SubmissionRecord[Receipt], receipt: Receipt, step: Step

@@ -21,8 +21,8 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators._base import POLL_INTERVAL, RETENTION, OllangOperator
 from airflow_provider_ollang.operators._wait import wait_for
 from airflow_provider_ollang.runtime.context import require_task_instance
-from airflow_provider_ollang.runtime.paid_requests import EvaluationRequest
-from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, SubmissionPolicy
+from airflow_provider_ollang.runtime.order_requests import EvaluationRequest
+from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.task_state import TaskState
 from airflow_provider_ollang.triggers.ollang import DEFERRABLE, deferral_errors
 

@@ -101,7 +101,7 @@ class SubmissionRecord(Generic[ReceiptT]):
             self.write(state, receipt, **facts)
         except OllangUnavailableError as error:
             # The record stays as it was, at "sending" mostly: a retry reconciles then.
-            self._log.warning("Could not store that the submission is %s: %s", state, error)
+            self._log.warning("Could not store that the submission about %s is %s: %s", self._subject, state, error)
 
     def restore(self, record: Record | None) -> None:
         """

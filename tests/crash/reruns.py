@@ -27,7 +27,6 @@ class Reruns(Wishes):
     count = "reruns_accepted"
     usual: ClassVar[Mapping[str, Any]] = {
         "wait_for_completion": True,
-        "confirm_timeout": 1,
         "reconcile_timeout": 4,
         "poll_interval": 2,
         "outputs_timeout": 20,

@@ -158,7 +158,7 @@ def test_clearing_two_hundred_waits_at_once_sends_nothing(
     airflow: AirflowStack, ollang: Sandbox, state_kept: bool
 ) -> None:
     orders = [ollang.add_order(type="subtitle", behaviour=AT_WORK) for _ in range(WAITS)]
-    options = {"deferrable": True, "poll_interval": 30, "confirm_timeout": 0}
+    options = {"deferrable": True, "poll_interval": 30}
     reruns = Reruns(airflow, ollang, [(order_id, options) for order_id in orders])
     reruns.until_all_stay_away(limit=1200)
     if not state_kept:

@@ -163,7 +163,7 @@ def test_one_that_is_being_made_is_not_asked_for_again(ollang: Sandbox, run_dag:
     assert (run.states, run.tries, bought(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 1)
     error = run.errors["evaluate"]
     assert isinstance(error, OllangOrderNotEligibleError)
-    assert "is being made already. Nothing was sent." in str(error)
+    assert "is being evaluated already. Nothing was sent." in str(error)
 
 
 def test_one_that_is_being_made_is_joined_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -213,7 +213,7 @@ def test_what_was_not_processed_and_not_answered(
         assert (run.states, bought(ollang), posts(ollang)) == ({"evaluate": "failed"}, 0, 1)
         error = run.errors["evaluate"]
         assert isinstance(error, OllangOutcomeUnknownError)
-        assert f"Nobody can say whether the request for the evaluation of order {ORDER} was processed" in str(error)
+        assert f"The outcome of the evaluation request for order {ORDER} is unknown" in str(error)
         assert state_on_record() == "unknown"
         # Marked as success by hand, the task hands on what it knows.
         assert run.results["evaluate"].keys() == RECEIPT_KEYS
@@ -370,7 +370,8 @@ def test_nothing_is_sent_without_the_store(
     at_record(monkeypatch, method, break_down, state=state, times=3)
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries, posts(ollang)) == ({"evaluate": "failed"}, {"evaluate": 3}, 0)
-    assert "nothing was sent (ConnectionError)" in str(run.errors["evaluate"])
+    assert "so nothing was sent" in str(run.errors["evaluate"])
+    assert "ConnectionError" in str(run.errors["evaluate"])
 
 
 @needs_task_state_store
@@ -488,8 +489,8 @@ def test_the_old_result_of_a_rerun_that_was_not_waited_for_is_not_evaluated(olla
 
 @pytest.mark.parametrize("waited", [True, False], ids=["waited for", "done meanwhile"])
 def test_the_new_result_of_a_rerun_is_evaluated(ollang: Sandbox, run_dag: RunDag, waited: bool) -> None:
-    # Not waited for, it is watched for half a minute, which is longer than this run takes.
-    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": 20, "outputs_after": 0})
+    seconds = 20 if waited else 0
+    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": seconds, "outputs_after": 0})
     run = rerun_and_evaluate(run_dag, wait_for_completion=waited)
     assert run.states == {"rerun": "success", "evaluate": "success"}
     (one,) = ollang.order(ORDER)["evaluations"]

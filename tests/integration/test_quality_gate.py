@@ -253,14 +253,14 @@ def test_it_waits_while_the_evaluation_is_being_made(ollang: Sandbox, run_dag: R
     assert run.tries == {"gate": 1}
 
 
-def test_a_wait_ended_from_outside_tells_the_last_status_and_looks_no_more(
+def test_killed_wait_polls_no_more(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     evaluated(ollang, isLoading=True)
     in_pause(monkeypatch, killing(monkeypatch, OllangQualityGateOperator))
     run = gate(run_dag, deferrable=False, retries=0)
     assert (run.states, len(ollang.journal)) == ({"gate": "failed"}, 1)
-    assert "last known status: completed" in capfd.readouterr().out
+    assert "The task was killed" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("on_missing", ["fail", "wait", "pass"])

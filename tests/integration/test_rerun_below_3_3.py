@@ -102,7 +102,7 @@ def test_a_retry_that_sees_nothing_run_asks_a_person(
     run = run_dag(dag)
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 2})
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-    assert "older than 3.3 and keeps no record. Nothing was sent now" in str(run.errors["rerun"])
+    assert "older than 3.3 and keeps no record. Nothing was submitted now" in str(run.errors["rerun"])
     assert bought(ollang) == posts(ollang) == (1 if processed else 0)
     # Who clears it has looked.
     again = clear_run(dag, run)

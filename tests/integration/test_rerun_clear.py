@@ -271,7 +271,7 @@ def test_a_failed_order_that_was_put_right_is_rerun_anew(
 def test_what_a_timed_out_wait_saw_is_evidence_when_it_goes_on(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, wait: dict[str, Any]
 ) -> None:
-    # At work only between the confirming looks and the timeout.
+    # At work only between the first polls and the timeout.
     path = [[100, "ongoing"], [3000, "completed"]]
     ollang.change_order(ORDER, behaviour={**STATUS_ONLY, "status_path": path, "run_seconds": 3600})
     dag = rerun_dag(**{**wait, "timeout": 1800})
@@ -359,9 +359,9 @@ def test_a_mapped_list_that_shifted_is_about_other_orders(
             OllangRerunOperator.partial(task_id="rerun", on_running="attach", **short).expand(order_id=order_ids)
         dags.append(dag)
     run = run_dag(dags[0])
-    assert [record(index)["order_id"] for index in (0, 1)] == ["71", "72"]
+    assert [record(index)["subject"] for index in (0, 1)] == ["71", "72"]
     clear_run(dags[1], run)
     # What is on record for a place in the list is never taken for another order's.
-    assert [record(index)["order_id"] for index in (0, 1)] == ["72", "73"]
+    assert [record(index)["subject"] for index in (0, 1)] == ["72", "73"]
     assert [bought(ollang, order_id) for order_id in ("71", "72", "73")] == [1, 1, 1]
-    assert "This task's record is about order 71" in capfd.readouterr().out
+    assert "The stored submission is about 71" in capfd.readouterr().out

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.wishes import (
     ORDER,
@@ -153,7 +154,7 @@ def test_rerun_that_shows_within_30_s_is_reconnected_to(
 ) -> None:
     behaviour = {"run_seconds": 5000, "status_path": [[shown_after, "ongoing"]]}
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept", **behaviour})
-    dag = rerun_dag(confirm_timeout=0)
+    dag = rerun_dag()
     run = run_dag(dag)
     assert clear_run(dag, run, keep_task_state=False).results["rerun"]["reconnected"] is (accepted == 1)
     assert bought(ollang) == posts(ollang) == accepted
@@ -166,7 +167,7 @@ def test_clear_without_state_polls_and_says_so_before_it_submits(
     run = run_dag(dag)
     last, cleared_at = ollang.log.last, ollang.now
     again = clear_run(dag, run, keep_task_state=False)
-    assert "has no record of an earlier rerun. Polling for 30 s" in capfd.readouterr().out
+    assert "has no record of an earlier rerun. Polling for up to 30 s" in capfd.readouterr().out
     submission = ollang.requests("POST")[-1]
     polls = [entry for entry in ollang.log.after(last) if entry.n < submission.n]
     assert [entry.method for entry in polls] == ["GET"] * 7
@@ -182,15 +183,15 @@ def test_retry_of_a_clear_without_state_polls_first_too(
     with no_triggerer(monkeypatch):
         run = run_dag(dag)
     # The first try after the clear dies before it has polled at all.
-    before, left = OllangRerunOperator._before, [None]
+    precheck, left = RerunRequest.precheck, [None]
 
-    def dying(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
+    def dying(self: RerunRequest, *arguments: Any, **options: Any) -> Any:
         if left:
             left.pop()
             raise Died
-        return before(self, *arguments, **options)
+        return precheck(self, *arguments, **options)
 
-    monkeypatch.setattr(OllangRerunOperator, "_before", dying)
+    monkeypatch.setattr(RerunRequest, "precheck", dying)
     again = clear_run(dag, run, keep_task_state=False)
     assert (again.states, again.tries, again.results["rerun"]["reconnected"]) == (
         {"rerun": "success"},

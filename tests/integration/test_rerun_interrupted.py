@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.hook.servers import dead_route
 from tests.integration.wishes import (
@@ -51,17 +51,6 @@ def _accepts_a_second_rerun(ollang: Sandbox) -> None:
 
 
 # --- execution_timeout --------------------------------------------------------------------------------------------
-
-
-@needs_task_state_store
-def test_execution_timeout_while_watching_it_begin(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_clock, "sleep", time.sleep)
-    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2)))
-    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
-    assert run.results["rerun"]["last_status"] == "completed"
-    assert (bought(ollang), state_on_record()) == (1, "finished")
 
 
 @needs_task_state_store
@@ -127,7 +116,7 @@ def time_out() -> None:
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
+@pytest.mark.parametrize("after", [0, 100], ids=["first polls", "waiting"])
 def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
@@ -193,17 +182,17 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_a_task_ended_from_outside_sends_nothing(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], moment: str
 ) -> None:
-    take_baseline = OllangRerunOperator._before
+    precheck = RerunRequest.precheck
 
-    def ended_meanwhile(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
+    def ended_meanwhile(self: RerunRequest, *arguments: Any, **options: Any) -> Any:
         if moment == "before the look":
             kill()
-        baseline = take_baseline(self, *arguments, **options)
+        baseline = precheck(self, *arguments, **options)
         if moment == "before the record":
             kill()
         return baseline
 
-    monkeypatch.setattr(OllangRerunOperator, "_before", ended_meanwhile)
+    monkeypatch.setattr(RerunRequest, "precheck", ended_meanwhile)
     if moment == "before the request":
         at_record(monkeypatch, "set", kill, state="sending", written=True)
     else:
@@ -211,7 +200,7 @@ def test_a_task_ended_from_outside_sends_nothing(
         at_record(monkeypatch, "set", break_down)
     run = run_dag(rerun_dag(retries=0))
     assert isinstance(run.errors["rerun"], OllangTransientError)
-    assert "ended from outside" in str(run.errors["rerun"])
+    assert "The task was killed" in str(run.errors["rerun"])
     assert (ollang.requests("POST"), record()) == ([], None)
 
 
@@ -229,7 +218,7 @@ def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_s
     in_pause(monkeypatch, end)
     run = run_dag(rerun_dag(retries=0))
     assert (run.states, record()) == ({"rerun": "failed"}, None)
-    assert "ended from outside" in str(run.errors["rerun"])
+    assert "The task was killed" in str(run.errors["rerun"])
     [(requests, killed_at)] = seen
     assert len(ollang.journal) == requests
     assert (ollang.now - killed_at).total_seconds() <= 1
@@ -253,7 +242,7 @@ def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
+@pytest.mark.parametrize("after", [0, 100], ids=["first polls", "waiting"])
 def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], after: float
 ) -> None:
@@ -267,8 +256,6 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
 
     def counted(self: OllangRerunOperator, context: Any) -> Any:
         seen.append((len(ollang.journal), ollang.now))
-        # The retry is another process, with another operator.
-        self._killed = False
         return retry(self, context)
 
     counted.__name__ = "execute"
@@ -287,7 +274,7 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
 def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receipt(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
-    in_pause(monkeypatch, kill)
+    at_record(monkeypatch, "set", kill, state="accepted", written=True)
     run = run_dag(rerun_dag())
     assert (run.states, state_on_record(), bought(ollang)) == ({"rerun": "success"}, "finished", 1)
 
@@ -302,7 +289,7 @@ def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
         raise ConnectionError("the API server hiccups")
 
     monkeypatch.setattr(RuntimeTaskInstance, "xcom_push", fail)
-    run = run_dag(rerun_dag(confirm_timeout=0))
+    run = run_dag(rerun_dag())
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     assert run.results["rerun"]["order_id"] == ORDER
     assert ollang.order(ORDER)["reruns_accepted"] == 1
@@ -311,5 +298,5 @@ def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
 def test_what_the_server_says_is_shown_without_secrets(ollang: Sandbox, run_dag: RunDag) -> None:
     message = f"done {ollang.api_key} https://x/y?X-Amz-Signature=LEAK\nERROR forged line"
     ollang.add_fault("POST", status=200, processed=True, body={"success": True, "message": message})
-    run = run_dag(rerun_dag(confirm_timeout=0))
+    run = run_dag(rerun_dag())
     assert run.results["rerun"]["message"] == "done *** https://x/y?… ERROR forged line"

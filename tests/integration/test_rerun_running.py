@@ -10,6 +10,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.wishes import (
     ORDER,
@@ -68,14 +69,14 @@ def ask_for_it_oneself(ollang: Sandbox) -> int:
 @pytest.fixture
 def somebody_quicker(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let another person rerun the order between the task's look and its request."""
-    ask = OllangRerunOperator._request
+    send = RerunRequest.send
 
-    def late(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
+    def late(self: RerunRequest, *arguments: Any, **options: Any) -> Any:
         assert ask_for_it_oneself(ollang) == 200
         ollang.advance(3)
-        return ask(self, *arguments, **options)
+        return send(self, *arguments, **options)
 
-    monkeypatch.setattr(OllangRerunOperator, "_request", late)
+    monkeypatch.setattr(RerunRequest, "send", late)
 
 
 @needs_task_state_store

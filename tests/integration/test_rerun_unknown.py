@@ -84,10 +84,8 @@ def test_what_left_no_trace_is_never_sent_again(
     error = run.errors["rerun"]
     assert isinstance(error, OllangOutcomeUnknownError)
     assert reason in str(error.reason)
-    assert f"Nobody can say whether the request for the rerun of order {ORDER} was processed: {error.reason}." in str(
-        error
-    )
-    assert "In 45 s nothing has shown it" in str(error)
+    assert str(error).startswith(f"The outcome of the rerun request for order {ORDER} is unknown: {error.reason}.")
+    assert "Within 45 s Ollang has not shown it" in str(error)
     assert (error.order_id, error.method, error.path) == (ORDER, "POST", f"/integration/orders/{ORDER}/rerun")
     assert (posts(ollang), state_on_record()) == (1, "unknown")
 
@@ -131,7 +129,7 @@ def test_a_task_whose_outcome_is_unknown_hands_on_its_baseline(ollang: Sandbox, 
 
 @pytest.fixture
 def resubmitting() -> dict[str, Any]:
-    return {"on_unknown_outcome": "resubmit", "reconcile_timeout": 10, "confirm_timeout": 0}
+    return {"on_unknown_outcome": "resubmit", "reconcile_timeout": 10}
 
 
 def test_a_resubmission_is_announced_and_accepted(
@@ -144,7 +142,7 @@ def test_a_resubmission_is_announced_and_accepted(
     assert (bought(ollang), posts(ollang)) == (1, 2)
     assert (ollang.now - started).total_seconds() == 10
     assert run.results["rerun"]["reconnected"] is False
-    told = [line for line in capfd.readouterr().out.splitlines() if "Sending it once more" in line]
+    told = [line for line in capfd.readouterr().out.splitlines() if "Resubmitting it once" in line]
     assert len(told) == 1
     assert "[warning" in told[0]
 
@@ -265,7 +263,7 @@ def test_the_record_is_taken_back_while_the_rate_limit_is_sat_out(
     ollang.add_fault("POST", status=429, headers={"Retry-After": "40"})
     found: list[Any] = []
     in_pause(monkeypatch, lambda: found.append((posts(ollang), record())))
-    run = run_dag(rerun_dag(confirm_timeout=0))
+    run = run_dag(rerun_dag())
     assert found == [(1, None)]
     assert (run.states, run.tries, bought(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
 

@@ -142,7 +142,7 @@ def test_a_failed_order_fails_the_task_at_once(ollang: Sandbox, run_dag: RunDag)
 
 @needs_task_state_store
 def test_the_timeout_ends_it_without_a_retry(ollang: Sandbox, run_dag: RunDag) -> None:
-    run = play(ollang, run_dag, {"end_status": None}, timeout=timedelta(minutes=20), confirm_timeout=0)
+    run = play(ollang, run_dag, {"end_status": None}, timeout=timedelta(minutes=20))
     assert isinstance(run.errors["rerun"], OllangTimeoutError)
     assert "within 20 min" in str(run.errors["rerun"])
     assert (run.tries["rerun"], state_on_record()) == (1, "accepted")
@@ -155,7 +155,7 @@ def test_too_many_failed_looks_are_retried_and_the_retry_joins(
 ) -> None:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 600})
     ollang.add_fault("GET", "/integration/orders/*", skip=2, times=3, status=503)
-    run = run_dag(rerun_dag(**WAITING, **mode, max_poll_failures=3, confirm_timeout=0))
+    run = run_dag(rerun_dag(**WAITING, **mode, max_poll_failures=3))
     assert isinstance(run.errors["rerun"], OllangUnavailableError)
     assert "3 looks in a row" in str(run.errors["rerun"])
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
@@ -166,7 +166,7 @@ def test_too_many_failed_looks_are_retried_and_the_retry_joins(
 def test_it_looks_once_an_interval_and_at_the_very_end(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "end_status": None})
     started = ollang.now
-    run_dag(rerun_dag(**{**WAITING, "timeout": 150, "poll_interval": 60, "confirm_timeout": 0}))
+    run_dag(rerun_dag(**{**WAITING, "timeout": 150, "poll_interval": 60}))
     times = [datetime.fromisoformat(entry.time) for entry in ollang.requests("GET")]
     looks = [round((time - started).total_seconds()) for time in times]
     assert looks == [0, 0, 60, 120, 150]
@@ -275,7 +275,7 @@ def handed_on(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch,
 def test_the_receipt_is_pushed_before_the_wait(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [(sent, receipt)] = handed_on(ollang, run_dag, monkeypatch, confirm_timeout=0)
+    [(sent, receipt)] = handed_on(ollang, run_dag, monkeypatch)
     assert (sent, receipt["message"], receipt["result"]) == (1, "Order rerun initiated successfully", None)
 
 
@@ -325,7 +325,6 @@ BAD_ARGUMENTS: dict[str, Any] = {
     "on_running": "wait",
     "on_unknown_outcome": "retry",
     "on_no_evidence": None,
-    "confirm_timeout": -1,
     "reconcile_timeout": "300",
     "poll_interval": True,
     "timeout": float("nan"),
@@ -342,7 +341,7 @@ def test_an_argument_that_makes_no_sense_is_named_when_the_dag_is_parsed(name: s
 
 
 def test_durations_may_be_timedeltas() -> None:
-    names = ("confirm_timeout", "reconcile_timeout", "poll_interval", "timeout", "outputs_timeout", "stale_timeout")
+    names = ("reconcile_timeout", "poll_interval", "timeout", "outputs_timeout", "stale_timeout")
     durations: dict[str, Any] = {name: timedelta(minutes=2) for name in names}
     operator = OllangRerunOperator(task_id="rerun", order_id=ORDER, **durations)
     assert {getattr(operator, name) for name in names} == {120.0}

@@ -12,7 +12,7 @@ from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt
 from airflow_provider_ollang.domain.values import number_of, parse_time, text_of
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
-from airflow_provider_ollang.runtime.submit import Effect
+from airflow_provider_ollang.runtime.paid_request import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
