@@ -122,9 +122,9 @@ class OllangEvaluateOrderOperator(OllangOperator):
 
 class OllangQualityGateOperator(OllangOperator):
     """
-    Lets an order through if its evaluation's scores are good enough, and fails, or reports, if not.
+    Lets an order through if its evaluation's scores reach the thresholds, and fails, or reports, if not.
 
-    It waits while the evaluation is being made. Ask for one with :class:`OllangEvaluateOrderOperator` and hand on its
+    It waits until the evaluation is finished. Submit one with :class:`OllangEvaluateOrderOperator` and pass its
     receipt: ``OllangQualityGateOperator(evaluation=evaluate.output, min_scores={"Accuracy": 90})``. With a receipt only
     an evaluation that is newer counts, so that the scores of an earlier result let nothing through.
 
@@ -137,16 +137,16 @@ class OllangQualityGateOperator(OllangOperator):
     :param rerun: the receipt of :class:`.OllangRerunOperator`: only an evaluation of its result counts (templated).
     :param evaluation: the receipt of :class:`OllangEvaluateOrderOperator`: only that evaluation counts (templated).
     :param on_missing: what to do if the order has no evaluation that counts: ``"fail"``, ``"wait"`` for one, or
-        ``"pass"``. With ``evaluation`` it always waits: it was asked for.
-    :param on_below: what to do with scores that are not good enough: ``"fail"``, or ``"report"`` them.
-    :param poll_interval: seconds, or ``timedelta``, between two looks; default 60 s, at least 1 s.
+        ``"pass"``. With ``evaluation`` it always waits.
+    :param on_below: what to do with scores below the thresholds: ``"fail"``, or ``"report"`` them.
+    :param poll_interval: seconds, or ``timedelta``, between two polls; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails; default 1 h.
-    :param max_poll_failures: how many looks in a row may fail for passing reasons; default 10.
+    :param max_poll_failures: how many consecutive polls may fail for transient reasons; default 10.
     :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the report, ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}],
         "missing": [name], "evaluation": {"id", "created_at"} | None}``.
-    :raises OllangQualityError: the scores are not good enough, or there is no evaluation; the message has the table.
+    :raises OllangQualityError: scores are below their thresholds, or there is no evaluation; the message has the table.
     :raises OllangConfigurationError: an argument or a receipt is wrong, or the evaluation is older than the rerun.
     :raises OllangTimeoutError: the evaluation was not finished in time; never retried.
     :raises OllangError: as :meth:`.OllangHook.get_order`.
@@ -192,8 +192,8 @@ class OllangQualityGateOperator(OllangOperator):
         Bar.check_literals(min_scores, min_average)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait for the evaluation, and judge it."""
-        bar = self._bar()
+        """Wait for the evaluation, and compare it with the thresholds."""
+        thresholds = self._thresholds()
         rerun = Receipt.from_value(self.rerun) if self.rerun_given else None
         evaluation = EvaluationReceipt.from_value(self.evaluation) if self.evaluation_given else None
         order_id = agreed_order_id(self.order_id, rerun, evaluation)
@@ -216,11 +216,11 @@ class OllangQualityGateOperator(OllangOperator):
             ollang_conn_id=self.ollang_conn_id,
             deferrable=self.deferrable,
             sleep=token.sleep,
-            resume_with={"min_scores": bar.min_scores},
+            resume_with={"min_scores": thresholds.min_scores},
         )
         if step.error is not None:
             raise step.error
-        return self._end(context, bar, step.result or {})
+        return self._end(context, thresholds, step.result or {})
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, with the same outcome as without one."""
@@ -229,7 +229,7 @@ class OllangQualityGateOperator(OllangOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any], min_scores: Any = NOT_GIVEN) -> dict[str, Any]:
         """
-        Judge what the wait in the triggerer ended in.
+        Compare what the wait in the triggerer ended in with the thresholds.
 
         :param min_scores: the thresholds as they were when it began: the task they come from may have been cleared.
         """
@@ -238,41 +238,43 @@ class OllangQualityGateOperator(OllangOperator):
         self.log.info("%s", describe_end(event["result"], event.get("waited")))
         if min_scores is not NOT_GIVEN:
             self.min_scores = min_scores
-        return self._end(context, self._bar(), event["result"])
+        return self._end(context, self._thresholds(), event["result"])
 
-    def _bar(self) -> Bar:
+    def _thresholds(self) -> Bar:
         return Bar.from_arguments(self.min_scores, self.min_average)
 
-    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
-        order_id, evaluation = found["order_id"], found["evaluation"]
-        report = bar.judge(order_id, evaluation)
+    def _end(self, context: Context, thresholds: Bar, result: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
+        order_id, evaluation = result["order_id"], result["evaluation"]
+        report = thresholds.judge(order_id, evaluation)
         if evaluation is None and self.on_missing == "pass":
-            self.log.warning("Order %s has no evaluation that counts; it passes all the same (on_missing).", order_id)
+            self.log.warning("Order %s has no evaluation that counts; it passes (on_missing='pass').", order_id)
             return {**report, "passed": True}
         if not report["passed"] and self.on_below == "fail":
-            raise self._not_good_enough(bar, report, evaluation)
+            raise self._below_thresholds(thresholds, report, evaluation)
         if evaluation is not None and report["missing"]:
             self.log.warning("Order %s: %s.", order_id, missing_criteria(report["missing"]))
-        verdict = "passed" if report["passed"] else "not good enough"
-        self.log.info("Order %s: %s.\n%s", order_id, verdict, bar.table(report))
+        verdict = "passed" if report["passed"] else "below its thresholds"
+        self.log.info("Order %s: %s.\n%s", order_id, verdict, thresholds.table(report))
         return report
 
-    def _not_good_enough(
-        self, bar: Bar, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
+    def _below_thresholds(
+        self, thresholds: Bar, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
     ) -> OllangQualityError:
         order_id = report["order_id"]
         if evaluation is None:
             newer = " that is newer than its receipt" if self.rerun_given else ""
             return OllangQualityError(
-                f"Order {order_id} has no evaluation{newer}. Ask for one with OllangEvaluateOrderOperator and hand on "
-                "its receipt, or set on_missing to 'wait' or 'pass'.",
+                f"Order {order_id} has no evaluation{newer}. Submit one with OllangEvaluateOrderOperator and pass its "
+                "receipt, or set on_missing to 'wait' or 'pass'.",
                 order_id=order_id,
             )
-        segments = "\n".join(f"  {one['id'] or '-'}: {one['explanation']}" for one in evaluation["segments"])
+        segments = "\n".join(
+            f"  {segment['id'] or '-'}: {segment['explanation']}" for segment in evaluation["segments"]
+        )
         worst = f"\nWorst segments:\n{segments}" if segments else ""
         return OllangQualityError(
-            f"Order {order_id} is not good enough:\n{bar.table(report)}{worst}\nRerun the order, have a person look at "
-            "it in Ollang, or lower the bar.",
+            f"Order {order_id} is below its thresholds:\n{thresholds.table(report)}{worst}\nRerun the order, have a "
+            "person check it in Ollang, or lower the thresholds.",
             order_id=order_id,
         )
 
@@ -281,7 +283,7 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
     """
     Tell which evaluation counts.
 
-    :raises OllangConfigurationError: none can, so that it would be waited for in vain.
+    :raises OllangConfigurationError: none can, so the wait could only time out.
     """
     goal = EvaluationGoal(on_missing=on_missing)
     if evaluation is not None:
@@ -293,13 +295,13 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
     rerun_at = parse_time(rerun.requested_at)
     evaluation_at = parse_time(evaluation.requested_at) if evaluation is not None else None
     if evaluation is None or (rerun_at and evaluation_at is None):
-        # An evaluation of which nobody knows whether it was asked for before the rerun is not told by its id.
+        # Without a time, the id of an evaluation does not tell whether it was requested before the rerun.
         return dataclasses.replace(goal, evaluation_id=None, since=rerun.requested_at)
     if rerun_at and evaluation_at and evaluation_at < rerun_at - _DATE_RESOLUTION:
         raise OllangConfigurationError(
-            f"The evaluation of order {rerun.order_id} was asked for at {evaluation_at.isoformat()}, before its rerun "
+            f"The evaluation of order {rerun.order_id} was requested at {evaluation_at.isoformat()}, before its rerun "
             f"at {rerun_at.isoformat()}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
-            "behind the rerun, and clear it to have the new result evaluated.",
+            "downstream of the rerun, and clear it to have the new result evaluated.",
             order_id=rerun.order_id,
         )
     return goal
@@ -307,20 +309,20 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
 
 class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
     """
-    Follows one path if an order's scores are good enough, and another if not.
+    Follows one path if an order's scores reach the thresholds, and another if not.
 
     It waits, compares and reports as :class:`OllangQualityGateOperator` does, and skips the tasks of the path that is
     not followed. In a mapped task group Airflow does not skip what a branch leaves out, so there it refuses to run; use
     ``OllangQualityGateOperator(on_below="report")`` there and give its report to
     ``OllangRerunOperator(skip_if_passed=...)``.
 
-    :param follow_task_ids_if_passed: the tasks or task groups right behind this one to go on with if the scores are
-        good enough, one name or several; a name within this task's own group may be given without the group's.
+    :param follow_task_ids_if_passed: the tasks or task groups directly downstream to go on with if the scores
+        reach the thresholds, one name or several; a name within this task's own group may be given without the group's.
     :param follow_task_ids_if_failed: those to go on with if not.
     :param order_id: as for :class:`OllangQualityGateOperator`, and so are the other parameters, but ``on_below``.
     :return: the report.
     :raises OllangQualityError: the evaluation has no score for a criterion of ``min_scores``; no path is followed.
-    :raises OllangConfigurationError: a name is not right behind this task, or it is in a mapped task group.
+    :raises OllangConfigurationError: a name is not directly downstream of this task, or it is in a mapped task group.
     """
 
     inherits_from_skipmixin = True
@@ -340,7 +342,7 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         self.follow_task_ids_if_failed = names_of("follow_task_ids_if_failed", follow_task_ids_if_failed)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait for the evaluation, judge it, and branch."""
+        """Wait for the evaluation, compare it with the thresholds, and branch."""
         require_task_instance(context)
         if context["ti"].map_index not in {None, -1}:
             raise OllangConfigurationError(
@@ -352,13 +354,14 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         self._paths(context)
         return super().execute(context)
 
-    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:
-        report = super()._end(context, bar, found)
+    def _end(self, context: Context, thresholds: Bar, result: Mapping[str, Any]) -> dict[str, Any]:
+        report = super()._end(context, thresholds, result)
         if report["missing"] and report["evaluation"] is not None and not is_below(report):
-            # The failed path usually buys a rerun, which would change nothing about it.
+            # The failed path usually has a rerun, which would be billed and change nothing about it.
             raise OllangQualityError(
-                f"Order {report['order_id']} cannot be judged: {missing_criteria(report['missing'])}. No path was "
-                "followed. Correct min_scores, or have these criteria evaluated with OllangEvaluateOrderOperator.",
+                f"Order {report['order_id']} cannot be compared with its thresholds: "
+                f"{missing_criteria(report['missing'])}. No path was followed. Correct min_scores, or have these "
+                "criteria evaluated with OllangEvaluateOrderOperator.",
                 order_id=report["order_id"],
             )
         if self.do_xcom_push:
@@ -369,22 +372,21 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         return report
 
     def _paths(self, context: Context) -> tuple[list[str], list[str]]:
-        dag = context["ti"].task.dag
-        behind = set(self.downstream_task_ids)
-        own = self.task_group.group_id if self.task_group is not None else None
-        prefix = f"{own}." if own else ""
+        groups = context["ti"].task.dag.task_group_dict
+        return (
+            [self._find_downstream(name, groups) for name in self.follow_task_ids_if_passed],
+            [self._find_downstream(name, groups) for name in self.follow_task_ids_if_failed],
+        )
 
-        def whole(name: str) -> str:
-            for one in (name, f"{prefix}{name}"):
-                roots = (
-                    {root.task_id for root in dag.task_group_dict[one].roots} if one in dag.task_group_dict else {one}
-                )
-                if roots & behind:
-                    return one
-            raise OllangConfigurationError(
-                f"{name!r} is no task or task group right behind {self.task_id}; there are {sorted(behind)}."
-            )
-
-        return [whole(name) for name in self.follow_task_ids_if_passed], [
-            whole(name) for name in self.follow_task_ids_if_failed
-        ]
+    def _find_downstream(self, name: str, groups: Mapping[str, Any]) -> str:
+        """Return the full name of a task or task group directly downstream; the own group's name may be left out."""
+        downstream = set(self.downstream_task_ids)
+        own_group = self.task_group.group_id if self.task_group is not None else None
+        for full_name in (name, f"{own_group}.{name}" if own_group else name):
+            group = groups.get(full_name)
+            first_tasks = {full_name} if group is None else {task.task_id for task in group.roots}
+            if first_tasks & downstream:
+                return full_name
+        raise OllangConfigurationError(
+            f"{name!r} is no task or task group directly downstream of {self.task_id}; there are {sorted(downstream)}."
+        )

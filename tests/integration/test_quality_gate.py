@@ -131,7 +131,7 @@ BELOW: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("bar", BELOW.values(), ids=BELOW)
 def test_bad_scores_fail_or_are_reported(ollang: Sandbox, run_dag: RunDag, mode: Any, bar: dict[str, Any]) -> None:
     words = failed(gate(run_dag, **bar, **mode), OllangQualityError)
-    assert f"Order {ORDER} is not good enough:\n" in words
+    assert f"Order {ORDER} is below its thresholds:\n" in words
     reported = gate(run_dag, on_below="report", **bar, **mode)
     assert reported.states == {"gate": "success"}
     assert reported.results["gate"]["passed"] is False
@@ -148,7 +148,7 @@ def test_the_error_shows_the_table_and_the_worst_segments(ollang: Sandbox, run_d
     words = failed(gate(run_dag, min_scores={"Tone": 90, "Accuracy": 95, "Style": 3}, **mode), OllangQualityError)
     assert words == "\n".join(
         [
-            f"Order {ORDER} is not good enough:",
+            f"Order {ORDER} is below its thresholds:",
             "  Accuracy        92.5  minimum 95      below",
             "  Fluency           88",
             "  Tone              90  minimum 90      passed",
@@ -157,7 +157,7 @@ def test_the_error_shows_the_table_and_the_worst_segments(ollang: Sandbox, run_d
             "  average           89",
             "Worst segments:",
             *(f"  seg_{number}: Why {number} -> Better {number}" for number in range(5)),
-            "Rerun the order, have a person look at it in Ollang, or lower the bar.",
+            "Rerun the order, have a person check it in Ollang, or lower the thresholds.",
         ]
     )
 
@@ -279,7 +279,7 @@ def test_no_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any, on_below: st
     run = gate(run_dag, **arguments)
     if on_below == "fail":
         words = failed(run, OllangQualityError)
-        assert f"Order {order_id} has no evaluation. Ask for one with OllangEvaluateOrderOperator" in words
+        assert f"Order {order_id} has no evaluation. Submit one with OllangEvaluateOrderOperator" in words
     else:
         report = run.results["gate"]
         assert (report["passed"], report["missing"], report["evaluation"]) == (False, ["Accuracy"], None)
