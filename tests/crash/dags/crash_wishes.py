@@ -13,7 +13,7 @@ from airflow.sdk import DAG, BaseOperator, Context, get_current_context, task
 
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator
-from airflow_provider_ollang.runtime.task_state import RecordBook
+from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
 
 
 class Mortal(BaseOperator):
@@ -39,17 +39,17 @@ class Mortal(BaseOperator):
         if not self.kill_at or context["ti"].try_number > self.killed_tries:
             return False
         when, *states = self.kill_at
-        write = RecordBook.write
+        write = SubmissionRecord.write
 
-        def write_and_die(book: RecordBook, state: Any, *arguments: Any, **options: Any) -> None:
+        def write_and_die(record: SubmissionRecord[Any], state: Any, *arguments: Any, **options: Any) -> None:
             if when == "before" and state in states:
                 self._die()
-            write(book, state, *arguments, **options)
+            write(record, state, *arguments, **options)
             if when == "after" and state in states:
                 self._die()
 
         # This process runs nothing but this try.
-        patch.object(RecordBook, "write", write_and_die).start()
+        patch.object(SubmissionRecord, "write", write_and_die).start()
         return True
 
     def _die(self) -> NoReturn:
