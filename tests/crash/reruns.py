@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_ollang.sandbox.changes import event_of
 from airflow_provider_ollang.sandbox.clock import milliseconds
 from airflow_provider_ollang.sandbox.documents import is_output, made_anew, named
-from tests.crash.wishes import Wishes
+from tests.crash.task_runs import TaskRuns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SLOW_RETRIES = "crash_slow_retries"
 
 
-class Reruns(Wishes):
+class Reruns(TaskRuns):
     """A run of the DAG with one mapped rerun for each order."""
 
     usual_dag = "crash_reruns"

@@ -24,7 +24,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import Run, RunDag
-from tests.integration.wishes import in_pause, killing
+from tests.integration.submissions import during_sleep, on_kill_of
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
@@ -151,7 +151,7 @@ def test_getting_an_order_asks_no_more_once_the_task_was_ended(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.add_fault("GET", status=429, headers={"Retry-After": "40"})
-    in_pause(monkeypatch, killing(monkeypatch, OllangGetOrderOperator))
+    during_sleep(monkeypatch, on_kill_of(monkeypatch, OllangGetOrderOperator))
     started = ollang.now
     with DAG("getting", schedule=None, start_date=START) as dag:
         OllangGetOrderOperator(task_id="get", order_id=ORDER)

@@ -26,7 +26,7 @@ from airflow_provider_ollang.operators.quality import (
     OllangQualityGateOperator,
 )
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
-from tests.integration.wishes import in_pause, killing
+from tests.integration.submissions import during_sleep, on_kill_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,7 +257,7 @@ def test_killed_wait_polls_no_more(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     evaluated(ollang, isLoading=True)
-    in_pause(monkeypatch, killing(monkeypatch, OllangQualityGateOperator))
+    during_sleep(monkeypatch, on_kill_of(monkeypatch, OllangQualityGateOperator))
     run = gate(run_dag, deferrable=False, retries=0)
     assert (run.states, len(ollang.journal)) == ({"gate": "failed"}, 1)
     assert "The task was killed" in capfd.readouterr().out

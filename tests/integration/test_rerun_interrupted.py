@@ -19,17 +19,17 @@ from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.hook.servers import dead_route
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     RESULT_ONLY,
     WAITING,
-    at_record,
-    bought,
-    break_down,
-    in_pause,
-    killing,
-    made_by,
+    accepted_reruns,
+    at_store,
+    during_sleep,
+    fail,
+    first_output,
+    on_kill_of,
     posts,
     record,
     rerun_dag,
@@ -62,7 +62,7 @@ def test_execution_timeout_awaiting_response_is_retried(
     ollang.change_order(ORDER, behaviour=behaviour)
     ollang.add_fault("POST", delay=20, processed=True)
     run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **wait))
-    assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (2, 1, 1)
+    assert (run.tries["rerun"], accepted_reruns(ollang), posts(ollang)) == (2, 1, 1)
     if behaviour is RESULT_ONLY:
         assert (run.states["rerun"], run.results["rerun"]["reconnected"]) == ("success", True)
         assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
@@ -81,20 +81,20 @@ def test_execution_timeout_awaiting_response_ends_last_try(
     assert (run.states, state_on_record()) == ({"rerun": "failed"}, "sending")
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     again = clear_run(dag, run)
-    assert "(run 2)" in made_by(again.results["rerun"])
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert "(run 2)" in first_output(again.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
 def test_execution_timeout_while_connecting_lets_retry_submit(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, dead_address: Callable[[], None]
 ) -> None:
-    at_record(monkeypatch, "set", dead_address, state="sending", written=True)
+    at_store(monkeypatch, "set", dead_address, state="sending", written=True)
     run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **WAITING))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     assert run.results["rerun"]["reconnected"] is False
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @pytest.fixture
@@ -121,12 +121,12 @@ def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 1000})
-    in_pause(monkeypatch, time_out, after=after)
+    during_sleep(monkeypatch, time_out, after=after)
     run = run_dag(rerun_dag(**WAITING))
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
@@ -135,12 +135,12 @@ def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
 ) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 150})
     ollang.add_fault("POST", status=500, processed=True)
-    in_pause(monkeypatch, time_out, after=100)
+    during_sleep(monkeypatch, time_out, after=100)
     run = run_dag(rerun_dag(**WAITING, reconcile_timeout=200))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert "(run 2)" in first_output(run.results["rerun"])
     assert run.results["rerun"]["reconnected"] is True
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
@@ -174,7 +174,7 @@ def test_tries_shorter_than_settle_timeout_end_as_unknown(
 
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    return killing(monkeypatch, OllangRerunOperator)
+    return on_kill_of(monkeypatch, OllangRerunOperator)
 
 
 @needs_task_state_store
@@ -194,10 +194,10 @@ def test_a_task_ended_from_outside_sends_nothing(
 
     monkeypatch.setattr(RerunRequest, "precheck", ended_meanwhile)
     if moment == "before the request":
-        at_record(monkeypatch, "set", kill, state="sending", written=True)
+        at_store(monkeypatch, "set", kill, state="sending", written=True)
     else:
         # Another error, if it went as far as the store.
-        at_record(monkeypatch, "set", break_down)
+        at_store(monkeypatch, "set", fail)
     run = run_dag(rerun_dag(retries=0))
     assert isinstance(run.errors["rerun"], OllangTransientError)
     assert "The task was killed" in str(run.errors["rerun"])
@@ -215,7 +215,7 @@ def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_s
         kill()
         seen.append((len(ollang.journal), ollang.now))
 
-    in_pause(monkeypatch, end)
+    during_sleep(monkeypatch, end)
     run = run_dag(rerun_dag(retries=0))
     assert (run.states, record()) == ({"rerun": "failed"}, None)
     assert "The task was killed" in str(run.errors["rerun"])
@@ -235,7 +235,7 @@ def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
         kill()
         looks.append(len(ollang.journal))
 
-    in_pause(monkeypatch, end, after=60)
+    during_sleep(monkeypatch, end, after=60)
     run = run_dag(rerun_dag(retries=0, on_unknown_outcome="resubmit"))
     assert isinstance(run.errors["rerun"], OllangTransientError)
     assert (posts(ollang), len(ollang.journal), state_on_record()) == (1, looks[0], "sending")
@@ -260,23 +260,23 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
 
     counted.__name__ = "execute"
     monkeypatch.setattr(OllangRerunOperator, "execute", counted)
-    in_pause(monkeypatch, end, after=after)
+    during_sleep(monkeypatch, end, after=after)
     run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     _, (looks, killed_at), (looks_of_both, retried_at) = seen
     assert looks_of_both == looks
     assert (retried_at - killed_at).total_seconds() <= 1
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert bought(ollang) == 1
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert accepted_reruns(ollang) == 1
 
 
 @needs_task_state_store
 def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receipt(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
-    at_record(monkeypatch, "set", kill, state="accepted", written=True)
+    at_store(monkeypatch, "set", kill, state="accepted", written=True)
     run = run_dag(rerun_dag())
-    assert (run.states, state_on_record(), bought(ollang)) == ({"rerun": "success"}, "finished", 1)
+    assert (run.states, state_on_record(), accepted_reruns(ollang)) == ({"rerun": "success"}, "finished", 1)
 
 
 # --- What is handed on --------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperato
 from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
 
 
-class Mortal(BaseOperator):
+class SelfKilling(BaseOperator):
     """
     Kills its own process at a point.
 
@@ -58,7 +58,7 @@ class Mortal(BaseOperator):
         raise AssertionError("it is dead")
 
 
-class MortalRerun(Mortal, OllangRerunOperator):
+class SelfKillingRerun(SelfKilling, OllangRerunOperator):
     """Dies in its wait, too."""
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -67,7 +67,7 @@ class MortalRerun(Mortal, OllangRerunOperator):
         return super().execute_complete(context, event)
 
 
-class MortalEvaluation(Mortal, OllangEvaluateOrderOperator):
+class SelfKillingEvaluation(SelfKilling, OllangEvaluateOrderOperator):
     """Dies around its request."""
 
 
@@ -81,9 +81,9 @@ def arguments_of_each() -> list[dict[str, Any]]:
 
 
 for dag_id, retry_delay, task_id, operator in (
-    ("crash_reruns", 1, "rerun", MortalRerun),
-    ("crash_slow_retries", 15, "rerun", MortalRerun),
-    ("crash_evaluations", 1, "evaluate", MortalEvaluation),
+    ("crash_reruns", 1, "rerun", SelfKillingRerun),
+    ("crash_slow_retries", 15, "rerun", SelfKillingRerun),
+    ("crash_evaluations", 1, "evaluate", SelfKillingEvaluation),
 ):
     with DAG(
         dag_id,
