@@ -112,7 +112,7 @@ class CellRunner(Generic[CellT]):
         return all(one.is_over for one in self._runs.all)
 
     def _follow(self, cell: CellT, one: TaskRun, course: Progress) -> None:
-        now = self._runs.ollang.log.last
+        now = self._runs.ollang.last_request
         if course.accepted_at is None and self._runs.accepted_of(one.order_id):
             course.accepted_at = now
         if course.killed_at is None and (one.tries > 1 or one.state == "up_for_retry"):

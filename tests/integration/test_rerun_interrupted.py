@@ -213,14 +213,14 @@ def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_s
 
     def end() -> None:
         kill()
-        seen.append((len(ollang.journal), ollang.now))
+        seen.append((len(ollang.request_log), ollang.now))
 
     during_sleep(monkeypatch, end)
     run = run_dag(rerun_dag(retries=0))
     assert (run.states, record()) == ({"rerun": "failed"}, None)
     assert "The task was killed" in str(run.errors["rerun"])
     [(requests, killed_at)] = seen
-    assert len(ollang.journal) == requests
+    assert len(ollang.request_log) == requests
     assert (ollang.now - killed_at).total_seconds() <= 1
 
 
@@ -233,12 +233,12 @@ def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
 
     def end() -> None:
         kill()
-        looks.append(len(ollang.journal))
+        looks.append(len(ollang.request_log))
 
     during_sleep(monkeypatch, end, after=60)
     run = run_dag(rerun_dag(retries=0, on_unknown_outcome="resubmit"))
     assert isinstance(run.errors["rerun"], OllangTransientError)
-    assert (posts(ollang), len(ollang.journal), state_on_record()) == (1, looks[0], "sending")
+    assert (posts(ollang), len(ollang.request_log), state_on_record()) == (1, looks[0], "sending")
 
 
 @needs_task_state_store
@@ -252,10 +252,10 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
 
     def end() -> None:
         kill()
-        seen.append((len(ollang.journal), ollang.now))
+        seen.append((len(ollang.request_log), ollang.now))
 
     def counted(self: OllangRerunOperator, context: Any) -> Any:
-        seen.append((len(ollang.journal), ollang.now))
+        seen.append((len(ollang.request_log), ollang.now))
         return retry(self, context)
 
     counted.__name__ = "execute"
