@@ -1,44 +1,49 @@
 """
-What is remembered of a request that may cost money, so that it is sent once per wish whatever dies in between.
+At most one submission of a request that may be billed: what is stored about it, and what a try of a task does next.
 
-A *wish* is one person's or schedule's intention: a new DAG run is one, and so is clearing a task that was finished.
-A retry is not: a retry reconnects, clearing starts over. Pure: no network, no Airflow.
+Airflow's words: a retry reconnects, clearing starts over. So a retry never submits again what an earlier try has, or
+may have, submitted. A new DAG run has a record of its own.
 
 ====================  =====================================  ====================================================
 the record says       retry                                  the task was cleared
 ====================  =====================================  ====================================================
-(there is none)       submit: the record comes before the    poll the order for :data:`POLL_FIRST_TIMEOUT`
-                      request, so nothing was sent           seconds; at work: reconnect; else submit
-another order, host   submit                                 submit
+(there is none)       submit: the record comes before the    poll first, for :data:`POLL_FIRST_TIMEOUT` seconds;
+                      request, so nothing was sent           at work: reconnect; else submit
+another subject,      submit                                 submit
+another host
 ``"sending"``         reconcile: reconnect, or the outcome   the same
                       is unknown
 ``"accepted"``        reconnect                              reconnect
-``"unknown"``         reconcile, as ``"sending"``            reconnect if the order shows it, else submit: whoever
-                                                             clears says that it never ran
+``"unknown"``         reconcile, as ``"sending"``            reconnect if Ollang shows it, else submit: a person who
+                                                             clears the task says that it never ran
 ``"failed"``          reconnect: the wait ends as before     submit, if the order is eligible
-``"finished"``       return the result                      still under way: reconnect; else submit
-``"refused"``         submit: nothing was                    submit
+``"finished"``        return the result                      still at work: reconnect; else submit
+``"refused"``         submit: nothing was started            submit
 ====================  =====================================  ====================================================
 
-Airflow 3.3 keeps a task's state when the task is cleared, 3.4 discards it unless ``keep_task_state`` is set, and any
-version discards it on success with ``[state_store] clear_on_success``: hence the first row.
+Airflow 3.3 keeps a task's state when the task is cleared, 3.4 discards it unless ``keep_task_state`` is set
+(https://github.com/apache/airflow/pull/72100), and any version discards it on success with
+``[state_store] clear_on_success``: hence "poll first". Below 3.3 there is no store. Then a retry cannot know what was
+sent: it reconnects to what is at work, or leaves the decision to a person.
+
+Pure: no network, no Airflow.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.values import known_fields
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-
 State = Literal["sending", "accepted", "failed", "unknown", "finished", "refused"]
-Plan = Literal["send", "poll first", "settle", "join", "return", "renew", "ask"]
+Action = Literal["submit", "poll first", "reconcile", "reconnect", "reconnect or submit", "reconnect or ask", "return"]
 
 
 @dataclass(frozen=True)
@@ -94,24 +99,24 @@ class Tries:
 @dataclass(frozen=True)
 class Record:
     """
-    The record of one wish.
+    The record of one submission.
 
-    :param order_id: the order.
-    :param host: base URL of the Ollang API the request goes to.
+    :param subject: what the request is about: the order's id, or for a request without one a fingerprint of it.
+    :param host: base URL of the Ollang API that the request goes to.
     :param max_tries: the task's ``max_tries`` when the record was written.
-    :param state: ``"sending"``: written before the request, so whoever finds it cannot know whether it was processed;
-        ``"accepted"``; ``"failed"``: accepted, and ended by Ollang without a result; ``"unknown"``: a person was told
+    :param state: ``"sending"``: written before the request, so it is unknown whether it was processed;
+        ``"accepted"``; ``"failed"``: accepted, and ended by Ollang without a result; ``"unknown"``: a person was asked
         to find out; ``"finished"``: the task has had its result; ``"refused"``: nothing was sent or started, and the
-        task failed for good.
+        task failed without a retry.
     :param receipt: what is known of the request, as a plain dict, its baseline and result included.
-    :param resubmitted: whether an unknown outcome has already been answered by sending the request once more.
+    :param resubmitted: whether an unknown outcome has been answered by submitting once more.
     :param try_number: number of the try that wrote the record; ``None`` in one of an older version.
     :param clear_number: how often tasks of the DAG run had been cleared then; ``None`` likewise.
-    :param unknown_since: when it became unknown whether the request was processed, epoch seconds: all tries together
-        reconcile for one ``reconcile_timeout``.
+    :param unknown_since: when the outcome became unknown, epoch seconds: all tries together reconcile for one
+        ``reconcile_timeout``.
     """
 
-    order_id: str
+    subject: str
     host: str
     max_tries: int
     state: State
@@ -121,9 +126,9 @@ class Record:
     clear_number: int | None = None
     unknown_since: float | None = None
 
-    def is_about(self, order_id: str, host: str) -> bool:
-        """Tell whether the record is about this order at this host."""
-        return is_same_order(self.order_id, order_id) and self.host == host
+    def is_about(self, subject: str, host: str) -> bool:
+        """Tell whether the record is about this subject at this host."""
+        return is_same_order(self.subject, subject) and self.host == host
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a plain dict."""
@@ -134,61 +139,75 @@ class Record:
         """
         Read what :meth:`to_json` returned, of this or another version of the provider.
 
-        :raises OllangConfigurationError: it is something else, so that nobody knows what was sent.
+        :raises OllangConfigurationError: it is something else, so it is unknown what was sent.
         """
-        names = {one.name for one in fields(cls)}
         try:
-            record = cls(**{name: one for name, one in cast("Mapping[str, Any]", value).items() if name in names})
+            record = cls(**known_fields(cls, cast("Mapping[str, Any]", value)))
         except (TypeError, AttributeError):
             record = None
         if record is None or record.state not in get_args(State) or not isinstance(record.receipt, dict):
             raise OllangConfigurationError(
-                "The record that keeps this task from sending its request twice cannot be read. Look at the order in "
-                "Ollang; if nothing was sent, delete the record from the task's state in Airflow and clear the task."
+                "The stored submission, which keeps this task from sending its request twice, cannot be read. Look at "
+                "the order in Ollang; if nothing was submitted, delete the record from the task's state in Airflow and "
+                "clear the task."
             )
         return record
 
 
-def plan(record: Record | None, *, order_id: str, host: str, tries: Tries) -> Plan:
+def decide(record: Record | None, *, subject: str, host: str, tries: Tries, has_store: bool = True) -> Action:
     """
-    Tell what a try of a task has to do, by what it finds: the table at the head of this module.
+    Tell what a try of a task has to do: the table at the head of this module.
 
     :param record: the record left by earlier tries, if any.
-    :param order_id: the order the task is about now.
+    :param subject: what the request is about now.
     :param host: base URL of the Ollang API.
     :param tries: what Airflow says about the task's tries.
-    :return: ``"send"`` the request; ``"poll first"`` whether the order is at work, since a clear may have discarded
-        the record; ``"settle"``: find evidence whether it was processed; ``"attach"`` it; ``"return"`` its result;
-        ``"renew"``: the wish was fulfilled, and this is another one; ``"ask"``: a person was asked to clear the task
-        if nothing was sent, and has.
+    :param has_store: whether Airflow keeps a task's state at all (3.3 and newer).
+    :return: ``"submit"``; ``"poll first"`` for what a discarded record may have been about; ``"reconcile"`` an
+        unknown outcome; ``"reconnect"``; ``"reconnect or submit"``: one poll decides; ``"reconnect or ask"``: one poll
+        decides, and a person where it shows nothing; ``"return"`` the result.
     """
+    if not has_store:
+        return "submit" if tries.tries_since_clear == 1 else "reconnect or ask"
     if record is None:
-        return "poll first" if tries.may_have_lost_state else "send"
-    if record.state == "refused" or not record.is_about(order_id, host):
-        return "send"
-    cleared = tries.cleared_since(record)
-    if record.state == "accepted" or (record.state == "failed" and not cleared):
-        return "join"
-    if record.state == "failed":
-        return "send"
-    if record.state == "finished":
-        return "renew" if cleared else "return"
-    return "ask" if cleared and record.state == "unknown" else "settle"
+        return "poll first" if tries.may_have_lost_state else "submit"
+    if record.state == "refused" or not record.is_about(subject, host):
+        return "submit"
+    return _CLEARED[record.state] if tries.cleared_since(record) else _RETRIED[record.state]
 
 
-#: Pauses, in seconds, before the looks that should see an accepted request take effect.
-CONFIRM_PAUSES = (1.0, 2.0, 3.0, 5.0, 8.0, 11.0)
-#: Seconds within which an order shows a request that was accepted; what shows later is submitted again after a clear
+_RETRIED: dict[State, Action] = {
+    "sending": "reconcile",
+    "accepted": "reconnect",
+    "unknown": "reconcile",
+    "failed": "reconnect",
+    "finished": "return",
+}
+_CLEARED: dict[State, Action] = {
+    "sending": "reconcile",
+    "accepted": "reconnect",
+    "unknown": "reconnect or submit",
+    "failed": "submit",
+    "finished": "reconnect or submit",
+}
+
+#: Delays, in seconds, between the polls that should see an accepted request take effect.
+FIRST_DELAYS = (1.0, 2.0, 3.0, 5.0, 8.0, 11.0)
+#: Seconds within which an order shows a request that was accepted. What shows later is submitted again after a clear
 #: that discarded the record.
-POLL_FIRST_TIMEOUT = sum(CONFIRM_PAUSES)
-_RECONCILE_PAUSE = 30.0
+POLL_FIRST_TIMEOUT = sum(FIRST_DELAYS)
+_RECONCILE_INTERVAL = 30.0
 
 
-def reconcile_pauses(timeout: float) -> Iterator[float]:
-    """Give the pauses before the looks for evidence of a request: one at once, many early, one at the very end."""
+def reconcile_delays(timeout: float) -> Iterator[float]:
+    """
+    Give the delays before the polls for evidence of a request: one at once, many early, one at the very end.
+
+    :param timeout: seconds in all.
+    """
     left = timeout
-    for pause in chain((0.0,), CONFIRM_PAUSES, repeat(_RECONCILE_PAUSE)):
-        yield min(pause, left)
-        left -= pause
+    for delay in chain((0.0,), FIRST_DELAYS, repeat(_RECONCILE_INTERVAL)):
+        yield min(delay, left)
+        left -= delay
         if left <= 0:
             return

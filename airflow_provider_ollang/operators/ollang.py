@@ -1,4 +1,4 @@
-"""Operators that check an order and rerun it."""
+"""Operators that get an order and rerun it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import AirflowSkipException, AirflowTaskTimeout, conf
-from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of, order_id_of, seconds_of
-from airflow_provider_ollang.domain.freshness import Baseline
-from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES, rerun_readiness, shows_running
+from airflow_provider_ollang._compat import AirflowSkipException, conf
+from airflow_provider_ollang.domain.arguments import (
+    NOT_GIVEN,
+    count_of,
+    names_of,
+    one_of,
+    order_id_of,
+    seconds_of,
+    timeout_of,
+)
+from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
 from airflow_provider_ollang.domain.polling import (
     MAX_POLL_FAILURES,
     OUTPUTS_TIMEOUT,
@@ -22,41 +29,41 @@ from airflow_provider_ollang.domain.polling import (
     describe_end,
 )
 from airflow_provider_ollang.domain.receipts import Receipt
-from airflow_provider_ollang.domain.submission import CONFIRM_PAUSES
+from airflow_provider_ollang.domain.submission import Record
 from airflow_provider_ollang.domain.thresholds import passed_of
-from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
     OllangOrderFailedError,
-    OllangOrderNotEligibleError,
     OllangStaleResultError,
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
-from airflow_provider_ollang.runtime.task_state import RecordBook, has_store
-from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, StoppableOperator, WaitingOperator
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE
+from airflow_provider_ollang.operators._base import POLL_INTERVAL, RETENTION, OllangOperator
+from airflow_provider_ollang.operators._wait import wait_for
+from airflow_provider_ollang.runtime.context import push_early, require_task_instance
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
+from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
+from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
+from airflow_provider_ollang.runtime.task_state import TaskState, tries_of
+from airflow_provider_ollang.triggers.ollang import DEFERRABLE, deferral_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.domain.orders import Order
     from airflow_provider_ollang.domain.submission import State
 
-CONFIRM_TIMEOUT = sum(CONFIRM_PAUSES)
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
 
-class OllangGetOrderOperator(StoppableOperator):
+class OllangGetOrderOperator(OllangOperator):
     """
     Gets an order and returns it (`Get Order by ID`).
 
-    Use it to look at an order before acting on it, or to fetch fresh links: those in an order are signed and expire,
-    so keep them out of long-lived XComs by naming the ``fields`` you need.
+    Use it to check an order before acting on it, or to fetch fresh URLs: those in an order are signed and expire, so
+    keep them out of long-lived XComs by naming the ``fields`` you need.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``, such as the result of another task of
         this provider (templated).
@@ -86,47 +93,47 @@ class OllangGetOrderOperator(StoppableOperator):
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Get the order."""
         order_id = order_id_of(self.order_id)
-        wanted = None if self.fields is None else names_of("fields", self.fields)
-        order = self._hook(order_id).get_order(order_id)
+        names = None if self.fields is None else names_of("fields", self.fields)
+        hook, _ = self._connect(order_id)
+        order = hook.get_order(order_id)
         self.log.info("Order %s is %s.", order_id, order["status"])
-        return order if wanted is None else {name: order.get(name) for name in wanted}
+        return order if names is None else {name: order.get(name) for name in names}
 
 
-class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
+class OllangRerunOperator(OllangOperator):
     """
     Reruns a completed or delivered order with Ollang's current models and settings (`Rerun Order`).
 
-    **This may be billed, and the new result replaces the current one.** So the request is sent once per wish: a DAG
-    run, or the clearing of a task that was finished, is a wish; a retry is not. A record in Airflow's task state store
-    (Airflow 3.3 or newer), written before the request, tells a later try what the earlier ones did, whatever killed
-    them. Airflow 3.4 discards the record when the task is cleared, unless *Keep task state* is ticked, and any version
-    when it succeeds with ``[state_store] clear_on_success``: a cleared task without a record polls the order for 30 s,
-    joins what is at work, and else sends. Where nobody can say whether Ollang got the request, the task looks for
-    evidence, and then fails for good.
+    **This may be billed, and the new result replaces the current one.** So a task instance submits at most one rerun:
+    retries, worker crashes and lost responses never submit a second one. A retry reconnects to the rerun that an
+    earlier try submitted; clearing a finished task submits a new one. A record in Airflow's task state store
+    (Airflow 3.3 or newer), written before the request, tells a later try what the earlier ones did. Airflow 3.4
+    discards the record when the task is cleared, unless *Keep task state* is ticked, and any version when it succeeds
+    with ``[state_store] clear_on_success``: a cleared task without a record polls the order for 30 s, reconnects to
+    what is at work, and else submits. Where the outcome of the request stays unknown, the task fails without a retry,
+    and a person decides.
 
-    The API gives no run id, and the order may say ``completed`` with its old files for a while. So the order is looked
-    at just before the request, and the receipt carries what it looked like. Give it to
-    ``OllangOrderStatusSensor(rerun=...)``, or wait here with ``wait_for_completion``: both believe only a result that
-    is newer.
+    The API gives no run id, and the order may say ``completed`` with its old files for a while. So the order is polled
+    just before the request, and the receipt carries what it looked like. Give it to
+    ``OllangOrderStatusSensor(rerun=...)``, or wait here with ``wait_for_completion``: both accept only a result that is
+    newer. Without ``wait_for_completion`` the task returns as soon as the rerun is accepted.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated).
     :param wait_for_completion: wait for the new result, which is then in the receipt; default ``False``.
-    :param on_running: what to do if the order is being processed already: ``"fail"``, or ``"attach"`` that run instead
-        of asking for one.
-    :param on_unknown_outcome: what to do when nobody can say whether Ollang got the request: ``"fail"``, or
-        ``"resubmit"`` it, once per wish, which may be billed twice.
+    :param on_running: what to do if the order is being processed already: ``"fail"``, or ``"attach"`` to that run
+        instead of submitting one.
+    :param on_unknown_outcome: what to do when the outcome of the request stays unknown: ``"fail"``, or ``"resubmit"``
+        it once, which may be billed twice.
     :param on_no_evidence: what to do when the order says it is done for all of ``stale_timeout`` and nothing shows that
         its result is new: ``"fail"``, or ``"accept"`` the result with ``evidence: []``.
     :param skip_if_passed: the report of :class:`.OllangQualityGateOperator`: the task is skipped if it says that the
         order passed (templated).
-    :param confirm_timeout: how long to look whether the rerun begins, seconds or ``timedelta``; default 30 s. The task
-        does not fail if it does not; a wait only has more to go by if it does.
-    :param reconcile_timeout: how long to look for evidence that a request was processed, seconds or ``timedelta``;
-        default 300 s.
-    :param poll_interval: seconds, or ``timedelta``, between two looks of the wait; default 60 s, at least 1 s.
+    :param reconcile_timeout: how long to look for evidence that a request with an unknown outcome was processed, in
+        all tries together, seconds or ``timedelta``; default 300 s.
+    :param poll_interval: seconds, or ``timedelta``, between two polls of the wait; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
         default_timeout``, 7 days.
-    :param max_poll_failures: how many looks in a row of the wait may fail for passing reasons; default 10.
+    :param max_poll_failures: how many consecutive polls of the wait may fail for transient reasons; default 10.
     :param outputs_timeout: seconds, or ``timedelta``, that new output documents may lag behind a status that is proven
         to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``.
     :param stale_timeout: seconds, or ``timedelta``, that an order may say it is done without any evidence of the
@@ -146,10 +153,8 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
 
     template_fields: Sequence[str] = ("order_id", "skip_if_passed", "ollang_conn_id")
     ui_color = "#d3e0fa"
+    #: Where the record is kept in the task's state store.
     record_key = "ollang_rerun"
-    noun = "rerun"
-    second_is_refused = True
-    receipt_class = Receipt
 
     def __init__(
         self,
@@ -160,7 +165,6 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
         on_no_evidence: Literal["fail", "accept"] = "fail",
         skip_if_passed: Any = NOT_GIVEN,
-        confirm_timeout: float | timedelta = CONFIRM_TIMEOUT,
         reconcile_timeout: float | timedelta = RECONCILE_TIMEOUT,
         poll_interval: float | timedelta = POLL_INTERVAL,
         timeout: float | timedelta = _DEFAULT_TIMEOUT,
@@ -171,224 +175,129 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            order_id=order_id,
-            on_running=on_running,
-            on_unknown_outcome=on_unknown_outcome,
-            reconcile_timeout=reconcile_timeout,
-            poll_interval=poll_interval,
-            timeout=timeout,
-            max_poll_failures=max_poll_failures,
-            deferrable=deferrable,
-            ollang_conn_id=ollang_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
+        self.order_id = order_id
         self.wait_for_completion = wait_for_completion
+        self.on_running = one_of("on_running", on_running, ("fail", "attach"))
+        self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
+        self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
         self.has_report = skip_if_passed is not NOT_GIVEN
         self.skip_if_passed = skip_if_passed if self.has_report else None
-        self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
-        self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout)
+        self.reconcile_timeout = seconds_of("reconcile_timeout", reconcile_timeout)
+        self.poll_interval = seconds_of("poll_interval", poll_interval)
+        self.timeout = timeout_of("timeout", timeout)
+        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
         self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
         self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
+        self.deferrable = deferrable
+        self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Rerun the order, or take over what an earlier try has begun."""
-        if self.has_report and passed_of(self.skip_if_passed, order_id_of(self.order_id)):
+        """Submit the rerun, or reconnect to the one that an earlier try has submitted; wait for it if asked to."""
+        require_task_instance(context)
+        order_id = order_id_of(self.order_id)
+        if self.has_report and passed_of(self.skip_if_passed, order_id):
             raise AirflowSkipException("The quality report says that the order passed: no rerun.")
-        if self.wait_for_completion and self.deferrable and not self.do_xcom_push and not has_store(context):
+        self._require_place_for_receipt(context)
+        hook, token = self._connect(order_id)
+        submission = self._submit_once(
+            context,
+            hook,
+            token,
+            RerunRequest(order_id, stale_timeout=self.stale_timeout, log=self.log),
+            state=self._state(context),
+            policy=SubmissionPolicy(self.on_running, self.on_unknown_outcome, self.reconcile_timeout),
+        )
+        receipt, record = submission.receipt, submission.record
+        if submission.is_finished:
+            return receipt.to_json()
+        if not self.wait_for_completion:
+            record.note("finished", receipt)
+            return receipt.to_json()
+
+        wait = self._wait(receipt)
+
+        def keep_observations(step: Step) -> None:
+            # A try that reconnects, or the triggerer's end, has only these to tell the new result by.
+            nonlocal receipt
+            observed = _with_observations(receipt, wait.memory)
+            if not step.is_end and (observed.rerun != receipt.rerun or self.deferrable):
+                record.note("accepted", observed)
+                push_early(self, context, observed.to_json())
+            receipt = observed
+
+        step = wait_for(
+            self,
+            hook,
+            wait,
+            ollang_conn_id=self.ollang_conn_id,
+            deferrable=self.deferrable,
+            sleep=token.sleep,
+            on_decision=keep_observations,
+        )
+        return self._finish(context, record, receipt, step)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, with the same outcome as without one."""
+        with deferral_errors(self.timeout):
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Return or raise what the wait in the triggerer ended in."""
+        result, error = event["result"], event["error"]
+        if result is not None:
+            self.log.info("%s", describe_end(result, event.get("waited")))
+        receipt = _with_observations(self._deferred_receipt(context), WaitMemory.from_json(event["memory"]))
+        record = SubmissionRecord[Receipt](
+            self._state(context),
+            subject=receipt.order_id,
+            host=receipt.host,
+            tries=tries_of(context),
+            log=self.log,
+        )
+        step = Step(result=result, error=None if error is None else error_from_json(error))
+        return self._finish(context, record, receipt, step)
+
+    def _deferred_receipt(self, context: Context) -> Receipt:
+        """
+        Return the receipt as it was at the deferral: as XCom, which lives through it, or else on record.
+
+        Not as an argument of the deferral: ``dag.test()`` drops those (seen up to Airflow 3.3.2).
+        """
+        ti = context["ti"]
+        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        if value is None:
+            record = self._state(context).load(Record)
+            value = None if record is None else record.receipt
+        return Receipt.from_value(value)
+
+    def _require_place_for_receipt(self, context: Context) -> None:
+        defers = self.wait_for_completion and self.deferrable
+        if defers and not self.do_xcom_push and not self._state(context).available:
             raise OllangConfigurationError(
                 "Below Airflow 3.3 a deferred wait keeps its receipt as XCom only: set do_xcom_push=True or "
                 "deferrable=False. Nothing was sent."
             )
-        return super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Conclude the rerun with what the wait in the triggerer ended in."""
-        result = event["result"]
-        error = None if event["error"] is None else error_from_json(event["error"])
-        ti = context["ti"]
-        # It was pushed just before the deferral, through which XComs live on, though not through a retry. The inputs
-        # of this task may be gone by now, and its connection, too: what was waited for is not.
-        known = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
-        if known is None:
-            named = result["order_id"] if error is None else error.order_id
-            book = self._book(context, OllangHook(self.ollang_conn_id), named or order_id_of(self.order_id))
-            known = book.receipt
-        receipt = _remembering(Receipt.from_value(known), WaitMemory.from_json(event["memory"]))
-        if result is not None:
-            self.log.info("%s", describe_end(result, event.get("waited")))
-        try:
-            book = RecordBook(
-                context,
-                self.record_key,
-                order_id=receipt.order_id,
-                host=receipt.host,
-                retention=self._retention(),
-            )
-        except OllangError as trouble:
-            if result is None:
-                raise
-            self.log.warning("%s The result is there, and counts.", trouble)
-            return dataclasses.replace(receipt, result=result).to_json()
-        return self._finish(context, book, receipt, Step(result=result, error=error))
-
-    def _retention(self) -> timedelta:
-        return super()._retention() + timedelta(seconds=self.timeout)
-
-    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> Receipt:
-        order, looked_at = hook.get_dated_order(order_id)
-        status = self._last_status = order["status"]
-        baseline = Baseline.from_order(order)
-        readiness = rerun_readiness(status)
-        # This task's own rerun may have got to where a person has to act, which nobody could begin a rerun from.
-        reconnected = shows_running(status) if join else readiness == "running" and self.on_running == "attach"
-        if readiness != "ready" and not reconnected:
-            advice = (
-                "Wait for it with OllangOrderStatusSensor first, or take part in that run with on_running='attach'."
-                if readiness == "running"
-                else "Somebody has to act on it in Ollang before it can be rerun."
-            )
-            raise OllangOrderNotEligibleError(
-                f"Order {order_id} is {status!r}, and only completed or delivered orders can be rerun. "
-                f"Nothing was sent. {advice}",
-                order_id=order_id,
-            )
-        if reconnected:
-            self.log.info("Order %s is %s already: joining that run, nothing is sent.", order_id, status)
-        return Receipt(
-            order_id=order_id,
-            host=hook.settings.base_url,
-            message=None,
-            requested_at=looked_at.isoformat() if looked_at else None,
-            reconnected=reconnected,
-            seen_running=reconnected,
-            last_status=status,
-            baseline=baseline,
-        )
-
-    def _request(self, hook: OllangHook, receipt: Receipt, **options: Any) -> Receipt:
-        outputs = receipt.baseline.outputs
-        self.log.info(
-            "Order %s is %s with %s output document(s) before the rerun.",
-            receipt.order_id,
-            receipt.last_status,
-            "an unknown number of" if outputs is None else len(outputs),
-        )
-        accepted = hook.rerun_order(receipt.order_id, **options)
-        return dataclasses.replace(
-            receipt, message=accepted["message"], requested_at=accepted["requested_at"] or receipt.requested_at
-        )
-
-    def _processed(self, receipt: Receipt, order: Order) -> Receipt | None:
-        seen = _seen(receipt, order)
-        self._last_status = seen.last_status
-        evidence = ["running"] if seen.rerun.shows_running(order) else seen.rerun.evidence(order)
-        if not evidence:
-            return None
-        self.log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
-        return seen
-
-    def _may_be_processed(self, receipt: Receipt, order: Order) -> bool:
-        return receipt.rerun.withholds(order)
-
-    def _compared(self, receipt: Receipt, order: Order) -> str:
-        return receipt.rerun.describe_comparison(order)
-
-    def _still_under_way(self, hook: OllangHook, receipt: Receipt) -> Receipt | None:
-        if receipt.result is not None:
-            return None
-        order, looked_at = hook.get_dated_order(receipt.order_id)
-        seen = _seen(receipt, order)
-        if order["status"] not in DONE_STATUSES:
-            return seen if receipt.rerun.shows_running(order) else None
-        asked_at = parse_time(receipt.requested_at)
-        if looked_at is None or asked_at is None or receipt.rerun.evidence(order):
-            return None
-        # It may say that it is done for a while before the rerun shows.
-        return seen if (looked_at - asked_at).total_seconds() < self.stale_timeout else None
-
-    def _go_on(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
-        if not receipt.seen_running:
-            receipt = self._confirm(hook, book, receipt)
-        if not self.wait_for_completion:
-            return self._note("finished", book, receipt).to_json()
-        return self._wait(context, hook, book, receipt)
-
-    def _confirm(self, hook: OllangHook, book: RecordBook, receipt: Receipt) -> Receipt:
-        """Look a few times whether the rerun begins: having seen it is evidence that its result may rest on."""
-        left = self.confirm_timeout
-        for pause in CONFIRM_PAUSES:
-            if left <= 0:
-                break
-            try:
-                self._sleep(min(pause, left), receipt.order_id)
-                left -= pause
-                order = self._look_in_passing(hook, receipt.order_id)
-            except AirflowTaskTimeout:
-                if self.wait_for_completion:
-                    raise
-                self.log.warning("The execution_timeout ended the looks; the rerun is accepted and not affected.")
-                return receipt
-            if order is None:
-                continue
-            receipt = _seen(receipt, order)
-            self._last_status = receipt.last_status
-            if receipt.seen_running:
-                self.log.info("Order %s is %s: the rerun is under way.", receipt.order_id, receipt.last_status)
-                return self._note("accepted", book, receipt)
-            if receipt.rerun.evidence(order):
-                self.log.info("Order %s is %s again already, with a new result.", receipt.order_id, receipt.last_status)
-                return receipt
-        self.log.info(
-            "Order %s is still %s. Its rerun is accepted, but was not seen to begin yet.",
-            receipt.order_id,
-            receipt.last_status,
-        )
-        return receipt
-
-    def _look_in_passing(self, hook: OllangHook, order_id: str) -> Order | None:
-        """Look at the order; the rerun is accepted, so no failed look may make this task fail and be retried."""
-        try:
-            return hook.get_order(order_id, max_attempts=1)
-        except OllangError as error:
-            self.log.warning("%s The rerun is not affected.", error)
-            return None
-
-    def _wait(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
-        memory = WaitMemory(last_status=receipt.last_status)
-        wait = Wait(self._rules(receipt), memory, _clock.now() + self.timeout, self.log)
-        known = receipt
-
-        def remember(step: Step) -> None:
-            nonlocal known
-            before = known.rerun
-            known = _remembering(known, memory)
-            if not step.is_end and (known.rerun != before or self.deferrable):
-                # Whoever takes over has only these to know it from.
-                self._note("accepted", book, known)
-                self._push(context, known)
-
-        step = self._wait_to_the_end(hook, wait, remember)
-        return self._finish(context, book, known, step)
-
-    def _finish(self, context: Context, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
+    def _finish(
+        self, context: Context, record: SubmissionRecord[Receipt], receipt: Receipt, step: Step
+    ) -> dict[str, Any]:
         if step.error is None:
-            return self._note("finished", book, dataclasses.replace(receipt, result=step.result)).to_json()
-        state: State = "accepted"
-        if isinstance(step.error, OllangStaleResultError):
-            # A person is told to find out whether it ever ran, and to clear this task if not.
-            state = "unknown"
-        elif isinstance(step.error, OllangOrderFailedError):
-            state = "failed"
-        self._note(state, book, receipt)
+            receipt = dataclasses.replace(receipt, result=step.result)
+            record.note("finished", receipt)
+            return receipt.to_json()
+        record.note(_state_after(step.error), receipt)
         if isinstance(step.error, OllangStaleResultError):
             # A person who finds that it is the new one marks this task as success; later tasks then have it.
             receipt = dataclasses.replace(receipt, result=step.error.result)
-        self._push(context, receipt)
+        push_early(self, context, receipt.to_json())
         raise step.error
 
-    def _rules(self, receipt: Receipt) -> WaitRules:
-        return WaitRules(
+    def _state(self, context: Context) -> TaskState:
+        return TaskState(context, self.record_key, retention=RETENTION + timedelta(seconds=self.timeout))
+
+    def _wait(self, receipt: Receipt) -> Wait:
+        rules = WaitRules(
             order_id=receipt.order_id,
             target_statuses=DONE_STATUSES,
             failure_statuses=FAILURE_STATUSES,
@@ -400,16 +309,20 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             stale_timeout=self.stale_timeout,
             on_no_evidence=self.on_no_evidence,
         )
+        memory = WaitMemory(last_status=receipt.last_status)
+        return Wait(rules, memory, _clock.now() + self.timeout, self.log)
 
 
-def _seen(receipt: Receipt, order: Order) -> Receipt:
-    """Return the receipt with what a look at the order after the request showed."""
-    seen_running = receipt.seen_running or receipt.rerun.shows_running(order)
-    return dataclasses.replace(receipt, last_status=order["status"], seen_running=seen_running)
+def _state_after(error: OllangError) -> State:
+    """Return what is on record after a wait that failed."""
+    if isinstance(error, OllangStaleResultError):
+        # A person is asked to find out whether it ever ran, and to clear the task if not.
+        return "unknown"
+    return "failed" if isinstance(error, OllangOrderFailedError) else "accepted"
 
 
-def _remembering(receipt: Receipt, memory: WaitMemory) -> Receipt:
-    """Return the receipt with what a wait has seen."""
+def _with_observations(receipt: Receipt, memory: WaitMemory) -> Receipt:
+    """Return the receipt with what a wait has observed."""
     return dataclasses.replace(
         receipt,
         last_status=memory.last_status or receipt.last_status,

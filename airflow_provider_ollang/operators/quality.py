@@ -9,66 +9,59 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
-from airflow_provider_ollang.client.requests import evaluate_order
-from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of
-from airflow_provider_ollang.domain.evaluations import Evaluation, is_later
+from airflow_provider_ollang.domain.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of, timeout_of
+from airflow_provider_ollang.domain.evaluations import is_later
 from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.domain.thresholds import Bar, is_below, missing_criteria
 from airflow_provider_ollang.domain.values import parse_time
-from airflow_provider_ollang.exceptions import (
-    OllangConfigurationError,
-    OllangOrderNotEligibleError,
-    OllangQualityError,
-    error_from_json,
-)
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangQualityError, error_from_json
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators._base import POLL_INTERVAL, RETENTION, OllangOperator
+from airflow_provider_ollang.operators._wait import wait_for
 from airflow_provider_ollang.runtime.context import require_task_instance
-from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
-from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, WaitingOperator
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE
+from airflow_provider_ollang.runtime.order_requests import EvaluationRequest
+from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
+from airflow_provider_ollang.runtime.task_state import TaskState
+from airflow_provider_ollang.triggers.ollang import DEFERRABLE, deferral_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from airflow.sdk import Context
 
     from airflow_provider_ollang.domain.goals import OnMissing
-    from airflow_provider_ollang.domain.orders import Order
-    from airflow_provider_ollang.runtime.task_state import RecordBook
 
-#: How long an evaluation is believed to be on its way; one that never ends must not forbid another for ever.
-_LONGEST_EVALUATION = 3600.0
 #: The Date header has whole seconds (RFC 9110 section 5.6.7).
 _DATE_RESOLUTION = timedelta(seconds=1)
 GATE_TIMEOUT = 3600.0
 
 
-class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
+class OllangEvaluateOrderOperator(OllangOperator):
     """
-    Asks Ollang to judge the quality of a completed or delivered order (`QC Evaluation`).
+    Has Ollang evaluate the quality of a completed or delivered order (`QC Evaluation`).
 
-    **This is billed**, so it is asked for once per wish, as :class:`.OllangRerunOperator` does with a rerun. The scores
-    come later: give the receipt to ``OllangQualityGateOperator(evaluation=...)``, which waits for them and believes no
-    older ones.
+    **This is billed**, so a task instance submits at most one evaluation, as :class:`.OllangRerunOperator` does with a
+    rerun. The scores come later: give the receipt to ``OllangQualityGateOperator(evaluation=...)``, which waits for
+    them and accepts no older ones.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated). The receipt of a rerun, in
-        its place, is taken only once there is proof of the rerun's result: else the old one would be evaluated.
-    :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
+        its place, is accepted only once there is proof of the rerun's result: else the old one would be evaluated.
+    :param criteria: what to evaluate, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
         comma-separated text; default all (templated).
-    :param custom_prompt: what else the evaluation should look at, in words (templated).
-    :param on_running: what to do if an evaluation of the order is being made already: ``"fail"``, or ``"attach"`` it
-        instead of asking for one.
-    :param on_unknown_outcome: what to do when nobody can say whether Ollang got the request: ``"fail"``, or
-        ``"resubmit"`` it, once per wish, which may be billed twice.
-    :param reconcile_timeout: how long to look for evidence then, seconds or ``timedelta``; default 300 s.
+    :param custom_prompt: what else the evaluation should pay attention to, as text (templated).
+    :param on_running: what to do if the order is being evaluated already: ``"fail"``, or ``"attach"`` to that
+        evaluation instead of submitting one.
+    :param on_unknown_outcome: what to do when the outcome of the request stays unknown: ``"fail"``, or ``"resubmit"``
+        it once, which may be billed twice.
+    :param reconcile_timeout: how long to look for evidence before that, in all tries together, seconds or
+        ``timedelta``; default 300 s.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "evaluation_id",
         "credits_used", "before", "attached"}``.
-    :raises OllangOrderNotEligibleError: the order is not completed or delivered, an evaluation is being made, or
+    :raises OllangOrderNotEligibleError: the order is not completed or delivered, it is being evaluated already, or
         nothing shows the result of the rerun whose receipt was given.
     :raises OllangRequestRefusedError: the API refused it.
     :raises OllangOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
@@ -77,11 +70,8 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
 
     template_fields: Sequence[str] = ("order_id", "criteria", "custom_prompt", "ollang_conn_id")
     ui_color = "#dff0e4"
+    #: Where the record is kept in the task's state store.
     record_key = "ollang_evaluation"
-    noun = "evaluation"
-    # It is refused for the status of the order only, which no evaluation changes.
-    second_is_refused = False
-    receipt_class = EvaluationReceipt
 
     def __init__(
         self,
@@ -95,126 +85,47 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            order_id=order_id,
-            on_running=on_running,
-            on_unknown_outcome=on_unknown_outcome,
-            reconcile_timeout=reconcile_timeout,
-            ollang_conn_id=ollang_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
+        self.order_id = order_id
         self.criteria = criteria
         self.custom_prompt = custom_prompt
+        self.on_running = one_of("on_running", on_running, ("fail", "attach"))
+        self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
+        self.reconcile_timeout = seconds_of("reconcile_timeout", reconcile_timeout)
+        self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask for the evaluation, or take over what an earlier try has asked for."""
-        # Made only to be checked, before anything is sent.
-        evaluate_order(self.order_id, self.criteria, self.custom_prompt)
-        return super().execute(context)
-
-    def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> EvaluationReceipt:
-        order, looked_at = hook.get_dated_order(order_id)
-        status = self._last_status = order["status"]
-        if status not in DONE_STATUSES:
-            raise OllangOrderNotEligibleError(
-                f"Order {order_id} is {status!r}, and only completed or delivered orders can be evaluated. "
-                "Nothing was sent. Wait for it with OllangOrderStatusSensor first.",
-                order_id=order_id,
-            )
-        rerun = self._rerun()
-        if rerun is not None and rerun.result is None and not rerun.rerun.evidence(order):
-            raise OllangOrderNotEligibleError(
-                f"Order {order_id} is {status!r}, but nothing shows that this is the result of the rerun of "
-                f"{rerun.requested_at}: the old one would be evaluated. Nothing was sent. Wait for the new one with "
-                "wait_for_completion=True, or with OllangOrderStatusSensor(rerun=...) and give its result as order_id.",
-                order_id=order_id,
-            )
-        found = Evaluation.of_order(order)
-        loading = found is not None and _is_being_made(found, looked_at)
-        reconnected = loading and (join or self.on_running == "attach")
-        if loading and not reconnected:
-            raise OllangOrderNotEligibleError(
-                f"An evaluation of order {order_id} is being made already. Nothing was sent. Wait for it with "
-                "OllangQualityGateOperator, or take part in it with on_running='attach'.",
-                order_id=order_id,
-            )
-        if reconnected:
-            self.log.info("Order %s: an evaluation is being made already: joining it, nothing is sent.", order_id)
-        # The one that is attached to says itself when it was asked for: what is older is another one.
-        asked_at = (parse_time(found.created_at) if found is not None and reconnected else None) or looked_at
-        return EvaluationReceipt(
-            order_id=order_id,
-            host=hook.settings.base_url,
-            message=None,
-            requested_at=asked_at.isoformat() if asked_at else None,
-            reconnected=reconnected,
-            evaluation_id=found.id if found is not None and reconnected else None,
-            credits_used=None,
-            before=None if found is None or reconnected else found.key,
-            attached=reconnected,
+        """Submit the evaluation, or reconnect to the one that an earlier try has submitted."""
+        require_task_instance(context)
+        # The receipt of a rerun in place of the order's id.
+        has_rerun = isinstance(self.order_id, Mapping) and "baseline" in self.order_id
+        request = EvaluationRequest(
+            self.order_id,
+            self.criteria,
+            self.custom_prompt,
+            rerun=Receipt.from_value(self.order_id) if has_rerun else None,
+            reconcile_timeout=self.reconcile_timeout,
+            log=self.log,
         )
-
-    def _rerun(self) -> Receipt | None:
-        """Return the rerun whose receipt stands in place of the order's id."""
-        is_receipt = isinstance(self.order_id, Mapping) and "baseline" in self.order_id
-        return Receipt.from_value(self.order_id) if is_receipt else None
-
-    def _request(self, hook: OllangHook, receipt: EvaluationReceipt, **options: Any) -> EvaluationReceipt:
-        accepted = hook.evaluate_order(
-            receipt.order_id, criteria=self.criteria, custom_prompt=self.custom_prompt, **options
+        hook, token = self._connect(request.subject)
+        submission = self._submit_once(
+            context,
+            hook,
+            token,
+            request,
+            state=TaskState(context, self.record_key, retention=RETENTION),
+            policy=SubmissionPolicy(self.on_running, self.on_unknown_outcome, self.reconcile_timeout),
         )
-        known = {name: value for name, value in accepted.items() if value is not None}
-        return dataclasses.replace(receipt, **known)
-
-    def _processed(self, receipt: EvaluationReceipt, order: Order) -> EvaluationReceipt | None:
-        # Whether the clocks agree or not: an evaluation that is not seen here may be bought again.
-        found = dataclasses.replace(receipt.goal, since=None).find(order)
-        if found is None:
-            return None
-        self.log.info("Order %s has evaluation %s of %s.", receipt.order_id, found.id, found.created_at)
-        return dataclasses.replace(receipt, evaluation_id=found.id)
-
-    def _may_be_processed(self, receipt: EvaluationReceipt, order: Order) -> bool:  # noqa: ARG002 - see _processed
-        return False
-
-    def _compared(self, receipt: EvaluationReceipt, order: Order) -> str:
-        found = Evaluation.of_order(order)
-        before = receipt.before and receipt.before["created_at"]
-        now = "none" if found is None else f"the one of {found.created_at}"
-        return f"before the request its evaluation was {f'the one of {before}' if before else 'none'}; now it is {now}"
-
-    def _still_under_way(self, hook: OllangHook, receipt: EvaluationReceipt) -> EvaluationReceipt | None:
-        order, looked_at = hook.get_dated_order(receipt.order_id)
-        found = receipt.goal.find(order)
-        if found is not None:
-            return receipt if _is_being_made(found, looked_at) else None
-        asked_at = parse_time(receipt.requested_at)
-        if looked_at is None or asked_at is None:
-            return None
-        # It may take a while before the order shows it.
-        return receipt if (looked_at - asked_at).total_seconds() < self.reconcile_timeout else None
-
-    def _go_on(
-        self,
-        context: Context,  # noqa: ARG002 - an evaluation is not waited for here
-        hook: OllangHook,  # noqa: ARG002
-        book: RecordBook,
-        receipt: EvaluationReceipt,
-    ) -> dict[str, Any]:
-        return self._note("finished", book, receipt).to_json()
+        if not submission.is_finished:
+            submission.record.note("finished", submission.receipt)
+        return submission.receipt.to_json()
 
 
-def _is_being_made(evaluation: Evaluation, now: datetime | None) -> bool:
-    begun = parse_time(evaluation.created_at)
-    age = (now - begun).total_seconds() if now and begun else 0.0
-    return evaluation.is_loading and age < _LONGEST_EVALUATION
-
-
-class OllangQualityGateOperator(WaitingOperator):
+class OllangQualityGateOperator(OllangOperator):
     """
-    Lets an order through if its evaluation's scores are good enough, and fails, or reports, if not.
+    Lets an order through if its evaluation's scores reach the thresholds, and fails, or reports, if not.
 
-    It waits while the evaluation is being made. Ask for one with :class:`OllangEvaluateOrderOperator` and hand on its
+    It waits until the evaluation is finished. Submit one with :class:`OllangEvaluateOrderOperator` and pass its
     receipt: ``OllangQualityGateOperator(evaluation=evaluate.output, min_scores={"Accuracy": 90})``. With a receipt only
     an evaluation that is newer counts, so that the scores of an earlier result let nothing through.
 
@@ -227,16 +138,16 @@ class OllangQualityGateOperator(WaitingOperator):
     :param rerun: the receipt of :class:`.OllangRerunOperator`: only an evaluation of its result counts (templated).
     :param evaluation: the receipt of :class:`OllangEvaluateOrderOperator`: only that evaluation counts (templated).
     :param on_missing: what to do if the order has no evaluation that counts: ``"fail"``, ``"wait"`` for one, or
-        ``"pass"``. With ``evaluation`` it always waits: it was asked for.
-    :param on_below: what to do with scores that are not good enough: ``"fail"``, or ``"report"`` them.
-    :param poll_interval: seconds, or ``timedelta``, between two looks; default 60 s, at least 1 s.
+        ``"pass"``. With ``evaluation`` it always waits.
+    :param on_below: what to do with scores below the thresholds: ``"fail"``, or ``"report"`` them.
+    :param poll_interval: seconds, or ``timedelta``, between two polls; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails; default 1 h.
-    :param max_poll_failures: how many looks in a row may fail for passing reasons; default 10.
+    :param max_poll_failures: how many consecutive polls may fail for transient reasons; default 10.
     :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the report, ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}],
         "missing": [name], "evaluation": {"id", "created_at"} | None}``.
-    :raises OllangQualityError: the scores are not good enough, or there is no evaluation; the message has the table.
+    :raises OllangQualityError: scores are below their thresholds, or there is no evaluation; the message has the table.
     :raises OllangConfigurationError: an argument or a receipt is wrong, or the evaluation is older than the rerun.
     :raises OllangTimeoutError: the evaluation was not finished in time; never retried.
     :raises OllangError: as :meth:`.OllangHook.get_order`.
@@ -262,13 +173,7 @@ class OllangQualityGateOperator(WaitingOperator):
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            poll_interval=poll_interval,
-            timeout=timeout,
-            max_poll_failures=max_poll_failures,
-            deferrable=deferrable,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.order_id = order_id
         self.min_scores = min_scores
         self.min_average = min_average
@@ -278,18 +183,22 @@ class OllangQualityGateOperator(WaitingOperator):
         self.evaluation = evaluation if self.evaluation_given else None
         self.on_missing = one_of("on_missing", on_missing, ("fail", "wait", "pass"))
         self.on_below = one_of("on_below", on_below, ("fail", "report"))
+        self.poll_interval = seconds_of("poll_interval", poll_interval)
+        self.timeout = timeout_of("timeout", timeout)
+        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
+        self.deferrable = deferrable
         self.ollang_conn_id = ollang_conn_id
         if order_id is None and not (self.rerun_given or self.evaluation_given):
             raise OllangConfigurationError(f"{type(self).__name__} needs an order_id, a rerun or an evaluation.")
         Bar.check_literals(min_scores, min_average)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait for the evaluation, and judge it."""
-        bar = self._bar()
+        """Wait for the evaluation, and compare it with the thresholds."""
+        thresholds = self._thresholds()
         rerun = Receipt.from_value(self.rerun) if self.rerun_given else None
         evaluation = EvaluationReceipt.from_value(self.evaluation) if self.evaluation_given else None
         order_id = agreed_order_id(self.order_id, rerun, evaluation)
-        hook = self._hook(order_id)
+        hook, token = self._connect(order_id)
         check_host(hook.settings, rerun, evaluation)
         rules = WaitRules(
             order_id=order_id,
@@ -301,14 +210,27 @@ class OllangQualityGateOperator(WaitingOperator):
             evaluation=_goal(rerun, evaluation, self.on_missing),
         )
         wait = Wait(rules, WaitMemory(), _clock.now() + self.timeout, self.log)
-        step = self._wait_to_the_end(hook, wait, lambda _step: None, {"min_scores": bar.min_scores})
+        step = wait_for(
+            self,
+            hook,
+            wait,
+            ollang_conn_id=self.ollang_conn_id,
+            deferrable=self.deferrable,
+            sleep=token.sleep,
+            resume_with={"min_scores": thresholds.min_scores},
+        )
         if step.error is not None:
             raise step.error
-        return self._end(context, bar, step.result or {})
+        return self._end(context, thresholds, step.result or {})
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, with the same outcome as without one."""
+        with deferral_errors(self.timeout):
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any], min_scores: Any = NOT_GIVEN) -> dict[str, Any]:
         """
-        Judge what the wait in the triggerer ended in.
+        Compare what the wait in the triggerer ended in with the thresholds.
 
         :param min_scores: the thresholds as they were when it began: the task they come from may have been cleared.
         """
@@ -317,60 +239,60 @@ class OllangQualityGateOperator(WaitingOperator):
         self.log.info("%s", describe_end(event["result"], event.get("waited")))
         if min_scores is not NOT_GIVEN:
             self.min_scores = min_scores
-        return self._end(context, self._bar(), event["result"])
+        return self._end(context, self._thresholds(), event["result"])
 
-    def _bar(self) -> Bar:
+    def _thresholds(self) -> Bar:
         return Bar.from_arguments(self.min_scores, self.min_average)
 
-    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
-        order_id, evaluation = found["order_id"], found["evaluation"]
-        report = bar.judge(order_id, evaluation)
+    def _end(self, context: Context, thresholds: Bar, result: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
+        order_id, evaluation = result["order_id"], result["evaluation"]
+        report = thresholds.judge(order_id, evaluation)
         if evaluation is None and self.on_missing == "pass":
-            self.log.warning("Order %s has no evaluation that counts; it passes all the same (on_missing).", order_id)
+            self.log.warning("Order %s has no evaluation that counts; it passes (on_missing='pass').", order_id)
             return {**report, "passed": True}
         if not report["passed"] and self.on_below == "fail":
-            raise self._not_good_enough(bar, report, evaluation)
+            raise self._below_thresholds(thresholds, report, evaluation)
         if evaluation is not None and report["missing"]:
             self.log.warning("Order %s: %s.", order_id, missing_criteria(report["missing"]))
-        verdict = "passed" if report["passed"] else "not good enough"
-        self.log.info("Order %s: %s.\n%s", order_id, verdict, bar.table(report))
+        verdict = "passed" if report["passed"] else "below its thresholds"
+        self.log.info("Order %s: %s.\n%s", order_id, verdict, thresholds.table(report))
         return report
 
-    def _not_good_enough(
-        self, bar: Bar, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
+    def _below_thresholds(
+        self, thresholds: Bar, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
     ) -> OllangQualityError:
         order_id = report["order_id"]
         if evaluation is None:
             newer = " that is newer than its receipt" if self.rerun_given else ""
             return OllangQualityError(
-                f"Order {order_id} has no evaluation{newer}. Ask for one with OllangEvaluateOrderOperator and hand on "
-                "its receipt, or set on_missing to 'wait' or 'pass'.",
+                f"Order {order_id} has no evaluation{newer}. Submit one with OllangEvaluateOrderOperator and pass its "
+                "receipt, or set on_missing to 'wait' or 'pass'.",
                 order_id=order_id,
             )
-        segments = "\n".join(f"  {one['id'] or '-'}: {one['explanation']}" for one in evaluation["segments"])
+        segments = "\n".join(
+            f"  {segment['id'] or '-'}: {segment['explanation']}" for segment in evaluation["segments"]
+        )
         worst = f"\nWorst segments:\n{segments}" if segments else ""
         return OllangQualityError(
-            f"Order {order_id} is not good enough:\n{bar.table(report)}{worst}\nRerun the order, have a person look at "
-            "it in Ollang, or lower the bar.",
+            f"Order {order_id} is below its thresholds:\n{thresholds.table(report)}{worst}\nRerun the order, have a "
+            "person check it in Ollang, or lower the thresholds.",
             order_id=order_id,
         )
 
 
 def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missing: OnMissing) -> EvaluationGoal:
     """
-    Tell which evaluation counts.
+        Tell which evaluation counts.
 
-    With both receipts the evaluation must be of the rerun's result. Times of one clock are compared: responses date
-    requests, and the order dates what it shows.
+        the evaluation          is of the rerun's result if
+        ======================= ==================================================================================
+        was asked for           its request is no earlier than the rerun's
+        was attached to         it is later than the one that the rerun's baseline shows (:func:`.is_later`)
+        ======================= ==================================================================================
 
-    ======================= ==================================================================================
-    the evaluation          is of the rerun's result if
-    ======================= ==================================================================================
-    was asked for           its request is no earlier than the rerun's
-    was attached to         it is later than the one that the rerun's baseline shows (:func:`.is_later`)
-    ======================= ==================================================================================
-
-    :raises OllangConfigurationError: none can, so that it would be waited for in vain.
+        :raises OllangConfigurationError: none can, so that it would be waited for in vain.
+    =======
+        :raises OllangConfigurationError: none can, so the wait could only time out.
     """
     goal = EvaluationGoal(on_missing=on_missing)
     if evaluation is not None:
@@ -386,7 +308,7 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
     rerun_at = parse_time(rerun.requested_at)
     evaluation_at = parse_time(evaluation.requested_at) if evaluation is not None else None
     if evaluation is None or (rerun_at and evaluation_at is None):
-        # An evaluation of which nobody knows whether it was asked for before the rerun is not told by its id.
+        # Without a time, the id of an evaluation does not tell whether it was requested before the rerun.
         return dataclasses.replace(goal, evaluation_id=None, since=rerun.requested_at)
     if rerun_at and evaluation_at and evaluation_at < rerun_at - _DATE_RESOLUTION:
         raise _of_the_old_result(rerun, evaluation)
@@ -395,29 +317,29 @@ def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missin
 
 def _of_the_old_result(rerun: Receipt, evaluation: EvaluationReceipt) -> OllangConfigurationError:
     return OllangConfigurationError(
-        f"The evaluation of order {rerun.order_id} was asked for at {evaluation.requested_at}, before its rerun at "
-        f"{rerun.requested_at}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator behind "
-        "the rerun, and clear it to have the new result evaluated.",
+        f"The evaluation of order {rerun.order_id} was requested at {evaluation.requested_at}, before its rerun at "
+        f"{rerun.requested_at}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
+        "downstream of the rerun, and clear it to have the new result evaluated.",
         order_id=rerun.order_id,
     )
 
 
 class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
     """
-    Follows one path if an order's scores are good enough, and another if not.
+    Follows one path if an order's scores reach the thresholds, and another if not.
 
     It waits, compares and reports as :class:`OllangQualityGateOperator` does, and skips the tasks of the path that is
     not followed. In a mapped task group Airflow does not skip what a branch leaves out, so there it refuses to run; use
     ``OllangQualityGateOperator(on_below="report")`` there and give its report to
     ``OllangRerunOperator(skip_if_passed=...)``.
 
-    :param follow_task_ids_if_passed: the tasks or task groups right behind this one to go on with if the scores are
-        good enough, one name or several; a name within this task's own group may be given without the group's.
+    :param follow_task_ids_if_passed: the tasks or task groups directly downstream to go on with if the scores
+        reach the thresholds, one name or several; a name within this task's own group may be given without the group's.
     :param follow_task_ids_if_failed: those to go on with if not.
     :param order_id: as for :class:`OllangQualityGateOperator`, and so are the other parameters, but ``on_below``.
     :return: the report.
     :raises OllangQualityError: the evaluation has no score for a criterion of ``min_scores``; no path is followed.
-    :raises OllangConfigurationError: a name is not right behind this task, or it is in a mapped task group.
+    :raises OllangConfigurationError: a name is not directly downstream of this task, or it is in a mapped task group.
     """
 
     inherits_from_skipmixin = True
@@ -437,7 +359,7 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         self.follow_task_ids_if_failed = names_of("follow_task_ids_if_failed", follow_task_ids_if_failed)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait for the evaluation, judge it, and branch."""
+        """Wait for the evaluation, compare it with the thresholds, and branch."""
         require_task_instance(context)
         if context["ti"].map_index not in {None, -1}:
             raise OllangConfigurationError(
@@ -449,13 +371,14 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         self._paths(context)
         return super().execute(context)
 
-    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:
-        report = super()._end(context, bar, found)
+    def _end(self, context: Context, thresholds: Bar, result: Mapping[str, Any]) -> dict[str, Any]:
+        report = super()._end(context, thresholds, result)
         if report["missing"] and report["evaluation"] is not None and not is_below(report):
-            # The failed path usually buys a rerun, which would change nothing about it.
+            # The failed path usually has a rerun, which would be billed and change nothing about it.
             raise OllangQualityError(
-                f"Order {report['order_id']} cannot be judged: {missing_criteria(report['missing'])}. No path was "
-                "followed. Correct min_scores, or have these criteria evaluated with OllangEvaluateOrderOperator.",
+                f"Order {report['order_id']} cannot be compared with its thresholds: "
+                f"{missing_criteria(report['missing'])}. No path was followed. Correct min_scores, or have these "
+                "criteria evaluated with OllangEvaluateOrderOperator.",
                 order_id=report["order_id"],
             )
         if self.do_xcom_push:
@@ -466,22 +389,21 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         return report
 
     def _paths(self, context: Context) -> tuple[list[str], list[str]]:
-        dag = context["ti"].task.dag
-        behind = set(self.downstream_task_ids)
-        own = self.task_group.group_id if self.task_group is not None else None
-        prefix = f"{own}." if own else ""
+        groups = context["ti"].task.dag.task_group_dict
+        return (
+            [self._find_downstream(name, groups) for name in self.follow_task_ids_if_passed],
+            [self._find_downstream(name, groups) for name in self.follow_task_ids_if_failed],
+        )
 
-        def whole(name: str) -> str:
-            for one in (name, f"{prefix}{name}"):
-                roots = (
-                    {root.task_id for root in dag.task_group_dict[one].roots} if one in dag.task_group_dict else {one}
-                )
-                if roots & behind:
-                    return one
-            raise OllangConfigurationError(
-                f"{name!r} is no task or task group right behind {self.task_id}; there are {sorted(behind)}."
-            )
-
-        return [whole(name) for name in self.follow_task_ids_if_passed], [
-            whole(name) for name in self.follow_task_ids_if_failed
-        ]
+    def _find_downstream(self, name: str, groups: Mapping[str, Any]) -> str:
+        """Return the full name of a task or task group directly downstream; the own group's name may be left out."""
+        downstream = set(self.downstream_task_ids)
+        own_group = self.task_group.group_id if self.task_group is not None else None
+        for full_name in (name, f"{own_group}.{name}" if own_group else name):
+            group = groups.get(full_name)
+            first_tasks = {full_name} if group is None else {task.task_id for task in group.roots}
+            if first_tasks & downstream:
+                return full_name
+        raise OllangConfigurationError(
+            f"{name!r} is no task or task group directly downstream of {self.task_id}; there are {sorted(downstream)}."
+        )

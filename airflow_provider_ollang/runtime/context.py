@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow.sdk import BaseOperator, Context
 
 
 def require_task_instance(context: Mapping[str, object]) -> None:
@@ -22,3 +24,19 @@ def require_task_instance(context: Mapping[str, object]) -> None:
             "execute() needs the context of a running task, and this one has no task instance ('ti'); nothing was "
             "sent. To test a task, put it into a DAG and call dag.test(), or run `airflow tasks test`."
         )
+
+
+def push_early(task: BaseOperator, context: Context, value: dict[str, Any]) -> None:
+    """
+    Push a task's result before its end: if the task fails then, the tasks downstream can still go on with it.
+
+    :param task: the task; one with ``do_xcom_push=False`` pushes nothing.
+    :param context: its context.
+    :param value: the result.
+    """
+    if not task.do_xcom_push:
+        return
+    try:
+        context["ti"].xcom_push(key="return_value", value=value)
+    except Exception as error:  # noqa: BLE001 - Airflow pushes the result of a task that succeeds at its end
+        task.log.warning("The result could not be pushed early (%s).", type(error).__name__)

@@ -6,7 +6,7 @@ import concurrent.futures
 from typing import TYPE_CHECKING
 
 from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError
-from airflow_provider_ollang.runtime.cancellation import StoppedError
+from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
 from airflow_provider_ollang.transfers._download import Delivered, Download
 from airflow_provider_ollang.transfers._file_host import THREADS
 
@@ -34,7 +34,7 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
     :param at_once: how many files at the same time.
     :return: what was delivered, by the key of its file.
     :raises OllangError: the first failure for good, or else the first.
-    :raises StoppedError: the task was ended.
+    :raises TaskCancelledError: the task was ended.
     """
     pool = concurrent.futures.ThreadPoolExecutor(at_once, thread_name_prefix=THREADS)
     running = {pool.submit(_bring, file, tools, ledger.known(file)): file for file in files}
@@ -42,7 +42,7 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
     errors: list[BaseException] = []
     pending = set(running)
     try:
-        while pending and not tools.stop.is_set:
+        while pending and not tools.stop.is_cancelled:
             # Not for ever: what is in the middle of something may take long to notice the end.
             done, pending = concurrent.futures.wait(
                 pending, timeout=_LOOK_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
@@ -59,13 +59,13 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
                     continue
                 errors.append(error)
                 if not isinstance(error, OllangError) or isinstance(error, OllangPermanentError):
-                    tools.stop.set()
-                elif len(files) > 1:
+                    tools.stop.cancel()
+                elif len(files) > 1 and not tools.stop.is_cancelled:
                     tools.log.warning("%s The other files go on.", error)
     finally:
         # Left, too, by whatever Airflow raises in this thread: an execution_timeout, for one.
         if pending:
-            tools.stop.set()
+            tools.stop.cancel()
         pool.shutdown(wait=False, cancel_futures=True)
         for future in concurrent.futures.wait(pending, timeout=_LAST_SECONDS).done:
             if not future.cancelled() and future.exception() is None:
@@ -74,12 +74,12 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
     if errors:
         raise min(errors, key=_rank)
     if pending:
-        raise StoppedError
+        raise TaskCancelledError
     return found
 
 
 def _bring(file: File, tools: Tools, known: Delivered | None) -> Delivered:
-    tools.stop.check()
+    tools.stop.raise_if_cancelled()
     if known is not None and tools.store.holds(known.file_name, known.size):
         tools.log.info("An earlier try delivered %s: %s.", tools.settings.clean(file.title), known.file_name)
         return known
@@ -88,7 +88,7 @@ def _bring(file: File, tools: Tools, known: Delivered | None) -> Delivered:
 
 def _rank(error: BaseException) -> int:
     """Sort what went wrong: that others were stopped for it is no reason."""
-    if isinstance(error, StoppedError):
+    if isinstance(error, TaskCancelledError):
         return 3
     if isinstance(error, OllangError):
         return 1 if isinstance(error, OllangPermanentError) else 2

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_ollang.client.settings import Settings
-    from airflow_provider_ollang.runtime.cancellation import Stop
+    from airflow_provider_ollang.runtime.cancellation import CancellationToken
     from airflow_provider_ollang.transfers._file_host import FileHost
     from airflow_provider_ollang.transfers._links import Links
     from airflow_provider_ollang.transfers._plan import File
@@ -69,7 +69,7 @@ class Tools:
     host: FileHost
     links: Links
     store: Store
-    stop: Stop
+    stop: CancellationToken
     log: logging.Logger | Any
     size_must_agree: bool = True
 
@@ -116,7 +116,7 @@ class Download:
         Bring it.
 
         :raises OllangError: it cannot be had, or not be stored; nothing is left of it.
-        :raises StoppedError: somebody said to end; likewise.
+        :raises TaskCancelledError: somebody said to end; likewise.
         """
         try:
             # Somebody else may have got the order anew meanwhile.
@@ -144,7 +144,7 @@ class Download:
             return
         validator = _validator_in(left.mark)
         for piece in left.pieces():
-            self._tools.stop.check()
+            self._tools.stop.raise_if_cancelled()
             self._append(piece, validator)
         if self._received:
             self._validator = validator
@@ -207,7 +207,7 @@ class Download:
         self._renewed_at = self._most
 
     def _relink(self) -> None:
-        self._tools.stop.check()
+        self._tools.stop.raise_if_cancelled()
         before = self._file
         self._linked = self._tools.links.renew(self._linked)
         if self._file.state != before.state:
@@ -224,15 +224,15 @@ class Download:
         if whole is not None and not encoded:
             self._compare(whole)
         validator = "" if encoded else _validator_of(headers)
-        with self._tools.stop.breaking_off(response):
+        with self._tools.stop.reading(response):
             try:
                 for piece in self._pieces(response, encoded=encoded):
                     self._write(piece, validator, encoded=encoded)
             except NETWORK_ERRORS as error:
-                self._tools.stop.check()
+                self._tools.stop.raise_if_cancelled()
                 self._keep(validator)
                 raise _AgainError(self._trouble(error)) from None
-        self._tools.stop.check()
+        self._tools.stop.raise_if_cancelled()
         if whole is not None and not encoded and self._received < whole:
             self._keep(validator)
             raise _AgainError(f"only {self._received} of {whole} bytes came")
@@ -262,7 +262,7 @@ class Download:
         reading = not self._received
 
         def read(size: int) -> bytes:
-            self._tools.stop.check()
+            self._tools.stop.raise_if_cancelled()
             return bytes(response.raw.read1(size, decode_content=encoded))
 
         for piece in gathered(read):

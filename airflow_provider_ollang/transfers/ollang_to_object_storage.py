@@ -14,7 +14,7 @@ from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, ch
 from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.runtime.cancellation import Stop, StoppedError
+from airflow_provider_ollang.runtime.cancellation import CancellationToken, TaskCancelledError
 from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.transfers._delivery import deliver
 from airflow_provider_ollang.transfers._download import Tools
@@ -112,14 +112,14 @@ class OllangToObjectStorageOperator(BaseOperator):
         self.on_size_mismatch = one_of("on_size_mismatch", on_size_mismatch, ("fail", "deliver"))
         self.max_files_at_once = count_of("max_files_at_once", max_files_at_once)
         self.ollang_conn_id = ollang_conn_id
-        self._stop = Stop()
+        self._stop = CancellationToken()
         if order_id is None and not self.rerun_given:
             raise OllangConfigurationError("OllangToObjectStorageOperator needs an order_id or a rerun.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver the files."""
         require_task_instance(context)
-        self._stop = Stop()
+        self._stop = CancellationToken()
         receipt = self._receipt()
         order_id = agreed_order_id(self.order_id, receipt)
         hook = OllangHook(self.ollang_conn_id, sleep=self._stop.sleep)
@@ -154,7 +154,7 @@ class OllangToObjectStorageOperator(BaseOperator):
                 size_must_agree=self.on_size_mismatch == "fail",
             )
             delivered = deliver(planned.files, tools, ledger, at_once=self.max_files_at_once)
-        except StoppedError:
+        except TaskCancelledError:
             raise self._ended(order_id) from None
         finally:
             store.tidy()
@@ -165,7 +165,7 @@ class OllangToObjectStorageOperator(BaseOperator):
     def _get_order(self, hook: OllangHook, order_id: str) -> dict[str, Any]:
         try:
             return hook.get_order(order_id)
-        except StoppedError:
+        except TaskCancelledError:
             raise self._ended(order_id) from None
 
     def _ended(self, order_id: str) -> OllangTransientError:
@@ -175,7 +175,7 @@ class OllangToObjectStorageOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """End the downloads; what is not whole gets no final name."""
-        self._stop.set()
+        self._stop.cancel()
 
     def _receipt(self) -> Receipt | None:
         if not self.rerun_given:

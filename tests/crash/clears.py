@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.crash.cells import End
-from tests.crash.wishes import LIMIT, Wishes
+from tests.crash.task_runs import LIMIT, TaskRuns
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Seen = dict[str, tuple[End, Any]]
 
 
-def _nothing(wishes: Wishes, index: int) -> None:
+def _nothing(runs: TaskRuns, index: int) -> None:
     """Let the task be cleared as it is."""
 
 
@@ -37,38 +37,38 @@ class Case:
     second: End
     options: dict[str, Any] = field(default_factory=dict)
     fault: dict[str, Any] | None = None
-    between: Callable[[Wishes, int], None] = _nothing
+    between: Callable[[TaskRuns, int], None] = _nothing
 
 
-def forget(wishes: Wishes, index: int) -> None:
+def forget(runs: TaskRuns, index: int) -> None:
     """Delete the record, as who says that nothing was sent."""
-    wishes.delete_record(index)
-    assert wishes.recorded(index) is None
+    runs.delete_record(index)
+    assert runs.recorded(index) is None
 
 
-def play(wishes: Wishes, cases: Mapping[str, Case]) -> tuple[Seen, Seen]:
+def play(runs: TaskRuns, cases: Mapping[str, Case]) -> tuple[Seen, Seen]:
     """Let each task end, and clear them all; return what was seen of them before and after."""
-    wishes.until_all_are_over()
-    first = _seen(wishes, cases)
+    runs.until_all_are_over()
+    first = _seen(runs, cases)
     for index, case in enumerate(cases.values()):
-        case.between(wishes, index)
-    tries = [one.tries for one in wishes.all]
+        case.between(runs, index)
+    tries = [one.tries for one in runs.all]
     # Airflow loses what is cleared between the end of the last task and that of the run: nothing schedules it again.
-    wishes.airflow.wait_for_run(wishes.dag_id, wishes.run_id, LIMIT)
-    wishes.clear()
-    wishes.until(
-        lambda: all(one.is_over and one.tries > before for one, before in zip(wishes.all, tries, strict=True)),
+    runs.airflow.wait_for_run(runs.dag_id, runs.run_id, LIMIT)
+    runs.clear()
+    runs.until(
+        lambda: all(one.is_over and one.tries > before for one, before in zip(runs.all, tries, strict=True)),
         "end of the cleared tasks",
     )
-    return first, _seen(wishes, cases)
+    return first, _seen(runs, cases)
 
 
-def fail_as_told(ollang: Sandbox, kind: type[Wishes], orders: Sequence[str], cases: Mapping[str, Case]) -> None:
+def fail_as_told(ollang: Sandbox, kind: type[TaskRuns], orders: Sequence[str], cases: Mapping[str, Case]) -> None:
     """Let the paid requests fail."""
     for order_id, case in zip(orders, cases.values(), strict=True):
         if case.fault:
             ollang.add_fault("POST", kind.path(order_id), **case.fault)
 
 
-def _seen(wishes: Wishes, cases: Mapping[str, Case]) -> Seen:
-    return {name: (wishes.end(index), wishes.recorded(index)) for index, name in enumerate(cases)}
+def _seen(runs: TaskRuns, cases: Mapping[str, Case]) -> Seen:
+    return {name: (runs.end(index), runs.recorded(index)) for index, name in enumerate(cases)}

@@ -14,14 +14,14 @@ import pytest
 from airflow_provider_ollang.sandbox import Sandbox
 from dev.stack import AirflowStack
 from tests.crash.cells import EVIDENCE, EXPECTED, POINTS, Cell
-from tests.crash.stage import Played, RerunStage
+from tests.crash.runner import Outcome, RerunRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 CellT = TypeVar("CellT")
-_PLAYED = pytest.StashKey[dict[Cell, Played]]()
+_PLAYED = pytest.StashKey[dict[Cell, Outcome]]()
 #: A connection whose requests are given up soon.
 HASTY = "ollang_hasty"
 
@@ -62,14 +62,14 @@ def wanted_cells(session: pytest.Session, kind: type[CellT]) -> list[CellT]:
 
 
 @pytest.fixture(scope="session")
-def played(airflow: AirflowStack, ollang: Sandbox, request: pytest.FixtureRequest) -> dict[Cell, Played]:
+def played(airflow: AirflowStack, ollang: Sandbox, request: pytest.FixtureRequest) -> dict[Cell, Outcome]:
     """Play the cells that are asked for, all side by side, but those that lose their triggerer."""
     wanted = wanted_cells(request.session, Cell)
-    found: dict[Cell, Played] = {}
+    found: dict[Cell, Outcome] = {}
     for loses_triggerer in (False, True):
         cells = [cell for cell in wanted if cell.loses_triggerer == loses_triggerer]
         if cells:
-            found |= RerunStage(airflow, ollang, cells).play()
+            found |= RerunRunner(airflow, ollang, cells).play()
     request.config.stash[_PLAYED] = found
     return found
 
@@ -79,12 +79,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     found = config.stash.get(_PLAYED, None)
     if not found:
         return
-    terminalreporter.section("a rerun happens once per wish, whatever dies")
+    terminalreporter.section("at most one rerun is submitted, whatever dies")
     for line in table(found):
         terminalreporter.write_line(line)
 
 
-def table(found: dict[Cell, Played]) -> list[str]:
+def table(found: dict[Cell, Outcome]) -> list[str]:
     rows = [["killed", "mode", *EVIDENCE]]
     for point, mode in EXPECTED:
         cells = [Cell(point, mode, evidence) for evidence in EVIDENCE]
@@ -94,7 +94,7 @@ def table(found: dict[Cell, Played]) -> list[str]:
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _text(cell: Cell, played: Played | None) -> str:
+def _text(cell: Cell, played: Outcome | None) -> str:
     if played is None:
         return "-"
     return str(played.end) if played.end == cell.expected else f"{played.end} (NOT {cell.expected})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_ollang.sandbox.clock import to_milliseconds
 from airflow_provider_ollang.sandbox.documents import is_output, numbered_name, renew_document
 from airflow_provider_ollang.sandbox.lifecycle import delivery_event
-from tests.crash.wishes import Wishes
+from tests.crash.task_runs import TaskRuns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SLOW_RETRIES = "crash_slow_retries"
 
 
-class Reruns(Wishes):
+class Reruns(TaskRuns):
     """A run of the DAG with one mapped rerun for each order."""
 
     usual_dag = "crash_reruns"
@@ -27,7 +27,6 @@ class Reruns(Wishes):
     count = "reruns_accepted"
     usual: ClassVar[Mapping[str, Any]] = {
         "wait_for_completion": True,
-        "confirm_timeout": 1,
         "reconcile_timeout": 4,
         "poll_interval": 2,
         "outputs_timeout": 20,

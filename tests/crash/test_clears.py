@@ -10,12 +10,12 @@ from dev.processes import wait_until
 from tests.crash.cells import End
 from tests.crash.clears import Case, Seen, fail_as_told, forget, play
 from tests.crash.reruns import Reruns, accepted, deliver
-from tests.crash.wishes import LIMIT
+from tests.crash.task_runs import LIMIT
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
-    from tests.crash.wishes import Wishes
+    from tests.crash.task_runs import TaskRuns
 
 #: Only events and documents tell of the rerun, and a second one would be billed.
 SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": None, "run_seconds": 10}
@@ -27,18 +27,18 @@ NOT_ELIGIBLE, TIMEOUT = "OllangOrderNotEligibleError", "OllangTimeoutError"
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 
 
-def _complete(reruns: Wishes, index: int) -> None:
+def _complete(reruns: TaskRuns, index: int) -> None:
     deliver(reruns.ollang, reruns[index].order_id)
 
 
-def _process(reruns: Wishes, index: int) -> None:
+def _process(reruns: TaskRuns, index: int) -> None:
     """Let Ollang process a request that it got, whatever its client was told."""
     order_id = reruns[index].order_id
     reruns.ollang.rerun_order(order_id)
     wait_until(lambda: not reruns.ollang.order(order_id)["running"], LIMIT, "the late rerun")
 
 
-def _process_and_stumble(reruns: Wishes, index: int) -> None:
+def _process_and_stumble(reruns: TaskRuns, index: int) -> None:
     """Let Ollang process the request, and the first look at the order fail."""
     _process(reruns, index)
     reruns.ollang.add_fault("GET", f"/integration/orders/{reruns[index].order_id}", status=503)
@@ -158,7 +158,7 @@ def test_clearing_two_hundred_waits_at_once_sends_nothing(
     airflow: AirflowStack, ollang: Sandbox, state_kept: bool
 ) -> None:
     orders = [ollang.add_order(type="subtitle", behaviour=AT_WORK) for _ in range(WAITS)]
-    options = {"deferrable": True, "poll_interval": 30, "confirm_timeout": 0}
+    options = {"deferrable": True, "poll_interval": 30}
     reruns = Reruns(airflow, ollang, [(order_id, options) for order_id in orders])
     reruns.until_all_stay_away(limit=1200)
     if not state_kept:

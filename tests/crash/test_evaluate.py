@@ -1,4 +1,4 @@
-"""A process dies at each point of a paid evaluation, or the task is cleared: it is billed once per wish."""
+"""A process dies at each point of a paid evaluation, or the task is cleared: it is billed at most once."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.crash.clears import Case, Seen, fail_as_told, forget, play
 from tests.crash.conftest import wanted_cells
 from tests.crash.evaluation_cells import EVALUATION_CELLS, POINTS, TELLING_EVALUATIONS, EvaluationCell
 from tests.crash.evaluations import OLD, Evaluations, bought
-from tests.crash.stage import Course, Played, Stage, hold
+from tests.crash.runner import CellRunner, Outcome, Progress, hold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
-    from tests.crash.wishes import Wish, Wishes
+    from tests.crash.task_runs import TaskRun, TaskRuns
 
 ANSWER = {"message": "QC evaluation started. You will be notified when it's completed.", "credits_used": 5}
 
 
-class EvaluationStage(Stage[EvaluationCell]):
+class EvaluationStage(CellRunner[EvaluationCell]):
     """Plays evaluations."""
 
     def __init__(self, airflow: AirflowStack, ollang: Sandbox, cells: Sequence[EvaluationCell]) -> None:
@@ -35,17 +35,17 @@ class EvaluationStage(Stage[EvaluationCell]):
             given.append((order_id, cell.arguments))
         super().__init__(Evaluations(airflow, ollang, given), cells)
 
-    def _direct(self, cell: EvaluationCell, one: Wish, course: Course) -> None:
+    def _direct(self, cell: EvaluationCell, one: TaskRun, course: Progress) -> None:
         if course.delivered or course.accepted_at is None or course.killed_at is None or cell.evidence == "no trace":
             return
         # What comes late is news to a try that has looked already.
         if cell.evidence == "shown at once" or one.looks_after(course.killed_at):
-            evaluations.show(self._wishes.ollang, one.order_id)
+            evaluations.show(self._runs.ollang, one.order_id)
             course.delivered = True
 
 
 @pytest.fixture(scope="module")
-def played(airflow: AirflowStack, ollang: Sandbox, request: pytest.FixtureRequest) -> dict[EvaluationCell, Played]:
+def played(airflow: AirflowStack, ollang: Sandbox, request: pytest.FixtureRequest) -> dict[EvaluationCell, Outcome]:
     return EvaluationStage(airflow, ollang, wanted_cells(request.session, EvaluationCell)).play()
 
 
@@ -66,7 +66,7 @@ def receipt_of(ollang: Sandbox, order_id: str, *, reconnected: bool, answered: b
 
 @pytest.mark.parametrize("cell", cells())
 def test_an_evaluation_happens_once_per_wish(
-    cell: EvaluationCell, played: dict[EvaluationCell, Played], ollang: Sandbox
+    cell: EvaluationCell, played: dict[EvaluationCell, Outcome], ollang: Sandbox
 ) -> None:
     seen, expected = played[cell], cell.expected
     assert seen.end == expected.end, f"{POINTS[cell.point]}: {seen.error}"
@@ -94,8 +94,8 @@ MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 ONCE, TWICE = End("success", 1, 2), End("success", 2, 2)
 
 
-def _show(wishes: Wishes, index: int) -> None:
-    evaluations.show(wishes.ollang, wishes[index].order_id)
+def _show(runs: TaskRuns, index: int) -> None:
+    evaluations.show(runs.ollang, runs[index].order_id)
 
 
 CASES = {
@@ -119,21 +119,21 @@ def cleared(airflow: AirflowStack, ollang: Sandbox) -> tuple[Evaluations, Seen, 
     orders = [evaluations.add_order(ollang, case.behaviour) for case in CASES.values()]
     fail_as_told(ollang, Evaluations, orders, CASES)
     options = [case.options for case in CASES.values()]
-    wishes = Evaluations(airflow, ollang, list(zip(orders, options, strict=True)))
-    return (wishes, *play(wishes, CASES))
+    runs = Evaluations(airflow, ollang, list(zip(orders, options, strict=True)))
+    return (runs, *play(runs, CASES))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_clearing_an_evaluation_that_has_ended(
     name: str, cleared: tuple[Evaluations, Seen, Seen], ollang: Sandbox
 ) -> None:
-    wishes, first, second = cleared
+    runs, first, second = cleared
     case, index = CASES[name], list(CASES).index(name)
     assert first[name] == (case.first, case.record)
     assert second[name][0] == case.second
     # Whether this try asked, or took over what an earlier one had asked for.
     reconnected = case.second.accepted == case.first.accepted
-    receipt, order_id = wishes.result(index), wishes[index].order_id
+    receipt, order_id = runs.result(index), runs[index].order_id
     wanted = receipt_of(ollang, order_id, reconnected=reconnected, answered=name != "unknown, shown later")
     if name == "finished":
         wanted["before"] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.crash.cells import CELLS, TELLING, Cell
-from tests.crash.stage import Played
+from tests.crash.runner import Outcome
 
 WHAT_TO_CHECK = "Look at the order in Ollang"
 
@@ -15,7 +15,7 @@ def cells() -> list[object]:
 
 
 @pytest.mark.parametrize("cell", cells())
-def test_a_rerun_happens_once_per_wish(cell: Cell, played: dict[Cell, Played]) -> None:
+def test_a_rerun_happens_once_per_wish(cell: Cell, played: dict[Cell, Outcome]) -> None:
     seen = played[cell]
     assert seen.end == cell.expected, seen.error
     # The sandbox takes every request: had a second one been sent, it would have been billed.

@@ -28,7 +28,7 @@ from airflow_provider_ollang._compat import AirflowRescheduleException
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors import ollang as sensors
 from tests.installed_airflow import SerializedDAG
-from tests.integration.wishes import TriggererGone, discard_state
+from tests.integration.submissions import TriggererGone, discard_state
 
 
 @dataclass(frozen=True)

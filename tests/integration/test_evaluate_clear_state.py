@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from tests.installed_airflow import needs_task_state_store
-from tests.integration.test_quality_evaluate import ORDER, bought, evaluate_dag, shown
-from tests.integration.wishes import Died, at_record, posts
+from tests.integration.submissions import ProcessKilled, at_store, posts
+from tests.integration.test_quality_evaluate import ORDER, accepted_evaluations, evaluate_dag, shown
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -43,7 +43,7 @@ def test_cleared_evaluation_is_submitted_only_if_none_is_at_work(
         ollang.change_order(ORDER, status=status)
     again = clear_run(dag, run, keep_task_state=state_kept)
     accepted = ACCEPTED[order][0 if state_kept else 1]
-    assert bought(ollang) == posts(ollang) == accepted
+    assert accepted_evaluations(ollang) == posts(ollang) == accepted
     if status:
         assert isinstance(again.errors["evaluate"], OllangOrderNotEligibleError)
         return
@@ -63,12 +63,12 @@ def test_retried_evaluation_is_never_submitted_again(
         ollang.advance(later)
         if status:
             ollang.change_order(ORDER, status=status)
-        raise Died
+        raise ProcessKilled
 
-    at_record(monkeypatch, "set", die, state="finished", written=True)
+    at_store(monkeypatch, "set", die, state="finished", written=True)
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 2})
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_evaluations(ollang) == posts(ollang) == 1
 
 
 @pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
@@ -79,4 +79,4 @@ def test_evaluation_is_found_though_the_clock_of_the_gateway_is_ahead(
     ollang.add_fault("POST", drop="after")
     run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome))
     assert (run.states, run.results["evaluate"]["reconnected"]) == ({"evaluate": "success"}, True)
-    assert bought(ollang) == 1
+    assert accepted_evaluations(ollang) == 1

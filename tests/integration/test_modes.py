@@ -114,7 +114,7 @@ def dag_of(mode: str, *, rerun: bool = False, **arguments: Any) -> DAG:
     with DAG("modes", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
         source: dict[str, Any] = {"order_id": ORDER}
         if rerun:
-            source = {"rerun": OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=0).output}
+            source = {"rerun": OllangRerunOperator(task_id="rerun", order_id=ORDER).output}
         OllangOrderStatusSensor(
             task_id="wait",
             **{

@@ -24,7 +24,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import Run, RunDag
-from tests.integration.wishes import in_pause, killing
+from tests.integration.submissions import during_sleep, on_kill_of
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
@@ -151,7 +151,7 @@ def test_getting_an_order_asks_no_more_once_the_task_was_ended(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.add_fault("GET", status=429, headers={"Retry-After": "40"})
-    in_pause(monkeypatch, killing(monkeypatch, OllangGetOrderOperator))
+    during_sleep(monkeypatch, on_kill_of(monkeypatch, OllangGetOrderOperator))
     started = ollang.now
     with DAG("getting", schedule=None, start_date=START) as dag:
         OllangGetOrderOperator(task_id="get", order_id=ORDER)
@@ -160,7 +160,8 @@ def test_getting_an_order_asks_no_more_once_the_task_was_ended(
     assert (ollang.now - started).total_seconds() <= 1
 
 
-def test_rerun_looks_asks_once_and_watches_it_begin(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_rerun_polls_once_submits_once_and_returns(ollang: Sandbox, run_dag: RunDag) -> None:
+    started = ollang.now
     run = rerun_once(run_dag)
     receipt = run.results["rerun"]
     assert run.states == {"rerun": "success"}
@@ -168,38 +169,21 @@ def test_rerun_looks_asks_once_and_watches_it_begin(ollang: Sandbox, run_dag: Ru
     assert receipt["order_id"] == ORDER
     assert receipt["host"] == ollang.url
     assert receipt["message"] == "Order rerun initiated successfully"
-    assert receipt["seen_running"] is True
-    assert receipt["last_status"] == "pending"
+    assert (receipt["seen_running"], receipt["last_status"]) == (False, "completed")
     assert receipt["baseline"]["outputs"][0]["id"] == "doc_456def"
-    assert [entry.method for entry in ollang.request_log] == ["GET", "POST", "GET", "GET"]
+    assert [entry.method for entry in ollang.request_log] == ["GET", "POST"]
+    assert ollang.now == started
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 
-def test_a_rerun_that_is_slow_to_begin_is_accepted_all_the_same(ollang: Sandbox, run_dag: RunDag) -> None:
-    ollang.change_order(ORDER, behaviour={"status_hidden_for": 1000})
-    started = ollang.now
-    receipt = rerun_once(run_dag).results["rerun"]
-    assert receipt["seen_running"] is False
-    assert receipt["last_status"] == "completed"
-    assert (ollang.now - started).total_seconds() == 30
-    assert posts(ollang) == 1
-
-
-def test_failing_looks_after_acceptance_do_not_fail_the_rerun(ollang: Sandbox, run_dag: RunDag) -> None:
-    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=None, status=500)
-    run = rerun_once(run_dag)
-    assert run.states == {"rerun": "success"}
-    assert posts(ollang) == 1
-
-
-def test_the_receipt_is_there_before_the_confirming_looks(
+def test_receipt_is_there_before_the_wait_polls(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(seconds: float) -> None:
         raise SystemExit(1)
 
     monkeypatch.setattr(_clock, "sleep", die)
-    run = rerun_once(run_dag, retries=0)
+    run = rerun_once(run_dag, retries=0, wait_for_completion=True)
     assert run.states == {"rerun": "failed"}
     assert run.results["rerun"].keys() == RECEIPT_KEYS
 
@@ -243,7 +227,7 @@ def test_a_refusal_fails_at_once(
 def test_a_rate_limited_rerun_is_sent_again_and_happens_once(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", times=2, status=429, headers={"Retry-After": "40"})
     started = ollang.now
-    run = rerun_once(run_dag, confirm_timeout=0)
+    run = rerun_once(run_dag)
     assert run.states == {"rerun": "success"}
     assert posts(ollang) == 3
     assert ollang.order(ORDER)["reruns_accepted"] == 1

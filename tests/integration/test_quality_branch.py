@@ -184,7 +184,7 @@ def test_a_wrong_name_shows_before_anybody_looks(
     run = run_dag(dag)
     assert (run.states["branch"], run.tries["branch"]) == ("failed", 1)
     assert isinstance(run.errors["branch"], OllangConfigurationError)
-    assert "is no task or task group right behind branch; there are ['a', 'b']" in str(run.errors["branch"])
+    assert "is no task or task group directly downstream of branch; there are ['a', 'b']" in str(run.errors["branch"])
     assert ollang.request_log == []
 
 

@@ -1,4 +1,4 @@
-"""``OllangEvaluateOrderOperator`` as Airflow runs it: what it sends, once per wish, and what it hands on."""
+"""``OllangEvaluateOrderOperator`` as Airflow runs it: what it submits, at most once, and what it returns."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
 from tests.installed_airflow import needs_task_state_store
-from tests.integration import wishes
-from tests.integration.wishes import (
-    Died,
-    at_record,
-    break_down,
+from tests.integration import submissions
+from tests.integration.submissions import (
+    ProcessKilled,
+    at_store,
     die,
-    die_sending,
-    in_pause,
+    during_sleep,
+    fail,
+    is_refused,
+    kill_while_sending,
     posts,
     record,
-    says_nothing_was_sent,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def evaluate_dag(**arguments: Any) -> DAG:
     return dag
 
 
-def bought(ollang: Sandbox) -> int:
+def accepted_evaluations(ollang: Sandbox) -> int:
     return int(ollang.order(ORDER)["evaluations_accepted"])
 
 
@@ -86,7 +86,7 @@ def shown(ollang: Sandbox, number: int = -1) -> str:
 
 
 def state_on_record() -> str | None:
-    return wishes.state_on_record(key=OllangEvaluateOrderOperator.record_key)
+    return submissions.state_on_record(key=OllangEvaluateOrderOperator.record_key)
 
 
 # --- What it sends, and hands on ------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_it_looks_and_asks_once(ollang: Sandbox, run_dag: RunDag) -> None:
         "attached": False,
     }
     assert [entry.method for entry in ollang.request_log] == ["GET", "POST"]
-    assert (run.states, bought(ollang), state_on_record()) == ({"evaluate": "success"}, 1, "finished")
+    assert (run.states, accepted_evaluations(ollang), state_on_record()) == ({"evaluate": "success"}, 1, "finished")
 
 
 def test_an_order_without_evaluation_had_none_before(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -162,10 +162,10 @@ def test_an_order_that_is_not_done_is_not_evaluated(ollang: Sandbox, run_dag: Ru
 def test_one_that_is_being_made_is_not_asked_for_again(ollang: Sandbox, run_dag: RunDag) -> None:
     run_dag(evaluate_dag())
     run = run_dag(evaluate_dag())
-    assert (run.states, run.tries, bought(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 1)
+    assert (run.states, run.tries, accepted_evaluations(ollang)) == ({"evaluate": "failed"}, {"evaluate": 1}, 1)
     error = run.errors["evaluate"]
     assert isinstance(error, OllangOrderNotEligibleError)
-    assert "is being made already. Nothing was sent." in str(error)
+    assert "is being evaluated already. Nothing was sent." in str(error)
 
 
 def test_one_that_is_being_made_is_joined_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -173,7 +173,7 @@ def test_one_that_is_being_made_is_joined_if_so_asked(ollang: Sandbox, run_dag: 
     run_dag(evaluate_dag())
     receipt = run_dag(evaluate_dag(on_running="attach")).results["evaluate"]
     assert (receipt["reconnected"], receipt["evaluation_id"], receipt["message"]) == (True, shown(ollang), None)
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_evaluations(ollang), posts(ollang)) == (1, 1)
 
 
 def test_one_that_never_ends_does_not_forbid_another_for_ever(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -183,7 +183,7 @@ def test_one_that_never_ends_does_not_forbid_another_for_ever(ollang: Sandbox, r
     assert run_dag(evaluate_dag()).states == {"evaluate": "failed"}
     ollang.advance(2)
     run = run_dag(evaluate_dag())
-    assert (run.states, bought(ollang)) == ({"evaluate": "success"}, 2)
+    assert (run.states, accepted_evaluations(ollang)) == ({"evaluate": "success"}, 2)
     assert run.results["evaluate"]["before"]["id"] == shown(ollang, 0)
 
 
@@ -212,15 +212,15 @@ def test_what_was_not_processed_and_not_answered(
     assert run.tries == {"evaluate": 1}
     assert ollang.now - started == timedelta(seconds=300)
     if on_unknown_outcome == "fail":
-        assert (run.states, bought(ollang), posts(ollang)) == ({"evaluate": "failed"}, 0, 1)
+        assert (run.states, accepted_evaluations(ollang), posts(ollang)) == ({"evaluate": "failed"}, 0, 1)
         error = run.errors["evaluate"]
         assert isinstance(error, OllangOutcomeUnknownError)
-        assert f"Nobody can say whether the request for the evaluation of order {ORDER} was processed" in str(error)
+        assert f"The outcome of the evaluation request for order {ORDER} is unknown" in str(error)
         assert state_on_record() == "unknown"
         # Marked as success by hand, the task hands on what it knows.
         assert run.results["evaluate"].keys() == RECEIPT_KEYS
     else:
-        assert (run.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 1, 2)
+        assert (run.states, accepted_evaluations(ollang), posts(ollang)) == ({"evaluate": "success"}, 1, 2)
 
 
 LOST = {"lost": {"drop": "after"}, "half": {"drop": "body"}, "500": {"status": 500, "processed": True}}
@@ -239,7 +239,7 @@ def test_what_was_processed_and_not_answered_is_found(
     receipt = run.results["evaluate"]
     assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 1})
     assert (receipt["reconnected"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
-    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "finished")
+    assert (accepted_evaluations(ollang), posts(ollang), state_on_record()) == (1, 1, "finished")
 
 
 def test_what_leaves_no_trace_is_not_asked_for_again(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -249,7 +249,7 @@ def test_what_leaves_no_trace_is_not_asked_for_again(ollang: Sandbox, run_dag: R
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
     assert "before the request its evaluation was" not in str(run.errors["evaluate"])
     assert isinstance(run.errors["evaluate"], OllangOutcomeUnknownError)
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_evaluations(ollang), posts(ollang)) == (1, 1)
 
 
 def test_a_second_request_is_sent_once_only(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -285,22 +285,31 @@ def test_a_refusal_fails_at_once(
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 1})
     assert isinstance(run.errors["evaluate"], error)
-    assert (posts(ollang), bought(ollang)) == (1, 0)
-    assert says_nothing_was_sent(record(key=OllangEvaluateOrderOperator.record_key))
+    assert (posts(ollang), accepted_evaluations(ollang)) == (1, 0)
+    assert is_refused(record(key=OllangEvaluateOrderOperator.record_key))
 
 
 @pytest.mark.parametrize("behaviour", [{"qc_success": False}, {"qc_no_credits": 402}], ids=str)
 def test_a_refusal_of_the_sandbox(ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any]) -> None:
     ollang.change_order(ORDER, behaviour=behaviour)
     run = run_dag(evaluate_dag())
-    assert (run.states, bought(ollang), ollang.order(ORDER)["evaluations_refused"]) == ({"evaluate": "failed"}, 0, 1)
+    assert (run.states, accepted_evaluations(ollang), ollang.order(ORDER)["evaluations_refused"]) == (
+        {"evaluate": "failed"},
+        0,
+        1,
+    )
 
 
 def test_a_rate_limit_is_waited_out(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", times=2, status=429, headers={"Retry-After": "40"})
     started = ollang.now
     run = run_dag(evaluate_dag())
-    assert (run.states, run.tries, posts(ollang), bought(ollang)) == ({"evaluate": "success"}, {"evaluate": 1}, 3, 1)
+    assert (run.states, run.tries, posts(ollang), accepted_evaluations(ollang)) == (
+        {"evaluate": "success"},
+        {"evaluate": 1},
+        3,
+        1,
+    )
     assert (ollang.now - started).total_seconds() == 80
 
 
@@ -309,10 +318,10 @@ def test_a_rate_limit_beyond_patience_is_left_to_the_retries(ollang: Sandbox, ru
     ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == SECOND_TRY
-    assert bought(ollang) == 1
+    assert accepted_evaluations(ollang) == 1
 
 
-# --- Deaths: one request per wish -----------------------------------------------------------------------------------
+# --- Crashes: at most one request -----------------------------------------------------------------------------------
 
 
 @needs_task_state_store
@@ -321,12 +330,12 @@ def test_died_sending_what_was_processed(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: str
 ) -> None:
     ollang.change_order(ORDER, behaviour=TRACES[trace])
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     run = run_dag(evaluate_dag())
     receipt = run.results["evaluate"]
     assert (run.states, run.tries) == SECOND_TRY
     assert (receipt["reconnected"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_evaluations(ollang), posts(ollang)) == (1, 1)
 
 
 @pytest.mark.parametrize("processed", [False, True])
@@ -334,11 +343,11 @@ def test_died_sending_without_a_trace(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, processed: bool
 ) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
-    die_sending(monkeypatch, processed=processed)
+    kill_while_sending(monkeypatch, processed=processed)
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries) == ({"evaluate": "failed"}, {"evaluate": 2})
     assert isinstance(run.errors["evaluate"], OllangOutcomeUnknownError)
-    assert bought(ollang) == posts(ollang) == int(processed)
+    assert accepted_evaluations(ollang) == posts(ollang) == int(processed)
 
 
 @needs_task_state_store
@@ -347,17 +356,17 @@ def test_died_once_it_was_accepted(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, state: str, written: bool
 ) -> None:
     ollang.change_order(ORDER, behaviour=KEPT)
-    at_record(monkeypatch, "set", die, state=state, written=written)
+    at_store(monkeypatch, "set", die, state=state, written=written)
     run = run_dag(evaluate_dag())
     receipt = run.results["evaluate"]
     assert (run.states, run.tries) == SECOND_TRY
     assert (receipt["reconnected"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_evaluations(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
 def test_died_at_the_very_end(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_record(monkeypatch, "set", die, state="finished", written=True)
+    at_store(monkeypatch, "set", die, state="finished", written=True)
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries, run.results["evaluate"]["reconnected"]) == (*SECOND_TRY, False)
     # It has its receipt on record, and asks nobody for it.
@@ -369,10 +378,11 @@ def test_died_at_the_very_end(ollang: Sandbox, run_dag: RunDag, monkeypatch: pyt
 def test_nothing_is_sent_without_the_store(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, method: str, state: str | None
 ) -> None:
-    at_record(monkeypatch, method, break_down, state=state, times=3)
+    at_store(monkeypatch, method, fail, state=state, times=3)
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries, posts(ollang)) == ({"evaluate": "failed"}, {"evaluate": 3}, 0)
-    assert "nothing was sent (ConnectionError)" in str(run.errors["evaluate"])
+    assert "so nothing was sent" in str(run.errors["evaluate"])
+    assert "ConnectionError" in str(run.errors["evaluate"])
 
 
 @needs_task_state_store
@@ -381,12 +391,12 @@ def test_died_while_it_looked_for_what_was_lost(
 ) -> None:
     ollang.change_order(ORDER, behaviour=KEPT)
     ollang.add_fault("POST", drop="after")
-    in_pause(monkeypatch, die)
+    during_sleep(monkeypatch, die)
     run = run_dag(evaluate_dag())
-    assert (run.states, run.tries, bought(ollang), posts(ollang)) == (*SECOND_TRY, 1, 1)
+    assert (run.states, run.tries, accepted_evaluations(ollang), posts(ollang)) == (*SECOND_TRY, 1, 1)
 
 
-# --- Clears: another wish, or not -----------------------------------------------------------------------------------
+# --- Clears: another evaluation, or not -----------------------------------------------------------------------------
 
 
 @needs_task_state_store
@@ -398,7 +408,7 @@ def test_clearing_it_while_the_evaluation_is_being_made_joins_it(
     run = run_dag(dag)
     ollang.advance(999)
     again = clear_run(dag, run)
-    assert (again.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 1, 1)
+    assert (again.states, accepted_evaluations(ollang), posts(ollang)) == ({"evaluate": "success"}, 1, 1)
     assert again.results["evaluate"] == {**run.results["evaluate"], "reconnected": True}
 
 
@@ -412,7 +422,7 @@ def test_clearing_it_before_the_order_shows_it(
     run = run_dag(dag)
     ollang.advance(after)
     assert clear_run(dag, run).states == {"evaluate": "success"}
-    assert bought(ollang) == posts(ollang) == sent
+    assert accepted_evaluations(ollang) == posts(ollang) == sent
 
 
 @pytest.mark.parametrize("behaviour", [{}, {"qc_id": "other"}, KEPT], ids=str)
@@ -424,7 +434,7 @@ def test_clearing_it_when_the_scores_are_there_is_another_wish(
     run = run_dag(dag)
     ollang.advance(10)
     again = clear_run(dag, run)
-    assert (again.states, bought(ollang), posts(ollang)) == ({"evaluate": "success"}, 2, 2)
+    assert (again.states, accepted_evaluations(ollang), posts(ollang)) == ({"evaluate": "success"}, 2, 2)
     assert again.results["evaluate"]["before"]["id"] == shown(ollang, 0)
     assert again.results["evaluate"]["reconnected"] is False
 
@@ -433,7 +443,7 @@ def test_another_run_is_another_wish(ollang: Sandbox, run_dag: RunDag) -> None:
     run_dag(evaluate_dag())
     ollang.advance(10)
     run_dag(evaluate_dag())
-    assert bought(ollang) == posts(ollang) == 2
+    assert accepted_evaluations(ollang) == posts(ollang) == 2
 
 
 @needs_task_state_store
@@ -448,7 +458,7 @@ def test_clearing_it_after_an_unknown_outcome_looks_first(
     assert run.states == {"evaluate": "failed"}
     ollang.advance(150)
     again = clear_run(dag, run)
-    assert (again.states, bought(ollang)) == ({"evaluate": "success"}, 1)
+    assert (again.states, accepted_evaluations(ollang)) == ({"evaluate": "success"}, 1)
     assert again.results["evaluate"]["reconnected"] is processed
     assert posts(ollang) == (1 if processed else 2)
 
@@ -466,8 +476,8 @@ def test_the_receipt_leads_to_the_scores_it_bought(ollang: Sandbox, run_dag: Run
 
 
 def test_only_deaths_of_ours_are_played(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    die_sending(monkeypatch, processed=False)
-    assert isinstance(run_dag(evaluate_dag(retries=0)).errors["evaluate"], Died)
+    kill_while_sending(monkeypatch, processed=False)
+    assert isinstance(run_dag(evaluate_dag(retries=0)).errors["evaluate"], ProcessKilled)
 
 
 # --- Behind a rerun -------------------------------------------------------------------------------------------------
@@ -485,13 +495,13 @@ def test_the_old_result_of_a_rerun_that_was_not_waited_for_is_not_evaluated(olla
     run = rerun_and_evaluate(run_dag)
     assert isinstance(run.errors["evaluate"], OllangOrderNotEligibleError)
     assert "the old one would be evaluated" in str(run.errors["evaluate"])
-    assert (bought(ollang), len(ollang.requests("POST", "*/qc"))) == (0, 0)
+    assert (accepted_evaluations(ollang), len(ollang.requests("POST", "*/qc"))) == (0, 0)
 
 
 @pytest.mark.parametrize("waited", [True, False], ids=["waited for", "done meanwhile"])
 def test_the_new_result_of_a_rerun_is_evaluated(ollang: Sandbox, run_dag: RunDag, waited: bool) -> None:
-    # Not waited for, it is watched for half a minute, which is longer than this run takes.
-    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": 20, "outputs_after": 0})
+    seconds = 20 if waited else 0
+    ollang.change_order(ORDER, behaviour={"status_hidden_for": None, "run_seconds": seconds, "outputs_after": 0})
     run = rerun_and_evaluate(run_dag, wait_for_completion=waited)
     assert run.states == {"rerun": "success", "evaluate": "success"}
     (one,) = ollang.order(ORDER)["evaluations"]

@@ -27,7 +27,7 @@ from airflow_provider_ollang.operators.quality import (
     OllangQualityGateOperator,
 )
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
-from tests.integration.wishes import in_pause, killing
+from tests.integration.submissions import during_sleep, on_kill_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +137,7 @@ BELOW: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("bar", BELOW.values(), ids=BELOW)
 def test_bad_scores_fail_or_are_reported(ollang: Sandbox, run_dag: RunDag, mode: Any, bar: dict[str, Any]) -> None:
     words = failed(gate(run_dag, **bar, **mode), OllangQualityError)
-    assert f"Order {ORDER} is not good enough:\n" in words
+    assert f"Order {ORDER} is below its thresholds:\n" in words
     reported = gate(run_dag, on_below="report", **bar, **mode)
     assert reported.states == {"gate": "success"}
     assert reported.results["gate"]["passed"] is False
@@ -154,7 +154,7 @@ def test_the_error_shows_the_table_and_the_worst_segments(ollang: Sandbox, run_d
     words = failed(gate(run_dag, min_scores={"Tone": 90, "Accuracy": 95, "Style": 3}, **mode), OllangQualityError)
     assert words == "\n".join(
         [
-            f"Order {ORDER} is not good enough:",
+            f"Order {ORDER} is below its thresholds:",
             "  Accuracy        92.5  minimum 95      below",
             "  Fluency           88",
             "  Tone              90  minimum 90      passed",
@@ -163,7 +163,7 @@ def test_the_error_shows_the_table_and_the_worst_segments(ollang: Sandbox, run_d
             "  average           89",
             "Worst segments:",
             *(f"  seg_{number}: Why {number} -> Better {number}" for number in range(5)),
-            "Rerun the order, have a person look at it in Ollang, or lower the bar.",
+            "Rerun the order, have a person check it in Ollang, or lower the thresholds.",
         ]
     )
 
@@ -261,14 +261,14 @@ def test_it_waits_while_the_evaluation_is_being_made(ollang: Sandbox, run_dag: R
     assert run.tries == {"gate": 1}
 
 
-def test_a_wait_ended_from_outside_tells_the_last_status_and_looks_no_more(
+def test_killed_wait_polls_no_more(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     evaluated(ollang, isLoading=True)
-    in_pause(monkeypatch, killing(monkeypatch, OllangQualityGateOperator))
+    during_sleep(monkeypatch, on_kill_of(monkeypatch, OllangQualityGateOperator))
     run = gate(run_dag, deferrable=False, retries=0)
     assert (run.states, len(ollang.request_log)) == ({"gate": "failed"}, 1)
-    assert "last known status: completed" in capfd.readouterr().out
+    assert "The task was killed" in capfd.readouterr().out
 
 
 @in_both_modes
@@ -288,7 +288,7 @@ def test_no_evaluation(ollang: Sandbox, run_dag: RunDag, mode: Any, on_below: st
     run = gate(run_dag, **arguments)
     if on_below == "fail":
         words = failed(run, OllangQualityError)
-        assert f"Order {order_id} has no evaluation. Ask for one with OllangEvaluateOrderOperator" in words
+        assert f"Order {order_id} has no evaluation. Submit one with OllangEvaluateOrderOperator" in words
     else:
         report = run.results["gate"]
         assert (report["passed"], report["missing"], report["evaluation"]) == (False, ["Accuracy"], None)

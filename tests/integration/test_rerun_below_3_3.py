@@ -15,16 +15,16 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import TaskStateStoreAccessor
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     RESULT_ONLY,
     WAITING,
-    bought,
+    accepted_reruns,
     die,
-    die_sending,
-    in_pause,
-    made_by,
+    during_sleep,
+    first_output,
+    kill_while_sending,
     no_triggerer,
     posts,
     record,
@@ -61,9 +61,9 @@ def _no_store(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_try_sends(ollang: Sandbox, run_dag: RunDag, wait: dict[str, Any]) -> None:
     run = run_dag(rerun_dag(**wait))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
-    assert (bought(ollang), record()) == (1, None)
+    assert (accepted_reruns(ollang), record()) == (1, None)
     if wait:
-        assert "(run 2)" in made_by(run.results["rerun"])
+        assert "(run 2)" in first_output(run.results["rerun"])
         assert run.results["rerun"]["message"] == "Order rerun initiated successfully"
 
 
@@ -71,7 +71,7 @@ def test_the_first_try_sends(ollang: Sandbox, run_dag: RunDag, wait: dict[str, A
 def test_a_retry_joins_what_runs(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, wait: dict[str, Any]
 ) -> None:
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     look = OllangHook.get_dated_order
 
     def later(self: OllangHook, *arguments: Any, **options: Any) -> Any:
@@ -87,9 +87,9 @@ def test_a_retry_joins_what_runs(
         True,
         "completed" if wait else "pending",
     )
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
     if wait:
-        assert "(run 2)" in made_by(receipt)
+        assert "(run 2)" in first_output(receipt)
 
 
 @pytest.mark.parametrize("processed", [False, True])
@@ -97,17 +97,17 @@ def test_a_retry_that_sees_nothing_run_asks_a_person(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch, processed: bool
 ) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
-    die_sending(monkeypatch, processed=processed)
+    kill_while_sending(monkeypatch, processed=processed)
     dag = rerun_dag()
     run = run_dag(dag)
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 2})
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-    assert "older than 3.3 and keeps no record. Nothing was sent now" in str(run.errors["rerun"])
-    assert bought(ollang) == posts(ollang) == (1 if processed else 0)
+    assert "older than 3.3 and keeps no record. Nothing was submitted now" in str(run.errors["rerun"])
+    assert accepted_reruns(ollang) == posts(ollang) == (1 if processed else 0)
     # Who clears it has looked.
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 3})
-    assert bought(ollang) == (2 if processed else 1)
+    assert accepted_reruns(ollang) == (2 if processed else 1)
 
 
 def test_a_cleared_task_is_retried_as_carefully(
@@ -116,10 +116,10 @@ def test_a_cleared_task_is_retried_as_carefully(
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
-    in_pause(monkeypatch, die)
+    during_sleep(monkeypatch, die)
     again = clear_run(dag, run)
     assert isinstance(again.errors["rerun"], OllangOutcomeUnknownError)
-    assert (again.tries["rerun"], bought(ollang)) == (3, 2)
+    assert (again.tries["rerun"], accepted_reruns(ollang)) == (3, 2)
 
 
 def test_a_deferred_wait_that_is_cleared_is_another_wish(
@@ -130,8 +130,8 @@ def test_a_deferred_wait_that_is_cleared_is_another_wish(
         run = run_dag(dag)
     again = clear_run(dag, run)
     # Only what Ollang shows keeps it from a second rerun.
-    assert "(run 2)" in made_by(again.results["rerun"])
-    assert (bought(ollang), again.results["rerun"]["reconnected"]) == (1, True)
+    assert "(run 2)" in first_output(again.results["rerun"])
+    assert (accepted_reruns(ollang), again.results["rerun"]["reconnected"]) == (1, True)
 
 
 def test_a_failure_before_anything_was_sent_looks_the_same_to_a_retry(
@@ -147,14 +147,14 @@ def test_a_failure_before_anything_was_sent_looks_the_same_to_a_retry(
 
 
 def test_the_second_try_resubmits(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    die_sending(monkeypatch, processed=False)
+    kill_while_sending(monkeypatch, processed=False)
     run = run_dag(rerun_dag(on_unknown_outcome="resubmit"))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
 
 
 def test_the_third_try_does_not(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    die_sending(monkeypatch, processed=False, times=2)
+    kill_while_sending(monkeypatch, processed=False, times=2)
     run = run_dag(rerun_dag(on_unknown_outcome="resubmit"))
     assert (run.states, run.tries, posts(ollang)) == ({"rerun": "failed"}, {"rerun": 3}, 0)
 
@@ -162,7 +162,7 @@ def test_the_third_try_does_not(ollang: Sandbox, run_dag: RunDag, monkeypatch: p
 def test_a_resubmission_without_an_answer_is_the_last(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    die_sending(monkeypatch, processed=False)
+    kill_while_sending(monkeypatch, processed=False)
     ollang.add_fault("POST", times=None, status=500)
     run = run_dag(rerun_dag(on_unknown_outcome="resubmit"))
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
@@ -172,7 +172,7 @@ def test_a_resubmission_without_an_answer_is_the_last(
 def test_within_one_try_an_unknown_outcome_is_settled_as_ever(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", status=500, processed=True)
     run = run_dag(rerun_dag())
-    assert (run.states, run.tries, bought(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
+    assert (run.states, run.tries, accepted_reruns(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
 
 
 # --- The receipt through a deferral -------------------------------------------------------------------------------
@@ -182,10 +182,10 @@ def test_a_deferred_wait_finds_its_receipt_in_its_xcom(ollang: Sandbox, run_dag:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
     receipt = run_dag(rerun_dag(**WAITING, deferrable=True)).results["rerun"]
     assert (receipt["message"], receipt["reconnected"]) == ("Order rerun initiated successfully", False)
-    assert "(run 2)" in made_by(receipt)
+    assert "(run 2)" in first_output(receipt)
 
 
 def test_a_deferred_wait_that_pushes_no_xcom_says_so_before_it_buys(ollang: Sandbox, run_dag: RunDag) -> None:
     run = run_dag(rerun_dag(**WAITING, deferrable=True, do_xcom_push=False))
     # Either is fine; to buy, wait, and then fail for want of the receipt is not.
-    assert (run.states["rerun"], bought(ollang)) in (("success", 1), ("failed", 0))
+    assert (run.states["rerun"], accepted_reruns(ollang)) in (("success", 1), ("failed", 0))

@@ -16,17 +16,17 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from tests.installed_airflow import needs_task_state_store
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     RESULT_ONLY,
     STATUS_ONLY,
     WAITING,
-    Died,
-    bought,
-    die_sending,
-    in_pause,
-    made_by,
+    ProcessKilled,
+    accepted_reruns,
+    during_sleep,
+    first_output,
+    kill_while_sending,
     no_triggerer,
     posts,
     record,
@@ -53,12 +53,12 @@ def test_finished_and_waited_for_it_is_a_new_wish(
 ) -> None:
     dag = rerun_dag(**wait)
     run = run_dag(dag)
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert "(run 2)" in first_output(run.results["rerun"])
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 3)" in made_by(again.results["rerun"])
+    assert "(run 3)" in first_output(again.results["rerun"])
     assert again.results["rerun"]["reconnected"] is False
-    assert bought(ollang) == 2
+    assert accepted_reruns(ollang) == 2
     assert record()["max_tries"] == 3
 
 
@@ -81,8 +81,8 @@ def test_finished_and_waited_for_another_persons_run_is_another_wish(
 def test_a_new_run_is_a_new_wish(ollang: Sandbox, run_dag: RunDag) -> None:
     dag = rerun_dag(**WAITING)
     run_dag(dag)
-    assert "(run 3)" in made_by(run_dag(dag).results["rerun"])
-    assert bought(ollang) == 2
+    assert "(run 3)" in first_output(run_dag(dag).results["rerun"])
+    assert accepted_reruns(ollang) == 2
 
 
 @needs_task_state_store
@@ -91,12 +91,12 @@ def test_a_new_wish_is_sent_once_too(
 ) -> None:
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 3})
-    assert "(run 3)" in made_by(again.results["rerun"])
+    assert "(run 3)" in first_output(again.results["rerun"])
     assert again.results["rerun"]["reconnected"] is True
-    assert bought(ollang) == 2
+    assert accepted_reruns(ollang) == 2
 
 
 # --- Cleared without having waited --------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_not_waited_for_and_finished_it_is_a_new_wish(ollang: Sandbox, run_dag: 
     run = run_dag(dag)
     ollang.advance(1000)
     assert clear_run(dag, run).results["rerun"]["reconnected"] is False
-    assert bought(ollang) == 2
+    assert accepted_reruns(ollang) == 2
 
 
 @needs_task_state_store
@@ -119,7 +119,7 @@ def test_not_waited_for_and_still_running_it_is_joined(ollang: Sandbox, run_dag:
     again = clear_run(dag, run)
     receipt = again.results["rerun"]
     assert (receipt["reconnected"], receipt["baseline"]) == (True, run.results["rerun"]["baseline"])
-    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 1, "finished")
+    assert (accepted_reruns(ollang), posts(ollang), state_on_record()) == (1, 1, "finished")
 
 
 @needs_task_state_store
@@ -132,7 +132,7 @@ def test_not_waited_for_and_done_without_evidence_it_is_joined_for_a_while(
     run = run_dag(dag)
     ollang.advance(later)
     assert clear_run(dag, run).results["rerun"]["reconnected"] is reconnected
-    assert bought(ollang) == (1 if reconnected else 2)
+    assert accepted_reruns(ollang) == (1 if reconnected else 2)
 
 
 def test_not_waited_for_and_failed_by_ollang_it_is_not_joined(
@@ -144,7 +144,7 @@ def test_not_waited_for_and_failed_by_ollang_it_is_not_joined(
     ollang.advance(100)
     again = clear_run(dag, run)
     assert isinstance(again.errors["rerun"], OllangOrderNotEligibleError)
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 @needs_task_state_store
@@ -155,7 +155,7 @@ def test_a_look_that_fails_sends_nothing(ollang: Sandbox, run_dag: RunDag, clear
     ollang.add_fault("GET", times=5, status=503)
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 3})
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 # --- Cleared after a failure --------------------------------------------------------------------------------------
@@ -167,9 +167,9 @@ def test_an_unknown_outcome_is_cleared_to_send_it_again(ollang: Sandbox, run_dag
     run = run_dag(dag)
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     again = clear_run(dag, run)
-    assert "(run 2)" in made_by(again.results["rerun"])
+    assert "(run 2)" in first_output(again.results["rerun"])
     assert again.results["rerun"]["reconnected"] is False
-    assert (bought(ollang), posts(ollang)) == (1, 2)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 2)
 
 
 @needs_task_state_store
@@ -183,9 +183,9 @@ def test_an_unknown_outcome_that_shows_after_all_is_joined(
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     ollang.advance(1000)
     again = clear_run(dag, run)
-    assert "(run 2)" in made_by(again.results["rerun"])
+    assert "(run 2)" in first_output(again.results["rerun"])
     assert again.results["rerun"]["reconnected"] is True
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
@@ -200,7 +200,7 @@ def test_a_cleared_unknown_outcome_is_sent_only_after_a_good_look(
     ollang.add_fault("GET", status=503)
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert (bought(ollang), again.results["rerun"]["reconnected"]) == (1, True)
+    assert (accepted_reruns(ollang), again.results["rerun"]["reconnected"]) == (1, True)
 
 
 @needs_task_state_store
@@ -213,7 +213,7 @@ def test_an_unknown_outcome_of_a_cleared_wish_is_settled_by_its_own_baseline(
     ollang.add_fault("POST", status=500)
     again = clear_run(dag, run)
     assert isinstance(again.errors["rerun"], OllangOutcomeUnknownError)
-    assert (bought(ollang), posts(ollang), state_on_record()) == (0, 2, "unknown")
+    assert (accepted_reruns(ollang), posts(ollang), state_on_record()) == (0, 2, "unknown")
 
 
 @needs_task_state_store
@@ -228,8 +228,8 @@ def test_a_stale_result_is_cleared_to_send_it_again(
     assert (run.tries["rerun"], state_on_record()) == (1, "unknown")
     ollang.change_order(ORDER, behaviour={"outputs": "replaced"})
     again = clear_run(dag, run)
-    assert "(run 3)" in made_by(again.results["rerun"])
-    assert bought(ollang) == 2
+    assert "(run 3)" in first_output(again.results["rerun"])
+    assert accepted_reruns(ollang) == 2
 
 
 @needs_task_state_store
@@ -243,9 +243,9 @@ def test_a_wait_that_timed_out_is_cleared_to_go_on(
     assert isinstance(run.errors["rerun"], OllangTimeoutError)
     assert (run.tries["rerun"], state_on_record()) == (1, "accepted")
     again = clear_run(dag, run)
-    assert "(run 2)" in made_by(again.results["rerun"])
+    assert "(run 2)" in first_output(again.results["rerun"])
     assert again.results["rerun"]["reconnected"] is True
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
@@ -262,8 +262,8 @@ def test_a_failed_order_that_was_put_right_is_rerun_anew(
     # Somebody brings the old result back, and clears the task to try again.
     ollang.change_order(ORDER, status="completed", behaviour={"end_status": "completed"})
     again = clear_run(dag, run)
-    assert "(run 3)" in made_by(again.results["rerun"])
-    assert bought(ollang) == 2
+    assert "(run 3)" in first_output(again.results["rerun"])
+    assert accepted_reruns(ollang) == 2
 
 
 @needs_task_state_store
@@ -271,7 +271,7 @@ def test_a_failed_order_that_was_put_right_is_rerun_anew(
 def test_what_a_timed_out_wait_saw_is_evidence_when_it_goes_on(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, wait: dict[str, Any]
 ) -> None:
-    # At work only between the confirming looks and the timeout.
+    # At work only between the first polls and the timeout.
     path = [[100, "ongoing"], [3000, "completed"]]
     ollang.change_order(ORDER, behaviour={**STATUS_ONLY, "status_path": path, "run_seconds": 3600})
     dag = rerun_dag(**{**wait, "timeout": 1800})
@@ -281,7 +281,7 @@ def test_what_a_timed_out_wait_saw_is_evidence_when_it_goes_on(
     again = clear_run(dag, run)
     assert again.states == {"rerun": "success"}
     assert again.results["rerun"]["result"]["evidence"] == ["running"]
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 # --- Cleared while it was at it -----------------------------------------------------------------------------------
@@ -302,8 +302,8 @@ def test_a_deferred_wait_that_is_cleared_joins(
     assert (state_on_record(), record()["max_tries"]) == ("accepted", 2)
     again = clear_run(dag, run)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 2)" in made_by(again.results["rerun"])
-    assert (bought(ollang), record()["max_tries"]) == (1, 3)
+    assert "(run 2)" in first_output(again.results["rerun"])
+    assert (accepted_reruns(ollang), record()["max_tries"]) == (1, 3)
 
 
 @needs_task_state_store
@@ -313,15 +313,15 @@ def test_a_task_that_died_for_good_is_cleared_and_joins(
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
 
     def die() -> None:
-        raise Died
+        raise ProcessKilled
 
-    in_pause(monkeypatch, die, after=100)
+    during_sleep(monkeypatch, die, after=100)
     dag = rerun_dag(**WAITING, retries=0)
     run = run_dag(dag)
     assert (run.states, state_on_record()) == ({"rerun": "failed"}, "accepted")
     again = clear_run(dag, run)
-    assert "(run 2)" in made_by(again.results["rerun"])
-    assert bought(ollang) == 1
+    assert "(run 2)" in first_output(again.results["rerun"])
+    assert accepted_reruns(ollang) == 1
 
 
 @needs_task_state_store
@@ -333,13 +333,13 @@ def test_a_task_that_died_sending_is_cleared_and_settles(
     monkeypatch: pytest.MonkeyPatch,
     on_unknown_outcome: str,
 ) -> None:
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     dag = rerun_dag(retries=0, on_unknown_outcome=on_unknown_outcome)
     run = run_dag(dag)
     assert (run.states, state_on_record()) == ({"rerun": "failed"}, "sending")
     again = clear_run(dag, run)
     assert (again.states, again.results["rerun"]["reconnected"]) == ({"rerun": "success"}, True)
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
 
 
 # --- Mapped -------------------------------------------------------------------------------------------------------
@@ -355,13 +355,13 @@ def test_a_mapped_list_that_shifted_is_about_other_orders(
     short = {"timeout": 60, "wait_for_completion": True}
     dags = []
     for order_ids in (["71", "72"], ["72", "73"]):
-        with DAG("wishing", schedule=None, start_date=ollang.now) as dag:
+        with DAG("rerunning", schedule=None, start_date=ollang.now) as dag:
             OllangRerunOperator.partial(task_id="rerun", on_running="attach", **short).expand(order_id=order_ids)
         dags.append(dag)
     run = run_dag(dags[0])
-    assert [record(index)["order_id"] for index in (0, 1)] == ["71", "72"]
+    assert [record(index)["subject"] for index in (0, 1)] == ["71", "72"]
     clear_run(dags[1], run)
     # What is on record for a place in the list is never taken for another order's.
-    assert [record(index)["order_id"] for index in (0, 1)] == ["72", "73"]
-    assert [bought(ollang, order_id) for order_id in ("71", "72", "73")] == [1, 1, 1]
-    assert "This task's record is about order 71" in capfd.readouterr().out
+    assert [record(index)["subject"] for index in (0, 1)] == ["72", "73"]
+    assert [accepted_reruns(ollang, order_id) for order_id in ("71", "72", "73")] == [1, 1, 1]
+    assert "The stored submission is about 71" in capfd.readouterr().out

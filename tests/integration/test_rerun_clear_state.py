@@ -13,16 +13,17 @@ import pytest
 
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     ORDER,
     WAITING,
-    Died,
-    at_record,
-    bought,
-    die_sending,
-    in_pause,
-    made_by,
+    ProcessKilled,
+    accepted_reruns,
+    at_store,
+    during_sleep,
+    first_output,
+    kill_while_sending,
     no_triggerer,
     posts,
     rerun_dag,
@@ -63,9 +64,9 @@ def expected_accepted(order: str, mode: str, *, state_kept: bool) -> int:
 def _die_in_the_wait(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch, later: float) -> None:
     def die() -> None:
         ollang.advance(later)
-        raise Died
+        raise ProcessKilled
 
-    in_pause(monkeypatch, die, after=100)
+    during_sleep(monkeypatch, die, after=100)
 
 
 @pytest.mark.parametrize("state_kept", [True, False], ids=["state kept", "state gone"])
@@ -90,14 +91,14 @@ def test_cleared_rerun_is_submitted_only_if_none_is_at_work(
         if mode == "sync":
             _die_in_the_wait(ollang, monkeypatch, 0)
         run = run_dag(dag)
-    assert (run.states["rerun"], bought(ollang)) == (
+    assert (run.states["rerun"], accepted_reruns(ollang)) == (
         {"sync": "failed", "deferred": "deferred", "not waiting": "success"}[mode],
         1,
     )
     ollang.advance(later)
     again = clear_run(dag, run, keep_task_state=state_kept)
     accepted = expected_accepted(order, mode, state_kept=state_kept)
-    assert bought(ollang) == posts(ollang) == accepted
+    assert accepted_reruns(ollang) == posts(ollang) == accepted
     if order == "failed":
         assert again.states == {"rerun": "failed"}
         if not state_kept:
@@ -105,7 +106,7 @@ def test_cleared_rerun_is_submitted_only_if_none_is_at_work(
         return
     assert (again.states, again.results["rerun"]["reconnected"]) == ({"rerun": "success"}, accepted == 1)
     if mode != "not waiting":
-        assert f"(run {accepted + 1})" in made_by(again.results["rerun"])
+        assert f"(run {accepted + 1})" in first_output(again.results["rerun"])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -118,16 +119,16 @@ def test_retried_rerun_is_never_submitted_again(
 
     def die() -> None:
         ollang.advance(later)
-        raise Died
+        raise ProcessKilled
 
     if mode == "sync":
         _die_in_the_wait(ollang, monkeypatch, later)
     elif mode == "not waiting":
-        at_record(monkeypatch, "set", die, state="finished", written=True)
+        at_store(monkeypatch, "set", die, state="finished", written=True)
     else:
         _die_on_resume(monkeypatch)
     run = run_dag(rerun_dag(**MODES[mode]))
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
     succeeds = order != "failed" or mode == "not waiting"
     assert (run.states, run.tries) == ({"rerun": "success" if succeeds else "failed"}, {"rerun": 2})
 
@@ -138,7 +139,7 @@ def _die_on_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     def dying(self: OllangRerunOperator, context: Any, event: Any) -> Any:
         if left:
             left.pop()
-            raise Died
+            raise ProcessKilled
         return complete(self, context, event)
 
     monkeypatch.setattr(OllangRerunOperator, "execute_complete", dying)
@@ -153,10 +154,10 @@ def test_rerun_that_shows_within_30_s_is_reconnected_to(
 ) -> None:
     behaviour = {"run_seconds": 5000, "status_path": [[shown_after, "ongoing"]]}
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept", **behaviour})
-    dag = rerun_dag(confirm_timeout=0)
+    dag = rerun_dag()
     run = run_dag(dag)
     assert clear_run(dag, run, keep_task_state=False).results["rerun"]["reconnected"] is (accepted == 1)
-    assert bought(ollang) == posts(ollang) == accepted
+    assert accepted_reruns(ollang) == posts(ollang) == accepted
 
 
 def test_clear_without_state_polls_and_says_so_before_it_submits(
@@ -166,12 +167,12 @@ def test_clear_without_state_polls_and_says_so_before_it_submits(
     run = run_dag(dag)
     last, cleared_at = ollang.last_request, ollang.now
     again = clear_run(dag, run, keep_task_state=False)
-    assert "has no record of an earlier rerun. Polling for 30 s" in capfd.readouterr().out
+    assert "has no record of an earlier rerun. Polling for up to 30 s" in capfd.readouterr().out
     submission = ollang.requests("POST")[-1]
     polls = [entry for entry in ollang.requests(after=last) if entry.n < submission.n]
     assert [entry.method for entry in polls] == ["GET"] * 7
     assert (datetime.fromisoformat(submission.time) - cleared_at).total_seconds() == pytest.approx(30)
-    assert "(run 3)" in made_by(again.results["rerun"])
+    assert "(run 3)" in first_output(again.results["rerun"])
 
 
 def test_retry_of_a_clear_without_state_polls_first_too(
@@ -182,22 +183,22 @@ def test_retry_of_a_clear_without_state_polls_first_too(
     with no_triggerer(monkeypatch):
         run = run_dag(dag)
     # The first try after the clear dies before it has polled at all.
-    before, left = OllangRerunOperator._before, [None]
+    precheck, left = RerunRequest.precheck, [None]
 
-    def dying(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
+    def dying(self: RerunRequest, *arguments: Any, **options: Any) -> Any:
         if left:
             left.pop()
-            raise Died
-        return before(self, *arguments, **options)
+            raise ProcessKilled
+        return precheck(self, *arguments, **options)
 
-    monkeypatch.setattr(OllangRerunOperator, "_before", dying)
+    monkeypatch.setattr(RerunRequest, "precheck", dying)
     again = clear_run(dag, run, keep_task_state=False)
     assert (again.states, again.tries, again.results["rerun"]["reconnected"]) == (
         {"rerun": "success"},
         {"rerun": 3},
         True,
     )
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
 
 
 def test_retry_after_clear_without_state_does_not_resubmit(
@@ -206,11 +207,11 @@ def test_retry_after_clear_without_state_does_not_resubmit(
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept"})
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     again = clear_run(dag, run, keep_task_state=False)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 3})
-    assert "(run 3)" in made_by(again.results["rerun"])
-    assert bought(ollang) == posts(ollang) == 2
+    assert "(run 3)" in first_output(again.results["rerun"])
+    assert accepted_reruns(ollang) == posts(ollang) == 2
 
 
 def test_failed_poll_after_clear_without_state_submits_nothing(
@@ -222,7 +223,7 @@ def test_failed_poll_after_clear_without_state_submits_nothing(
     ollang.add_fault("GET", times=5, status=503)
     again = clear_run(dag, run, keep_task_state=False)
     assert (again.states, again.tries) == ({"rerun": "success"}, {"rerun": 3})
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
 
 
 # --- `retries` edited between the run and the clear ------------------------------------------------------------------
@@ -234,10 +235,10 @@ def test_clear_is_told_from_a_retry_though_retries_were_edited(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, before: int, after: int, state_kept: bool
 ) -> None:
     run = run_dag(rerun_dag(**WAITING, retries=before))
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert "(run 2)" in first_output(run.results["rerun"])
     again = clear_run(rerun_dag(**WAITING, retries=after), run, keep_task_state=state_kept)
-    assert "(run 3)" in made_by(again.results["rerun"])
-    assert (bought(ollang), again.results["rerun"]["reconnected"]) == (2, False)
+    assert "(run 3)" in first_output(again.results["rerun"])
+    assert (accepted_reruns(ollang), again.results["rerun"]["reconnected"]) == (2, False)
 
 
 def test_retry_is_no_clear_though_another_task_was_cleared(
@@ -246,15 +247,15 @@ def test_retry_is_no_clear_though_another_task_was_cleared(
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
     # From here on the run counts one clear.
-    at_record(monkeypatch, "set", _die, state="finished", written=True)
+    at_store(monkeypatch, "set", _die, state="finished", written=True)
     again = clear_run(dag, run)
     assert (again.tries, state_on_record()) == ({"rerun": 3}, "finished")
-    assert "(run 3)" in made_by(again.results["rerun"])
-    assert bought(ollang) == 2
+    assert "(run 3)" in first_output(again.results["rerun"])
+    assert accepted_reruns(ollang) == 2
 
 
 def _die() -> None:
-    raise Died
+    raise ProcessKilled
 
 
 # --- What was refused -------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +16,20 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.hook.servers import dead_route
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     RESULT_ONLY,
     WAITING,
-    at_record,
-    bought,
-    break_down,
-    in_pause,
-    killing,
-    made_by,
+    accepted_reruns,
+    at_store,
+    during_sleep,
+    fail,
+    first_output,
+    on_kill_of,
     posts,
     record,
     rerun_dag,
@@ -54,17 +54,6 @@ def _accepts_a_second_rerun(ollang: Sandbox) -> None:
 
 
 @needs_task_state_store
-def test_execution_timeout_while_watching_it_begin(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_clock, "sleep", time.sleep)
-    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2)))
-    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
-    assert run.results["rerun"]["last_status"] == "completed"
-    assert (bought(ollang), state_on_record()) == (1, "finished")
-
-
-@needs_task_state_store
 @pytest.mark.parametrize("wait", [{}, WAITING], ids=["not waiting", "waiting"])
 @pytest.mark.parametrize("behaviour", [RESULT_ONLY, NO_TRACE], ids=["evidence", "no trace"])
 def test_execution_timeout_awaiting_response_is_retried(
@@ -73,7 +62,7 @@ def test_execution_timeout_awaiting_response_is_retried(
     ollang.change_order(ORDER, behaviour=behaviour)
     ollang.add_fault("POST", delay=20, processed=True)
     run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **wait))
-    assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (2, 1, 1)
+    assert (run.tries["rerun"], accepted_reruns(ollang), posts(ollang)) == (2, 1, 1)
     if behaviour is RESULT_ONLY:
         assert (run.states["rerun"], run.results["rerun"]["reconnected"]) == ("success", True)
         assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
@@ -92,20 +81,20 @@ def test_execution_timeout_awaiting_response_ends_last_try(
     assert (run.states, state_on_record()) == ({"rerun": "failed"}, "sending")
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     again = clear_run(dag, run)
-    assert "(run 2)" in made_by(again.results["rerun"])
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert "(run 2)" in first_output(again.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
 def test_execution_timeout_while_connecting_lets_retry_submit(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, dead_address: Callable[[], None]
 ) -> None:
-    at_record(monkeypatch, "set", dead_address, state="sending", written=True)
+    at_store(monkeypatch, "set", dead_address, state="sending", written=True)
     run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=2), **WAITING))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     assert run.results["rerun"]["reconnected"] is False
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @pytest.fixture
@@ -127,17 +116,17 @@ def time_out() -> None:
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
+@pytest.mark.parametrize("after", [0, 100], ids=["first polls", "waiting"])
 def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 1000})
-    in_pause(monkeypatch, time_out, after=after)
+    during_sleep(monkeypatch, time_out, after=after)
     run = run_dag(rerun_dag(**WAITING))
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
@@ -146,12 +135,12 @@ def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
 ) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 150})
     ollang.add_fault("POST", status=500, processed=True)
-    in_pause(monkeypatch, time_out, after=100)
+    during_sleep(monkeypatch, time_out, after=100)
     run = run_dag(rerun_dag(**WAITING, reconcile_timeout=200))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert "(run 2)" in first_output(run.results["rerun"])
     assert run.results["rerun"]["reconnected"] is True
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
@@ -185,7 +174,7 @@ def test_tries_shorter_than_settle_timeout_end_as_unknown(
 
 @pytest.fixture
 def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    return killing(monkeypatch, OllangRerunOperator)
+    return on_kill_of(monkeypatch, OllangRerunOperator)
 
 
 @needs_task_state_store
@@ -193,25 +182,25 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_a_task_ended_from_outside_sends_nothing(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], moment: str
 ) -> None:
-    take_baseline = OllangRerunOperator._before
+    precheck = RerunRequest.precheck
 
-    def ended_meanwhile(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
+    def ended_meanwhile(self: RerunRequest, *arguments: Any, **options: Any) -> Any:
         if moment == "before the look":
             kill()
-        baseline = take_baseline(self, *arguments, **options)
+        baseline = precheck(self, *arguments, **options)
         if moment == "before the record":
             kill()
         return baseline
 
-    monkeypatch.setattr(OllangRerunOperator, "_before", ended_meanwhile)
+    monkeypatch.setattr(RerunRequest, "precheck", ended_meanwhile)
     if moment == "before the request":
-        at_record(monkeypatch, "set", kill, state="sending", written=True)
+        at_store(monkeypatch, "set", kill, state="sending", written=True)
     else:
         # Another error, if it went as far as the store.
-        at_record(monkeypatch, "set", break_down)
+        at_store(monkeypatch, "set", fail)
     run = run_dag(rerun_dag(retries=0))
     assert isinstance(run.errors["rerun"], OllangTransientError)
-    assert "ended from outside" in str(run.errors["rerun"])
+    assert "The task was killed" in str(run.errors["rerun"])
     assert (ollang.requests("POST"), record()) == ([], None)
 
 
@@ -226,10 +215,10 @@ def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_s
         kill()
         seen.append((len(ollang.request_log), ollang.now))
 
-    in_pause(monkeypatch, end)
+    during_sleep(monkeypatch, end)
     run = run_dag(rerun_dag(retries=0))
     assert (run.states, record()) == ({"rerun": "failed"}, None)
-    assert "ended from outside" in str(run.errors["rerun"])
+    assert "The task was killed" in str(run.errors["rerun"])
     [(requests, killed_at)] = seen
     assert len(ollang.request_log) == requests
     assert (ollang.now - killed_at).total_seconds() <= 1
@@ -246,14 +235,14 @@ def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
         kill()
         looks.append(len(ollang.request_log))
 
-    in_pause(monkeypatch, end, after=60)
+    during_sleep(monkeypatch, end, after=60)
     run = run_dag(rerun_dag(retries=0, on_unknown_outcome="resubmit"))
     assert isinstance(run.errors["rerun"], OllangTransientError)
     assert (posts(ollang), len(ollang.request_log), state_on_record()) == (1, looks[0], "sending")
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("after", [0, 100], ids=["confirming", "waiting"])
+@pytest.mark.parametrize("after", [0, 100], ids=["first polls", "waiting"])
 def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], after: float
 ) -> None:
@@ -267,29 +256,27 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
 
     def counted(self: OllangRerunOperator, context: Any) -> Any:
         seen.append((len(ollang.request_log), ollang.now))
-        # The retry is another process, with another operator.
-        self._killed = False
         return retry(self, context)
 
     counted.__name__ = "execute"
     monkeypatch.setattr(OllangRerunOperator, "execute", counted)
-    in_pause(monkeypatch, end, after=after)
+    during_sleep(monkeypatch, end, after=after)
     run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     _, (looks, killed_at), (looks_of_both, retried_at) = seen
     assert looks_of_both == looks
     assert (retried_at - killed_at).total_seconds() <= 1
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert bought(ollang) == 1
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert accepted_reruns(ollang) == 1
 
 
 @needs_task_state_store
 def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receipt(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
-    in_pause(monkeypatch, kill)
+    at_store(monkeypatch, "set", kill, state="accepted", written=True)
     run = run_dag(rerun_dag())
-    assert (run.states, state_on_record(), bought(ollang)) == ({"rerun": "success"}, "finished", 1)
+    assert (run.states, state_on_record(), accepted_reruns(ollang)) == ({"rerun": "success"}, "finished", 1)
 
 
 # --- What is handed on --------------------------------------------------------------------------------------------
@@ -302,7 +289,7 @@ def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
         raise ConnectionError("the API server hiccups")
 
     monkeypatch.setattr(RuntimeTaskInstance, "xcom_push", fail)
-    run = run_dag(rerun_dag(confirm_timeout=0))
+    run = run_dag(rerun_dag())
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     assert run.results["rerun"]["order_id"] == ORDER
     assert ollang.order(ORDER)["reruns_accepted"] == 1
@@ -311,5 +298,5 @@ def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
 def test_what_the_server_says_is_shown_without_secrets(ollang: Sandbox, run_dag: RunDag) -> None:
     message = f"done {ollang.api_key} https://x/y?X-Amz-Signature=LEAK\nERROR forged line"
     ollang.add_fault("POST", status=200, processed=True, body={"success": True, "message": message})
-    run = run_dag(rerun_dag(confirm_timeout=0))
+    run = run_dag(rerun_dag())
     assert run.results["rerun"]["message"] == "done *** https://x/y?… ERROR forged line"

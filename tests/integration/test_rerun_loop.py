@@ -8,7 +8,7 @@ from airflow.sdk import DAG, task_group
 
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from tests.installed_airflow import needs_task_loops
-from tests.integration.wishes import ORDER, WAITING, bought, die_sending, posts
+from tests.integration.submissions import ORDER, WAITING, accepted_reruns, kill_while_sending, posts
 
 if TYPE_CHECKING:
     import pytest
@@ -40,18 +40,18 @@ def loop_dag(ollang: Sandbox, order_ids: list[str] | None = None) -> DAG:
 def test_each_iteration_submits_its_own_rerun(ollang: Sandbox, run_dag: RunDag) -> None:
     run = run_dag(loop_dag(ollang))
     assert set(run.states.values()) == {"success"}
-    assert bought(ollang) == posts(ollang) == ITERATIONS
+    assert accepted_reruns(ollang) == posts(ollang) == ITERATIONS
 
 
 def test_retry_in_an_iteration_reconnects(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     run = run_dag(loop_dag(ollang))
     assert (run.state, max(run.tries.values())) == ("success", 2)
-    assert bought(ollang) == posts(ollang) == ITERATIONS
+    assert accepted_reruns(ollang) == posts(ollang) == ITERATIONS
 
 
 def test_each_iteration_of_a_mapped_task_submits_its_own_reruns(ollang: Sandbox, run_dag: RunDag) -> None:
     order_ids = [ollang.add_order(type="subtitle", status="completed") for _ in range(2)]
     run = run_dag(loop_dag(ollang, order_ids))
     assert run.state == "success"
-    assert [bought(ollang, order_id) for order_id in order_ids] == [ITERATIONS, ITERATIONS]
+    assert [accepted_reruns(ollang, order_id) for order_id in order_ids] == [ITERATIONS, ITERATIONS]

@@ -9,21 +9,21 @@ import pytest
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangOutcomeUnknownError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import needs_task_state_store
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     RESULT_ONLY,
     STATUS_ONLY,
     WAITING,
-    Died,
-    at_record,
-    bought,
-    break_down,
+    ProcessKilled,
+    accepted_reruns,
+    at_store,
     delete_record,
     die,
-    die_sending,
-    in_pause,
-    made_by,
+    during_sleep,
+    fail,
+    first_output,
+    kill_while_sending,
     posts,
     record,
     replace_record,
@@ -49,7 +49,7 @@ def _bills_every_request(ollang: Sandbox) -> None:
 @needs_task_state_store
 def test_died_before_the_record(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
     look = OllangHook.get_dated_order
-    deaths = iter([Died()])
+    deaths = iter([ProcessKilled()])
 
     def dying(self: OllangHook, *arguments: Any, **options: Any) -> Any:
         found = look(self, *arguments, **options)
@@ -60,7 +60,7 @@ def test_died_before_the_record(ollang: Sandbox, run_dag: RunDag, monkeypatch: p
     monkeypatch.setattr(OllangHook, "get_dated_order", dying)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
 
 
 @needs_task_state_store
@@ -68,11 +68,11 @@ def test_died_before_the_record(ollang: Sandbox, run_dag: RunDag, monkeypatch: p
 def test_died_writing_that_it_sends(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
-    at_record(monkeypatch, "set", die, state="sending", written=written)
+    at_store(monkeypatch, "set", die, state="sending", written=written)
     run = run_dag(rerun_dag())
     # Nothing was sent either way, but who finds the record cannot know that.
     assert run.states == {"rerun": "failed" if written else "success"}
-    assert bought(ollang) == posts(ollang) == (0 if written else 1)
+    assert accepted_reruns(ollang) == posts(ollang) == (0 if written else 1)
 
 
 TRACES = {"result": RESULT_ONLY, "status only": STATUS_ONLY, "no trace": NO_TRACE}
@@ -85,27 +85,27 @@ def test_died_sending_what_was_processed(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: str, on_unknown_outcome: str
 ) -> None:
     ollang.change_order(ORDER, behaviour=TRACES[trace])
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     run = run_dag(rerun_dag(on_unknown_outcome=on_unknown_outcome))
     receipt = run.results["rerun"]
     assert run.tries == {"rerun": 2}
     if trace != "no trace":
         assert run.states == {"rerun": "success"}
-        assert (bought(ollang), receipt["reconnected"]) == (1, True)
+        assert (accepted_reruns(ollang), receipt["reconnected"]) == (1, True)
         assert receipt["seen_running"] is (trace == "status only")
         assert state_on_record() == "finished"
     elif on_unknown_outcome == "fail":
         assert run.states == {"rerun": "failed"}
         assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-        assert "an earlier try of this task ended about when it sent it" in str(run.errors["rerun"])
+        assert "an earlier try of this task ended around the request" in str(run.errors["rerun"])
         # Marked as success by hand, the task hands on what it knew.
-        assert (bought(ollang), receipt["reconnected"], receipt["message"]) == (1, False, None)
+        assert (accepted_reruns(ollang), receipt["reconnected"], receipt["message"]) == (1, False, None)
         assert state_on_record() == "unknown"
     else:
         # The price that its user agreed to.
-        assert (run.states, bought(ollang)) == ({"rerun": "success"}, 2)
+        assert (run.states, accepted_reruns(ollang)) == ({"rerun": "success"}, 2)
         assert receipt["message"] == "Order rerun initiated successfully"
-    assert posts(ollang) == bought(ollang)
+    assert posts(ollang) == accepted_reruns(ollang)
 
 
 @needs_task_state_store
@@ -113,16 +113,16 @@ def test_died_sending_what_was_processed(
 def test_died_before_sending(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, on_unknown_outcome: str
 ) -> None:
-    die_sending(monkeypatch, processed=False)
+    kill_while_sending(monkeypatch, processed=False)
     started = ollang.now
-    run = run_dag(rerun_dag(on_unknown_outcome=on_unknown_outcome, confirm_timeout=0))
+    run = run_dag(rerun_dag(on_unknown_outcome=on_unknown_outcome))
     assert run.tries == {"rerun": 2}
     assert (ollang.now - started).total_seconds() == 300
     if on_unknown_outcome == "fail":
-        assert (run.states, bought(ollang)) == ({"rerun": "failed"}, 0)
+        assert (run.states, accepted_reruns(ollang)) == ({"rerun": "failed"}, 0)
     else:
-        assert (run.states, bought(ollang)) == ({"rerun": "success"}, 1)
-    assert posts(ollang) == bought(ollang)
+        assert (run.states, accepted_reruns(ollang)) == ({"rerun": "success"}, 1)
+    assert posts(ollang) == accepted_reruns(ollang)
 
 
 @needs_task_state_store
@@ -131,24 +131,24 @@ def test_what_died_sending_is_waited_for_by_its_retry(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, trace: dict[str, Any]
 ) -> None:
     ollang.change_order(ORDER, behaviour=trace)
-    die_sending(monkeypatch, processed=True)
+    kill_while_sending(monkeypatch, processed=True)
     run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == SECOND_TRY
     result = run.results["rerun"]["result"]
     if trace is STATUS_ONLY:
         assert (result["evidence"], result["outputs_changed"]) == (["running"], False)
     else:
-        assert "(run 2)" in made_by(run.results["rerun"])
+        assert "(run 2)" in first_output(run.results["rerun"])
         assert result["evidence"] == ["event", "documents"]
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 @needs_task_state_store
 def test_died_with_the_answer_in_hand(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_record(monkeypatch, "set", die, state="accepted")
+    at_store(monkeypatch, "set", die, state="accepted")
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
-    assert (bought(ollang), posts(ollang), run.results["rerun"]["reconnected"]) == (1, 1, True)
+    assert (accepted_reruns(ollang), posts(ollang), run.results["rerun"]["reconnected"]) == (1, 1, True)
 
 
 @needs_task_state_store
@@ -158,44 +158,44 @@ def test_died_once_it_was_accepted(
 ) -> None:
     # Nothing shows the rerun when the retry looks, so only the record can tell it.
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
-    at_record(monkeypatch, "set", die, state="accepted", written=True)
+    at_store(monkeypatch, "set", die, state="accepted", written=True)
     run = run_dag(rerun_dag(**wait))
     assert (run.states, run.tries) == SECOND_TRY
     receipt = run.results["rerun"]
     assert (receipt["reconnected"], receipt["message"]) == (True, "Order rerun initiated successfully")
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
     if wait:
-        assert "(run 2)" in made_by(receipt)
+        assert "(run 2)" in first_output(receipt)
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("after", [0, 20, 120, 600], ids=["confirming", "still confirming", "waiting", "late"])
+@pytest.mark.parametrize("after", [0, 20, 120, 600], ids=["first polls", "still dense", "waiting", "late"])
 def test_died_in_a_pause(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float) -> None:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
-    in_pause(monkeypatch, die, after=after)
+    during_sleep(monkeypatch, die, after=after)
     run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == SECOND_TRY
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert (bought(ollang), posts(ollang)) == (1, 1)
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
 def test_what_a_dead_try_saw_is_evidence_for_the_next(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # At work only after the confirming looks, and back to its old face by the time the retry looks.
+    # At work only after the first polls, and back to its old face by the time the retry looks.
     path = [[100, "ongoing"], [200, "completed"]]
     ollang.change_order(ORDER, behaviour={**STATUS_ONLY, "status_path": path, "run_seconds": 250})
 
     def fall_asleep_for_ever() -> None:
         ollang.advance(300)
-        raise Died
+        raise ProcessKilled
 
-    in_pause(monkeypatch, fall_asleep_for_ever, after=155)
+    during_sleep(monkeypatch, fall_asleep_for_ever, after=155)
     run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == SECOND_TRY
     assert run.results["rerun"]["result"]["evidence"] == ["running"]
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 @needs_task_state_store
@@ -208,14 +208,14 @@ def test_died_at_the_very_end(
 
     def die_at_the_end() -> None:
         looks.append(len(ollang.request_log))
-        raise Died
+        raise ProcessKilled
 
-    at_record(monkeypatch, "set", die_at_the_end, state="finished", written=moment == "finished")
+    at_store(monkeypatch, "set", die_at_the_end, state="finished", written=moment == "finished")
     run = run_dag(rerun_dag(**WAITING, deferrable=deferrable))
     assert (run.states, run.tries) == SECOND_TRY
     receipt = run.results["rerun"]
-    assert "(run 2)" in made_by(receipt)
-    assert bought(ollang) == 1
+    assert "(run 2)" in first_output(receipt)
+    assert accepted_reruns(ollang) == 1
     assert state_on_record() == "finished"
     if moment == "finished":
         # It has its result, and asks nobody for it.
@@ -229,22 +229,22 @@ def test_died_at_the_very_end(
 def test_died_when_it_had_concluded_without_waiting(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_record(monkeypatch, "set", die, state="finished", written=True)
+    at_store(monkeypatch, "set", die, state="finished", written=True)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
     assert run.results["rerun"] == record()["receipt"]
-    assert [entry.method for entry in ollang.request_log] == ["GET", "POST", "GET", "GET"]
+    assert [entry.method for entry in ollang.request_log] == ["GET", "POST"]
 
 
 @needs_task_state_store
 def test_the_record_is_there_while_the_request_is_on_its_way(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    die_sending(monkeypatch, processed=False, times=1)
+    kill_while_sending(monkeypatch, processed=False, times=1)
     run_dag(rerun_dag(retries=0))
     found = record()
     assert {name: found[name] for name in found if name != "receipt"} == {
-        "order_id": ORDER,
+        "subject": ORDER,
         "host": ollang.url,
         "max_tries": 0,
         "state": "sending",
@@ -270,9 +270,10 @@ def test_the_record_is_there_while_the_request_is_on_its_way(
 def test_nothing_is_sent_without_the_store(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, method: str, state: str | None, times: int
 ) -> None:
-    at_record(monkeypatch, method, break_down, state=state, times=times)
+    at_store(monkeypatch, method, fail, state=state, times=times)
     run = run_dag(rerun_dag())
-    assert "nothing was sent (ConnectionError)" in str(run.errors["rerun"])
+    assert "so nothing was sent" in str(run.errors["rerun"])
+    assert "ConnectionError" in str(run.errors["rerun"])
     expected = ("success", 2, 1) if times == 1 else ("failed", 3, 0)
     assert (run.states["rerun"], run.tries["rerun"], posts(ollang)) == expected
 
@@ -288,25 +289,25 @@ def test_what_is_bought_is_not_lost_with_the_store(
     state: str,
     wait: dict[str, Any],
 ) -> None:
-    at_record(monkeypatch, "set", break_down, state=state, times=99)
+    at_store(monkeypatch, "set", fail, state=state, times=99)
     run = run_dag(rerun_dag(**wait))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
-    assert bought(ollang) == 1
-    assert f"could not store that the rerun of order {ORDER} is {state} (ConnectionError)" in capfd.readouterr().out
+    assert accepted_reruns(ollang) == 1
+    assert f"Could not store that the submission about {ORDER} is {state}" in capfd.readouterr().out
     if wait:
-        assert "(run 2)" in made_by(run.results["rerun"])
+        assert "(run 2)" in first_output(run.results["rerun"])
 
 
 @needs_task_state_store
 def test_a_try_that_could_not_note_the_answer_is_taken_over_by_evidence(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_record(monkeypatch, "set", break_down, state="accepted", times=99)
-    in_pause(monkeypatch, die, after=20)
+    at_store(monkeypatch, "set", fail, state="accepted", times=99)
+    during_sleep(monkeypatch, die, after=20)
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
-    run = run_dag(rerun_dag())
+    run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == SECOND_TRY
-    assert (bought(ollang), run.results["rerun"]["reconnected"]) == (1, True)
+    assert (accepted_reruns(ollang), run.results["rerun"]["reconnected"]) == (1, True)
 
 
 @needs_task_state_store
@@ -314,11 +315,11 @@ def test_a_record_that_cannot_be_taken_back_sends_nothing_later(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
-    at_record(monkeypatch, "delete", break_down)
+    at_store(monkeypatch, "delete", fail)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries, posts(ollang)) == ({"rerun": "failed"}, {"rerun": 2}, 1)
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-    assert "could not be taken back (ConnectionError)" in capfd.readouterr().out
+    assert "record could not be taken back" in capfd.readouterr().out
 
 
 GARBAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -339,13 +340,13 @@ def test_a_record_that_cannot_be_read_sends_nothing(
 ) -> None:
     def spoil() -> None:
         replace_record(garbage(record()))
-        raise Died
+        raise ProcessKilled
 
-    in_pause(monkeypatch, spoil)
-    run = run_dag(rerun_dag())
+    during_sleep(monkeypatch, spoil)
+    run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 2})
     assert isinstance(run.errors["rerun"], OllangConfigurationError)
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
 
 
 @needs_task_state_store
@@ -355,11 +356,11 @@ def test_fields_of_a_later_version_are_no_trouble(
     def add_fields() -> None:
         found = record()
         replace_record({**found, "weather": "fine", "receipt": {**found["receipt"], "mood": "good"}})
-        raise Died
+        raise ProcessKilled
 
-    in_pause(monkeypatch, add_fields)
-    run = run_dag(rerun_dag())
-    assert (run.states, run.tries, bought(ollang)) == (*SECOND_TRY, 1)
+    during_sleep(monkeypatch, add_fields)
+    run = run_dag(rerun_dag(**WAITING))
+    assert (run.states, run.tries, accepted_reruns(ollang)) == (*SECOND_TRY, 1)
 
 
 @needs_task_state_store
@@ -368,8 +369,8 @@ def test_a_record_deleted_by_hand_is_a_wish_begun_anew(
 ) -> None:
     def forget() -> None:
         delete_record()
-        raise Died
+        raise ProcessKilled
 
-    in_pause(monkeypatch, forget)
-    run = run_dag(rerun_dag())
-    assert (run.states, run.tries, bought(ollang)) == (*SECOND_TRY, 2)
+    during_sleep(monkeypatch, forget)
+    run = run_dag(rerun_dag(**WAITING))
+    assert (run.states, run.tries, accepted_reruns(ollang)) == (*SECOND_TRY, 2)

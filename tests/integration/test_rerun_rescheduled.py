@@ -9,7 +9,15 @@ import pytest
 
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from tests.installed_airflow import OllangRetryPolicy, needs_reschedule
-from tests.integration.wishes import WAITING, bought, made_by, posts, record, rerun_dag, state_on_record
+from tests.integration.submissions import (
+    WAITING,
+    accepted_reruns,
+    first_output,
+    posts,
+    record,
+    rerun_dag,
+    state_on_record,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -39,26 +47,26 @@ def test_throttled_submission_costs_no_retry(ollang: Sandbox, run_dag: RunDag, d
     ollang.add_fault("POST", times=2, **LIMITED)
     run = run_dag(rerun_dag(retries=0, retry_policy=OllangRetryPolicy()))
     assert (run.states, run.tries, delays) == ({"rerun": "success"}, {"rerun": 1}, [3600, 3600])
-    assert (bought(ollang), posts(ollang), state_on_record()) == (1, 3, "finished")
+    assert (accepted_reruns(ollang), posts(ollang), state_on_record()) == (1, 3, "finished")
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_wait_that_is_told_to_come_back_later_reconnects(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, delays: list[float], deferrable: bool
 ) -> None:
-    wait: dict[str, Any] = {**WAITING, "deferrable": deferrable, "max_poll_failures": 1, "confirm_timeout": 0}
-    go_on = OllangRerunOperator._go_on
+    wait: dict[str, Any] = {**WAITING, "deferrable": deferrable, "max_poll_failures": 1}
+    wait_for_result = OllangRerunOperator._wait
 
     def unavailable_once(self: OllangRerunOperator, *arguments: Any) -> Any:
         if not delays:
             ollang.add_fault("GET", **{**LIMITED, "status": 503})
-        return go_on(self, *arguments)
+        return wait_for_result(self, *arguments)
 
-    monkeypatch.setattr(OllangRerunOperator, "_go_on", unavailable_once)
+    monkeypatch.setattr(OllangRerunOperator, "_wait", unavailable_once)
     run = run_dag(rerun_dag(**wait, retries=0, retry_policy=OllangRetryPolicy()))
     assert (run.states, run.tries, len(delays)) == ({"rerun": "success"}, {"rerun": 1}, 1)
-    assert (bought(ollang), posts(ollang)) == (1, 1)
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
+    assert "(run 2)" in first_output(run.results["rerun"])
 
 
 def test_reschedules_end_in_retries_and_these_in_a_failure(
@@ -67,4 +75,4 @@ def test_reschedules_end_in_retries_and_these_in_a_failure(
     ollang.add_fault("POST", times=99, **LIMITED)
     run = run_dag(rerun_dag(retries=1, retry_policy=OllangRetryPolicy(max_reschedules=2)))
     assert (run.states, run.tries, delays) == ({"rerun": "failed"}, {"rerun": 2}, [3600] * 6)
-    assert (bought(ollang), posts(ollang), record()) == (0, 6, None)
+    assert (accepted_reruns(ollang), posts(ollang), record()) == (0, 6, None)

@@ -10,18 +10,19 @@ from airflow.sdk import DAG
 
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     ORDER,
     RESULT_ONLY,
     WAITING,
-    bought,
-    in_pause,
-    made_by,
+    accepted_reruns,
+    during_sleep,
+    first_output,
+    is_refused,
     posts,
     record,
     rerun_dag,
-    says_nothing_was_sent,
     state_on_record,
 )
 
@@ -36,7 +37,7 @@ def test_if_running_fail_sends_nothing_and_says_what_to_do(ollang: Sandbox, run_
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
     assert "on_running='attach'" in str(run.errors["rerun"])
     assert (run.tries["rerun"], posts(ollang)) == (1, 0)
-    assert says_nothing_was_sent(record())
+    assert is_refused(record())
 
 
 @pytest.mark.parametrize("status", ["pending", "ongoing", "delayed", "pondering"])
@@ -68,14 +69,14 @@ def ask_for_it_oneself(ollang: Sandbox) -> int:
 @pytest.fixture
 def somebody_quicker(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let another person rerun the order between the task's look and its request."""
-    ask = OllangRerunOperator._request
+    send = RerunRequest.send
 
-    def late(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
+    def late(self: RerunRequest, *arguments: Any, **options: Any) -> Any:
         assert ask_for_it_oneself(ollang) == 200
         ollang.advance(3)
-        return ask(self, *arguments, **options)
+        return send(self, *arguments, **options)
 
-    monkeypatch.setattr(OllangRerunOperator, "_request", late)
+    monkeypatch.setattr(RerunRequest, "send", late)
 
 
 @needs_task_state_store
@@ -87,12 +88,12 @@ def test_somebody_else_is_quicker(ollang: Sandbox, run_dag: RunDag, on_running: 
     run = run_dag(rerun_dag(on_running=on_running, **WAITING))
     if on_running == "fail":
         assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
-        assert says_nothing_was_sent(record())
+        assert is_refused(record())
     else:
         assert run.results["rerun"]["reconnected"] is True
-        assert "(run 2)" in made_by(run.results["rerun"])
+        assert "(run 2)" in first_output(run.results["rerun"])
         assert state_on_record() == "finished"
-    assert (run.tries["rerun"], bought(ollang)) == (1, 1)
+    assert (run.tries["rerun"], accepted_reruns(ollang)) == (1, 1)
     assert ollang.order(ORDER)["reruns_refused"] == 1
 
 
@@ -101,8 +102,8 @@ def test_somebody_quicker_whose_run_only_its_result_shows(ollang: Sandbox, run_d
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
     run = run_dag(rerun_dag(on_running="attach", **WAITING))
     assert run.results["rerun"]["reconnected"] is True
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert bought(ollang) == 1
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert accepted_reruns(ollang) == 1
 
 
 @pytest.mark.parametrize("on_running", ["fail", "attach"])
@@ -112,13 +113,13 @@ def test_two_tasks_rerun_one_order(
 ) -> None:
     behaviour = {"rerun_while_running": meanwhile, "run_seconds": 1000, "status_path": [[1, "ongoing"]]}
     ollang.change_order(ORDER, behaviour=behaviour)
-    with DAG("wishing", schedule=None, start_date=ollang.now) as dag:
+    with DAG("rerunning", schedule=None, start_date=ollang.now) as dag:
         tasks = [OllangRerunOperator(task_id=name, order_id=ORDER, on_running=on_running) for name in ("one", "two")]
         tasks[0] >> tasks[1]
     run = run_dag(dag)
     # The second sees that the order is at work and asks for nothing, whatever Ollang would accept.
     assert run.states == {"one": "success", "two": "success" if on_running == "attach" else "failed"}
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
     if on_running == "attach":
         assert (run.results["two"]["reconnected"], run.results["two"]["message"]) == (True, None)
 
@@ -130,13 +131,13 @@ def test_a_person_reruns_it_while_the_task_waits(
     ollang.change_order(ORDER, behaviour={"rerun_while_running": meanwhile, "run_seconds": 600})
 
     answers: list[int] = []
-    in_pause(monkeypatch, lambda: answers.append(ask_for_it_oneself(ollang)), after=120)
+    during_sleep(monkeypatch, lambda: answers.append(ask_for_it_oneself(ollang)), after=120)
     run = run_dag(rerun_dag(**WAITING))
     assert run.states == {"rerun": "success"}
     assert answers == [200 if meanwhile == "accept" else int(meanwhile)]
     # Nothing tells the runs of one order apart; the newest one's result is what the order has in the end.
-    assert ("(run 3)" if meanwhile == "accept" else "(run 2)") in made_by(run.results["rerun"])
-    assert bought(ollang) == (2 if meanwhile == "accept" else 1)
+    assert ("(run 3)" if meanwhile == "accept" else "(run 2)") in first_output(run.results["rerun"])
+    assert accepted_reruns(ollang) == (2 if meanwhile == "accept" else 1)
 
 
 @pytest.mark.parametrize("on_running", ["fail", "attach"])
@@ -146,4 +147,4 @@ def test_a_refusal_that_nothing_explains_is_one(ollang: Sandbox, run_dag: RunDag
     run = run_dag(rerun_dag(on_running=on_running, reconcile_timeout=60))
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
     assert (run.tries["rerun"], posts(ollang)) == (1, 1)
-    assert says_nothing_was_sent(record())
+    assert is_refused(record())

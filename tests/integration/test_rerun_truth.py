@@ -14,7 +14,15 @@ from airflow_provider_ollang.exceptions import OllangStaleResultError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import TaskStateStoreAccessor, needs_task_state_store
-from tests.integration.wishes import NO_TRACE, ORDER, RESULT_ONLY, STATUS_ONLY, bought, in_pause, state_on_record
+from tests.integration.submissions import (
+    NO_TRACE,
+    ORDER,
+    RESULT_ONLY,
+    STATUS_ONLY,
+    accepted_reruns,
+    during_sleep,
+    state_on_record,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -109,7 +117,7 @@ def test_attempt_after_429_counts_its_own_time_only(ollang: Sandbox, wait: Wait)
     ollang.change_order(ORDER, orderDocs=replaced, after=10)
     run = wait.run()
     assert wait.is_stale(run)
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 # --- A front whose clock runs ahead ---------------------------------------------------------------------------------
@@ -200,7 +208,7 @@ def test_requested_review_is_no_evidence_of_a_lost_request(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.add_fault("POST", "*/rerun", drop="before")
-    in_pause(monkeypatch, lambda: ollang.change_order(ORDER, status="ongoing", level=1))
+    during_sleep(monkeypatch, lambda: ollang.change_order(ORDER, status="ongoing", level=1))
     with DAG("evidence", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
         OllangRerunOperator(task_id="rerun", order_id=ORDER)
     run = run_dag(dag)

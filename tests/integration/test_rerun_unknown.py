@@ -17,19 +17,19 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from tests.installed_airflow import OllangRetryPolicy, needs_retry_policies, needs_task_state_store
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     RESULT_ONLY,
     WAITING,
-    bought,
-    die_sending,
-    in_pause,
-    made_by,
+    accepted_reruns,
+    during_sleep,
+    first_output,
+    is_refused,
+    kill_while_sending,
     posts,
     record,
     rerun_dag,
-    says_nothing_was_sent,
     state_on_record,
 )
 
@@ -65,7 +65,7 @@ def test_what_was_processed_without_a_clear_answer_is_found_and_joined(
     receipt = run.results["rerun"]
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     assert (receipt["reconnected"], receipt["seen_running"], receipt["message"]) == (True, True, None)
-    assert bought(ollang) == posts(ollang) == 1
+    assert accepted_reruns(ollang) == posts(ollang) == 1
     assert state_on_record() == "finished"
 
 
@@ -84,10 +84,8 @@ def test_what_left_no_trace_is_never_sent_again(
     error = run.errors["rerun"]
     assert isinstance(error, OllangOutcomeUnknownError)
     assert reason in str(error.reason)
-    assert f"Nobody can say whether the request for the rerun of order {ORDER} was processed: {error.reason}." in str(
-        error
-    )
-    assert "In 45 s nothing has shown it" in str(error)
+    assert str(error).startswith(f"The outcome of the rerun request for order {ORDER} is unknown: {error.reason}.")
+    assert "Within 45 s Ollang has not shown it" in str(error)
     assert (error.order_id, error.method, error.path) == (ORDER, "POST", f"/integration/orders/{ORDER}/rerun")
     assert (posts(ollang), state_on_record()) == (1, "unknown")
 
@@ -99,14 +97,14 @@ def test_an_answer_that_comes_too_late_is_none(
     monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", json.dumps(connection))
     ollang.add_fault("POST", delay=2, processed=True)
     run = run_dag(rerun_dag(**WAITING))
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (1, 1, 1)
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert (run.tries["rerun"], accepted_reruns(ollang), posts(ollang)) == (1, 1, 1)
 
 
 def test_a_request_that_starts_two_runs_is_sent_once(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, behaviour={"processed_twice": True})
     run = run_dag(rerun_dag(**WAITING))
-    assert "(run 3)" in made_by(run.results["rerun"])
+    assert "(run 3)" in first_output(run.results["rerun"])
     assert posts(ollang) == 1
 
 
@@ -114,7 +112,7 @@ def test_looks_that_fail_do_not_end_the_settling(ollang: Sandbox, run_dag: RunDa
     ollang.add_fault("POST", status=502, processed=True)
     ollang.add_fault("GET", "/integration/orders/*", skip=1, times=8, status=502)
     run = run_dag(rerun_dag())
-    assert (run.states, bought(ollang), posts(ollang)) == ({"rerun": "success"}, 1, 1)
+    assert (run.states, accepted_reruns(ollang), posts(ollang)) == ({"rerun": "success"}, 1, 1)
 
 
 @needs_task_state_store
@@ -131,7 +129,7 @@ def test_a_task_whose_outcome_is_unknown_hands_on_its_baseline(ollang: Sandbox, 
 
 @pytest.fixture
 def resubmitting() -> dict[str, Any]:
-    return {"on_unknown_outcome": "resubmit", "reconcile_timeout": 10, "confirm_timeout": 0}
+    return {"on_unknown_outcome": "resubmit", "reconcile_timeout": 10}
 
 
 def test_a_resubmission_is_announced_and_accepted(
@@ -141,10 +139,10 @@ def test_a_resubmission_is_announced_and_accepted(
     started = ollang.now
     run = run_dag(rerun_dag(**resubmitting))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
-    assert (bought(ollang), posts(ollang)) == (1, 2)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 2)
     assert (ollang.now - started).total_seconds() == 10
     assert run.results["rerun"]["reconnected"] is False
-    told = [line for line in capfd.readouterr().out.splitlines() if "Sending it once more" in line]
+    told = [line for line in capfd.readouterr().out.splitlines() if "Resubmitting it once" in line]
     assert len(told) == 1
     assert "[warning" in told[0]
 
@@ -155,7 +153,7 @@ def test_nothing_is_resubmitted_once_there_is_evidence(
     ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept"})
     ollang.add_fault("POST", status=500, processed=True)
     run = run_dag(rerun_dag(**resubmitting))
-    assert (run.states, bought(ollang), posts(ollang)) == ({"rerun": "success"}, 1, 1)
+    assert (run.states, accepted_reruns(ollang), posts(ollang)) == ({"rerun": "success"}, 1, 1)
 
 
 @needs_task_state_store
@@ -178,9 +176,9 @@ def test_a_resubmission_refused_because_it_runs_proves_the_first(
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "rerun_while_running": refusal})
     ollang.add_fault("POST", status=500, processed=True)
     run = run_dag(rerun_dag(**WAITING, **resubmitting))
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert "(run 2)" in first_output(run.results["rerun"])
     assert run.results["rerun"]["reconnected"] is True
-    assert (run.tries["rerun"], bought(ollang), posts(ollang)) == (1, 1, 2)
+    assert (run.tries["rerun"], accepted_reruns(ollang), posts(ollang)) == (1, 1, 2)
 
 
 @needs_task_state_store
@@ -194,9 +192,9 @@ def test_a_refused_resubmission_restores_what_was_known(
     assert isinstance(run.errors["rerun"], OllangBadRequestError)
     found = record()
     assert (found["state"], found["resubmitted"], posts(ollang)) == ("sending", False, 2)
-    # Paid for meanwhile: the second request of the wish is still open, a third is not.
+    # Paid for meanwhile: the second request is still open, a third is not.
     assert clear_run(dag, run).states == {"rerun": "success"}
-    assert (bought(ollang), posts(ollang)) == (1, 3)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 3)
 
 
 @needs_task_state_store
@@ -217,12 +215,12 @@ def test_a_try_that_died_resubmitting_is_not_followed_by_a_third_request(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, resubmitting: dict[str, Any], processed: bool
 ) -> None:
     ollang.change_order(ORDER, behaviour={**NO_TRACE, "rerun_while_running": "accept"})
-    die_sending(monkeypatch, processed=processed, times=99)
+    kill_while_sending(monkeypatch, processed=processed, times=99)
     run = run_dag(rerun_dag(**resubmitting, retries=4))
     # Try 1 died sending, try 2 resubmitting; the third only looked.
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 3})
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-    assert bought(ollang) == posts(ollang) == (2 if processed else 0)
+    assert accepted_reruns(ollang) == posts(ollang) == (2 if processed else 0)
     assert (state_on_record(), record()["resubmitted"]) == ("unknown", True)
 
 
@@ -233,7 +231,7 @@ def test_a_rate_limited_resubmission_leaves_its_one_chance(
     ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
     run = run_dag(rerun_dag(**resubmitting))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert (bought(ollang), posts(ollang)) == (1, 3)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 3)
 
 
 # --- Refusals and rate limits -------------------------------------------------------------------------------------
@@ -253,10 +251,10 @@ def test_a_refused_request_leaves_no_record(
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 1})
     assert isinstance(run.errors["rerun"], error)
     assert posts(ollang) == 1
-    assert says_nothing_was_sent(record())
+    assert is_refused(record())
     ollang.change_order(ORDER, behaviour={"no_credits": None, "rerun_success": True})
     assert clear_run(dag, run).states == {"rerun": "success"}
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1
 
 
 def test_the_record_is_taken_back_while_the_rate_limit_is_sat_out(
@@ -264,10 +262,10 @@ def test_the_record_is_taken_back_while_the_rate_limit_is_sat_out(
 ) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "40"})
     found: list[Any] = []
-    in_pause(monkeypatch, lambda: found.append((posts(ollang), record())))
-    run = run_dag(rerun_dag(confirm_timeout=0))
+    during_sleep(monkeypatch, lambda: found.append((posts(ollang), record())))
+    run = run_dag(rerun_dag())
     assert found == [(1, None)]
-    assert (run.states, run.tries, bought(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
+    assert (run.states, run.tries, accepted_reruns(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
 
 
 @needs_task_state_store
@@ -278,10 +276,10 @@ def test_a_try_that_dies_sitting_out_the_rate_limit_leaves_no_doubt(
         raise KeyboardInterrupt
 
     ollang.add_fault("POST", status=429, headers={"Retry-After": "40"})
-    in_pause(monkeypatch, die)
+    during_sleep(monkeypatch, die)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert (bought(ollang), posts(ollang)) == (1, 2)
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 2)
 
 
 @needs_retry_policies
@@ -310,4 +308,4 @@ def test_result_that_only_its_date_speaks_against_is_not_resubmitted(ollang: San
     ollang.add_fault("POST", drop="after")
     run = run_dag(rerun_dag(on_unknown_outcome="resubmit"))
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-    assert bought(ollang) == 1
+    assert accepted_reruns(ollang) == 1

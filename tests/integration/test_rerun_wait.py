@@ -26,17 +26,17 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import OllangRetryPolicy, needs_retry_policies, needs_task_state_store
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     RESULT_ONLY,
     STATUS_ONLY,
     WAITING,
-    at_record,
-    bought,
-    break_down,
+    accepted_reruns,
+    at_store,
     delete_record,
-    made_by,
+    fail,
+    first_output,
     posts,
     record,
     rerun_dag,
@@ -69,7 +69,7 @@ def told(run: Run, ollang: Sandbox) -> dict[str, Any]:
         "error": error and (type(error), masked(str(error))),
         "receipt": receipt and masked(repr({**receipt, "host": None})),
         "record": state_on_record(),
-        "bought": bought(ollang),
+        "bought": accepted_reruns(ollang),
     }
 
 
@@ -110,7 +110,7 @@ def test_the_receipt_has_the_new_result(
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 1})
     result = receipt["result"]
     assert {name: result[name] for name in expected} == expected
-    assert ("(run 2)" in made_by(receipt)) is result["outputs_changed"]
+    assert ("(run 2)" in first_output(receipt)) is result["outputs_changed"]
     assert (receipt["last_status"], receipt["reconnected"]) == (result["status"], False)
     assert receipt["seen_running"] is ("running" in result["evidence"])
     assert record()["receipt"] == receipt
@@ -142,7 +142,7 @@ def test_a_failed_order_fails_the_task_at_once(ollang: Sandbox, run_dag: RunDag)
 
 @needs_task_state_store
 def test_the_timeout_ends_it_without_a_retry(ollang: Sandbox, run_dag: RunDag) -> None:
-    run = play(ollang, run_dag, {"end_status": None}, timeout=timedelta(minutes=20), confirm_timeout=0)
+    run = play(ollang, run_dag, {"end_status": None}, timeout=timedelta(minutes=20))
     assert isinstance(run.errors["rerun"], OllangTimeoutError)
     assert "within 20 min" in str(run.errors["rerun"])
     assert (run.tries["rerun"], state_on_record()) == (1, "accepted")
@@ -155,28 +155,28 @@ def test_too_many_failed_looks_are_retried_and_the_retry_joins(
 ) -> None:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 600})
     ollang.add_fault("GET", "/integration/orders/*", skip=2, times=3, status=503)
-    run = run_dag(rerun_dag(**WAITING, **mode, max_poll_failures=3, confirm_timeout=0))
+    run = run_dag(rerun_dag(**WAITING, **mode, max_poll_failures=3))
     assert isinstance(run.errors["rerun"], OllangUnavailableError)
     assert "3 looks in a row" in str(run.errors["rerun"])
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 2)" in made_by(run.results["rerun"])
-    assert (bought(ollang), run.results["rerun"]["reconnected"]) == (1, True)
+    assert "(run 2)" in first_output(run.results["rerun"])
+    assert (accepted_reruns(ollang), run.results["rerun"]["reconnected"]) == (1, True)
 
 
-def test_it_looks_once_an_interval_and_at_the_very_end(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_first_polls_are_dense_then_once_an_interval(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "end_status": None})
     started = ollang.now
-    run_dag(rerun_dag(**{**WAITING, "timeout": 150, "poll_interval": 60, "confirm_timeout": 0}))
+    run_dag(rerun_dag(**{**WAITING, "timeout": 150, "poll_interval": 60}))
     times = [datetime.fromisoformat(entry.time) for entry in ollang.requests("GET")]
-    looks = [round((time - started).total_seconds()) for time in times]
-    assert looks == [0, 0, 60, 120, 150]
+    polls = [round((time - started).total_seconds()) for time in times]
+    assert polls == [0, 0, 1, 3, 6, 11, 19, 30, 90, 150]
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_a_sensor_takes_the_receipt_of_an_operator_that_waited(
     ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]
 ) -> None:
-    with DAG("wishing", schedule=None, start_date=ollang.now) as dag:
+    with DAG("rerunning", schedule=None, start_date=ollang.now) as dag:
         rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, **WAITING, **mode)
         OllangOrderStatusSensor(task_id="wait", rerun=rerun.output)
     run = run_dag(dag)
@@ -208,10 +208,10 @@ def test_a_deferral_that_fails_is_told_in_our_words(
 def test_the_receipt_survives_a_store_that_failed_before_the_deferral(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_record(monkeypatch, "set", break_down, state="accepted", times=99)
+    at_store(monkeypatch, "set", fail, state="accepted", times=99)
     receipt = run_dag(rerun_dag(**WAITING, deferrable=True)).results["rerun"]
     assert receipt["message"] == "Order rerun initiated successfully"
-    assert "(run 2)" in made_by(receipt)
+    assert "(run 2)" in first_output(receipt)
 
 
 @needs_task_state_store
@@ -227,7 +227,7 @@ def test_a_record_that_vanished_during_the_deferral_is_made_good_by_the_xcom(
     monkeypatch.setattr(OllangRerunOperator, "execute_complete", forgetful)
     receipt = run_dag(rerun_dag(**WAITING, deferrable=True)).results["rerun"]
     assert receipt["message"] == "Order rerun initiated successfully"
-    assert "(run 2)" in made_by(receipt)
+    assert "(run 2)" in first_output(receipt)
     assert state_on_record() == "finished"
 
 
@@ -238,13 +238,13 @@ def test_store_failure_after_deferral_loses_no_result(
     complete = OllangRerunOperator.execute_complete
 
     def unreadable(self: OllangRerunOperator, *arguments: Any, **options: Any) -> Any:
-        at_record(monkeypatch, "get", break_down)
+        at_store(monkeypatch, "get", fail)
         return complete(self, *arguments, **options)
 
     monkeypatch.setattr(OllangRerunOperator, "execute_complete", unreadable)
     run = run_dag(rerun_dag(**WAITING, deferrable=True))
-    assert (run.states, run.tries, bought(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert (run.states, run.tries, accepted_reruns(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
+    assert "(run 2)" in first_output(run.results["rerun"])
 
 
 @needs_retry_policies
@@ -275,7 +275,7 @@ def handed_on(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch,
 def test_the_receipt_is_pushed_before_the_wait(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [(sent, receipt)] = handed_on(ollang, run_dag, monkeypatch, confirm_timeout=0)
+    [(sent, receipt)] = handed_on(ollang, run_dag, monkeypatch)
     assert (sent, receipt["message"], receipt["result"]) == (1, "Order rerun initiated successfully", None)
 
 
@@ -308,7 +308,7 @@ def test_the_order_is_named_by_a_template_and_the_connection_too(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", ollang.connection_json)
     monkeypatch.delenv("AIRFLOW_CONN_OLLANG_DEFAULT")
-    with DAG("wishing", schedule=None, start_date=ollang.now) as dag:
+    with DAG("rerunning", schedule=None, start_date=ollang.now) as dag:
 
         @task
         def name_it() -> dict[str, str]:
@@ -316,7 +316,7 @@ def test_the_order_is_named_by_a_template_and_the_connection_too(
 
         OllangRerunOperator(task_id="given", order_id=name_it(), ollang_conn_id="{{ dag_run.conf['conn'] }}", **WAITING)
     run = run_dag(dag, conn="other")
-    assert "(run 2)" in made_by(run.results["given"])
+    assert "(run 2)" in first_output(run.results["given"])
 
 
 # --- Arguments ----------------------------------------------------------------------------------------------------
@@ -325,7 +325,6 @@ BAD_ARGUMENTS: dict[str, Any] = {
     "on_running": "wait",
     "on_unknown_outcome": "retry",
     "on_no_evidence": None,
-    "confirm_timeout": -1,
     "reconcile_timeout": "300",
     "poll_interval": True,
     "timeout": float("nan"),
@@ -342,7 +341,7 @@ def test_an_argument_that_makes_no_sense_is_named_when_the_dag_is_parsed(name: s
 
 
 def test_durations_may_be_timedeltas() -> None:
-    names = ("confirm_timeout", "reconcile_timeout", "poll_interval", "timeout", "outputs_timeout", "stale_timeout")
+    names = ("reconcile_timeout", "poll_interval", "timeout", "outputs_timeout", "stale_timeout")
     durations: dict[str, Any] = {name: timedelta(minutes=2) for name in names}
     operator = OllangRerunOperator(task_id="rerun", order_id=ORDER, **durations)
     assert {getattr(operator, name) for name in names} == {120.0}

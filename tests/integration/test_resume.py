@@ -20,14 +20,14 @@ from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, Oll
 from airflow_provider_ollang.operators.quality import OllangQualityGateOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import needs_start_in_the_triggerer, needs_task_state_store
-from tests.integration.wishes import (
+from tests.integration.submissions import (
     NO_TRACE,
     ORDER,
     WAITING,
-    at_record,
-    bought,
-    break_down,
-    made_by,
+    accepted_reruns,
+    at_store,
+    fail,
+    first_output,
     rerun_dag,
     state_on_record,
 )
@@ -56,7 +56,7 @@ def dag_of(*, rerun: bool = False, **arguments: Any) -> DAG:
     with DAG("resuming", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
         source: dict[str, Any] = {"order_id": ORDER}
         if rerun:
-            source = {"rerun": OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=0).output}
+            source = {"rerun": OllangRerunOperator(task_id="rerun", order_id=ORDER).output}
         OllangOrderStatusSensor(
             task_id="wait", **{"retries": 1, "retry_delay": 0, "timeout": 3600, **source, **arguments}
         )
@@ -132,7 +132,7 @@ def test_store_that_fails_at_resume_loses_no_end(
 ) -> None:
     ollang.change_order(ORDER, status="ongoing")
     ollang.change_order(ORDER, status=end, after=150)
-    at_resume(monkeypatch, OllangOrderStatusSensor, lambda _: at_record(monkeypatch, method, break_down, times=99))
+    at_resume(monkeypatch, OllangOrderStatusSensor, lambda _: at_store(monkeypatch, method, fail, times=99))
     run = run_dag(dag_of(deferrable=True))
     error = run.errors.get("wait")
     assert (run.tries["wait"], error and type(error)) == (1, expected)
@@ -148,12 +148,12 @@ def test_sensor_with_its_result_stores_nothing_more(
     at_resume(
         monkeypatch,
         OllangOrderStatusSensor,
-        lambda _: at_record(monkeypatch, "set", lambda: used.append("set"), times=99),
+        lambda _: at_store(monkeypatch, "set", lambda: used.append("set"), times=99),
     )
     at_resume(
         monkeypatch,
         OllangOrderStatusSensor,
-        lambda _: at_record(monkeypatch, "get", lambda: used.append("get"), times=99),
+        lambda _: at_store(monkeypatch, "get", lambda: used.append("get"), times=99),
     )
     assert run_dag(dag_of(deferrable=True)).states == {"wait": "success"}
     assert used == []
@@ -167,7 +167,7 @@ def test_store_that_fails_during_a_wait(
     """Only a task that is rescheduled has nothing else to know its wait from."""
     ollang.change_order(ORDER, status="ongoing")
     ollang.change_order(ORDER, status="completed", after=150)
-    at_record(monkeypatch, "set", break_down)
+    at_store(monkeypatch, "set", fail)
     run = run_dag(dag_of(**MODES[mode]))
     assert (run.states["wait"], run.tries["wait"]) == ("success", tries)
     if tries == 2:
@@ -184,8 +184,8 @@ def test_rerun_without_its_inputs_at_resume_has_its_result(
 ) -> None:
     at_resume(monkeypatch, OllangRerunOperator, without(*gone))
     run = run_dag(rerun_dag(**WAITING, deferrable=True))
-    assert (run.states, run.tries, bought(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
-    assert "(run 2)" in made_by(run.results["rerun"])
+    assert (run.states, run.tries, accepted_reruns(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
+    assert "(run 2)" in first_output(run.results["rerun"])
 
 
 @needs_task_state_store

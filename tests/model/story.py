@@ -317,12 +317,11 @@ def _evaluation_behaviour(dice: _Dice) -> dict[str, Any]:
 
 
 def _options(dice: _Dice, kind: str) -> dict[str, Any]:
-    found = dice.given(
+    return dice.given(
         on_running=dice.pair("fail", "attach", odds=0.3),
         on_unknown_outcome=dice.pair("fail", "resubmit", odds=0.25),
         reconcile_timeout=dice.pair(300.0, 0.0, 40.0, odds=0.25),
     )
-    return found | (dice.given(confirm_timeout=dice.pair(30.0, 0.0, odds=0.3)) if kind == "rerun" else {})
 
 
 def _wait_options(dice: _Dice, kind: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from airflow_provider_ollang.runtime.cancellation import StoppedError
+from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
 from airflow_provider_ollang.transfers._file_host import gathered
 
 RECORD = 16 * 1024
@@ -45,5 +45,5 @@ def test_what_came_before_a_failure_comes_before_the_failure(records: int) -> No
 
 
 def test_of_a_task_that_was_ended_nothing_more_is_written() -> None:
-    with pytest.raises(StoppedError):
-        next(gathered(reading([b"a", StoppedError()])))
+    with pytest.raises(TaskCancelledError):
+        next(gathered(reading([b"a", TaskCancelledError()])))

@@ -14,7 +14,6 @@ with DAG("e2e_clear", schedule=None, params={"order_id": ""}):
         deferrable=True,
         poll_interval=2,
         timeout=600,
-        confirm_timeout=1,
         outputs_timeout=3,
         retries=1,
         retry_delay=0,

@@ -20,9 +20,7 @@ FORMS: dict[str, dict[str, Any]] = {
 with DAG("e2e_triggerer_dies", schedule=None, params={"orders": {}}):
     reruns = []
     for form in ("poke", "deferrable"):
-        rerun = OllangRerunOperator(
-            task_id=f"rerun.{form}", order_id=f"{{{{ params.orders['rerun.{form}'] }}}}", confirm_timeout=0
-        )
+        rerun = OllangRerunOperator(task_id=f"rerun.{form}", order_id=f"{{{{ params.orders['rerun.{form}'] }}}}")
         OllangOrderStatusSensor(
             task_id=f"rerun_done.{form}",
             rerun=rerun.output,

@@ -26,8 +26,8 @@ from airflow_provider_ollang.transfers import _plan
 from airflow_provider_ollang.transfers import ollang_to_object_storage as operators
 from airflow_provider_ollang.transfers._file_host import FileHost
 from tests.integration.conftest import Run
+from tests.integration.submissions import during_sleep, on_kill_of
 from tests.integration.transfers.conftest import Deliver, Place
-from tests.integration.wishes import in_pause, killing
 
 SIZE = 3_000_000
 
@@ -381,7 +381,7 @@ def test_a_task_ended_from_outside_in_a_rate_limit_asks_no_more(
 ) -> None:
     order_id = order_of(ollang)
     ollang.add_fault("GET", f"/integration/orders/{order_id}", status=429, headers={"Retry-After": "40"})
-    in_pause(monkeypatch, killing(monkeypatch, operators.OllangToObjectStorageOperator))
+    during_sleep(monkeypatch, on_kill_of(monkeypatch, operators.OllangToObjectStorageOperator))
     before = ollang.now
     failed(deliver(strict.url, order_id=order_id), OllangTransientError, "was ended before all files")
     assert (ollang.now - before).total_seconds() <= 1

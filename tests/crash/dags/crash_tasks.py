@@ -13,10 +13,10 @@ from airflow.sdk import DAG, BaseOperator, Context, get_current_context, task
 
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator
-from airflow_provider_ollang.runtime.task_state import RecordBook
+from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
 
 
-class Mortal(BaseOperator):
+class SelfKilling(BaseOperator):
     """
     Kills its own process at a point.
 
@@ -39,17 +39,17 @@ class Mortal(BaseOperator):
         if not self.kill_at or context["ti"].try_number > self.killed_tries:
             return False
         when, *states = self.kill_at
-        write = RecordBook.write
+        write = SubmissionRecord.write
 
-        def write_and_die(book: RecordBook, state: Any, *arguments: Any, **options: Any) -> None:
+        def write_and_die(record: SubmissionRecord[Any], state: Any, *arguments: Any, **options: Any) -> None:
             if when == "before" and state in states:
                 self._die()
-            write(book, state, *arguments, **options)
+            write(record, state, *arguments, **options)
             if when == "after" and state in states:
                 self._die()
 
         # This process runs nothing but this try.
-        patch.object(RecordBook, "write", write_and_die).start()
+        patch.object(SubmissionRecord, "write", write_and_die).start()
         return True
 
     def _die(self) -> NoReturn:
@@ -58,7 +58,7 @@ class Mortal(BaseOperator):
         raise AssertionError("it is dead")
 
 
-class MortalRerun(Mortal, OllangRerunOperator):
+class SelfKillingRerun(SelfKilling, OllangRerunOperator):
     """Dies in its wait, too."""
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -67,7 +67,7 @@ class MortalRerun(Mortal, OllangRerunOperator):
         return super().execute_complete(context, event)
 
 
-class MortalEvaluation(Mortal, OllangEvaluateOrderOperator):
+class SelfKillingEvaluation(SelfKilling, OllangEvaluateOrderOperator):
     """Dies around its request."""
 
 
@@ -81,9 +81,9 @@ def arguments_of_each() -> list[dict[str, Any]]:
 
 
 for dag_id, retry_delay, task_id, operator in (
-    ("crash_reruns", 1, "rerun", MortalRerun),
-    ("crash_slow_retries", 15, "rerun", MortalRerun),
-    ("crash_evaluations", 1, "evaluate", MortalEvaluation),
+    ("crash_reruns", 1, "rerun", SelfKillingRerun),
+    ("crash_slow_retries", 15, "rerun", SelfKillingRerun),
+    ("crash_evaluations", 1, "evaluate", SelfKillingEvaluation),
 ):
     with DAG(
         dag_id,

@@ -37,13 +37,13 @@ RESULT_ONLY: dict[str, Any] = {"status_hidden_for": None}
 WAITING: dict[str, Any] = {"wait_for_completion": True, "timeout": 4 * 3600}
 
 
-class Died(BaseException):
+class ProcessKilled(BaseException):
     """The end of a process, as far as one process can play it: nothing of ours catches it."""
 
 
 def rerun_dag(**arguments: Any) -> DAG:
     """Return a DAG that reruns the order, with two retries unless told otherwise."""
-    with DAG("wishing", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
+    with DAG("rerunning", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
         OllangRerunOperator(task_id="rerun", **{"order_id": ORDER, "retries": 2, "retry_delay": 0, **arguments})
     return dag
 
@@ -52,11 +52,11 @@ def posts(ollang: Sandbox) -> int:
     return len(ollang.requests("POST"))
 
 
-def bought(ollang: Sandbox, order_id: str = ORDER) -> int:
+def accepted_reruns(ollang: Sandbox, order_id: str = ORDER) -> int:
     return int(ollang.order(order_id)["reruns_accepted"])
 
 
-def made_by(receipt: Any) -> str:
+def first_output(receipt: Any) -> str:
     """Return the name of the first output, which has the number of the run that made it; the first rerun is run 2."""
     return str(receipt["result"]["outputs"][0]["name"])
 
@@ -64,7 +64,7 @@ def made_by(receipt: Any) -> str:
 # --- What dies, and when ----------------------------------------------------------------------------------------
 
 
-def die_sending(monkeypatch: pytest.MonkeyPatch, *, processed: bool, times: int = 1) -> None:
+def kill_while_sending(monkeypatch: pytest.MonkeyPatch, *, processed: bool, times: int = 1) -> None:
     """End the process at a paid request: before it leaves, or once it has been answered."""
     send, left = RequestsTransport.send, [None] * times
 
@@ -74,12 +74,12 @@ def die_sending(monkeypatch: pytest.MonkeyPatch, *, processed: bool, times: int 
         left.pop()
         if processed:
             send(self, call, **options)
-        raise Died
+        raise ProcessKilled
 
     monkeypatch.setattr(RequestsTransport, "send", dying)
 
 
-def at_record(
+def at_store(
     monkeypatch: pytest.MonkeyPatch,
     method: str,
     act: Callable[[], None],
@@ -111,7 +111,7 @@ def at_record(
     monkeypatch.setattr(TaskStateStoreAccessor, method, acting)
 
 
-def killing(monkeypatch: pytest.MonkeyPatch, operator: type[BaseOperator]) -> Callable[[], None]:
+def on_kill_of(monkeypatch: pytest.MonkeyPatch, operator: type[BaseOperator]) -> Callable[[], None]:
     """Return what calls ``on_kill`` of the task of this kind that runs, as Airflow does on SIGTERM."""
     running: list[BaseOperator] = []
     execute = operator.execute
@@ -126,7 +126,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, operator: type[BaseOperator]) -> Ca
     return lambda: running[-1].on_kill()  # noqa: PLW0108 - it runs only later
 
 
-def in_pause(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], *, after: float = 0.0) -> None:
+def during_sleep(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], *, after: float = 0.0) -> None:
     """Do something once, in the first pause that begins so many seconds after the first one."""
     sleep, begun = _clock.sleep, _clock.now()
     done: list[None] = []
@@ -157,10 +157,10 @@ def no_triggerer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def die() -> None:
-    raise Died
+    raise ProcessKilled
 
 
-def break_down() -> None:
+def fail() -> None:
     raise ConnectionError("the API server hiccups")
 
 
@@ -180,7 +180,7 @@ def record(map_index: int = -1, *, key: str = OllangRerunOperator.record_key) ->
         return getattr(store.get(task_instance_id, key), "value", None)
 
 
-def says_nothing_was_sent(found: Any) -> bool:
+def is_refused(found: Any) -> bool:
     """Tell whether this is on record where nothing was sent, or Ollang refused what was: nothing without a store."""
     return found is None if TaskStateStoreAccessor is None else found["state"] == "refused"
 

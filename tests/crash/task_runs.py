@@ -27,7 +27,7 @@ _PROCESS = re.compile(r"This is process (\d+)\.")
 
 
 @dataclass
-class Wish:
+class TaskRun:
     """
     One mapped task of a run.
 
@@ -61,7 +61,7 @@ class Wish:
         return sum(look.n > n and look.status is not None for look in self.looks)
 
 
-class Wishes:
+class TaskRuns:
     """
     A run of a DAG with one mapped task for each order.
 
@@ -91,7 +91,7 @@ class Wishes:
         turn: bool = False,
     ) -> None:
         self.airflow, self.ollang, self.dag_id = airflow, ollang, dag_id or self.usual_dag
-        self.all = [Wish(order_id) for order_id, _ in given]
+        self.all = [TaskRun(order_id) for order_id, _ in given]
         self._read = ollang.last_request
         arguments = [{**self.usual, **options, "order_id": order_id} for order_id, options in given]
         self.run_id = airflow.trigger(self.dag_id, {"given": arguments, "turn": turn})
@@ -101,7 +101,7 @@ class Wishes:
         """Return the path of the paid request."""
         return f"/integration/orders/{order_id}/{cls.request}"
 
-    def __getitem__(self, index: int) -> Wish:
+    def __getitem__(self, index: int) -> TaskRun:
         return self.all[index]
 
     def refresh(self) -> None:
@@ -144,7 +144,7 @@ class Wishes:
         """Wait until every task is deferred and may come back."""
         self.until(lambda: all(one.stays_away for one in self.all), "all are deferred", limit=limit)
 
-    def kill(self, one: Wish) -> int:
+    def kill(self, one: TaskRun) -> int:
         """End the process of a task at once; return its pid."""
         pid = one.pid
         assert pid in self.airflow.members(), f"{pid} is no process of this Airflow"

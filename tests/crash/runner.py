@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
     from tests.crash.cells import End
-    from tests.crash.wishes import Wish, Wishes
+    from tests.crash.task_runs import TaskRun, TaskRuns
 
 
 @dataclass(frozen=True)
-class Played:
+class Outcome:
     """
     What became of a cell.
 
@@ -43,7 +43,7 @@ class Played:
 
 
 @dataclass
-class Course:
+class Progress:
     """
     How far a cell has come.
 
@@ -61,14 +61,14 @@ class Course:
     delivered: bool = False
 
 
-class Deadly(Protocol):
+class DyingCell(Protocol):
     """What any cell says: the point at which its first try dies."""
 
     @property
     def point(self) -> int: ...
 
 
-CellT = TypeVar("CellT", bound=Deadly)
+CellT = TypeVar("CellT", bound=DyingCell)
 
 
 def hold(ollang: Sandbox, path: str, point: int) -> None:
@@ -79,62 +79,62 @@ def hold(ollang: Sandbox, path: str, point: int) -> None:
         ollang.add_fault("POST", path, delay=25, processed=True)
 
 
-class Stage(Generic[CellT]):
+class CellRunner(Generic[CellT]):
     """
     One run of a DAG with a task for each cell.
 
-    :param wishes: the run.
+    :param runs: the run.
     :param cells: in the order of its tasks.
     """
 
-    def __init__(self, wishes: Wishes, cells: Sequence[CellT]) -> None:
-        self._wishes, self._cells = wishes, cells
-        self._courses = [Course() for _ in cells]
+    def __init__(self, runs: TaskRuns, cells: Sequence[CellT]) -> None:
+        self._runs, self._cells = runs, cells
+        self._progress = [Progress() for _ in cells]
 
-    def play(self) -> dict[CellT, Played]:
+    def play(self) -> dict[CellT, Outcome]:
         """Play all to the end."""
-        self._wishes.until(self._all_are_over, "end of the cells", limit=900)
+        self._runs.until(self._all_are_over, "end of the cells", limit=900)
         return {cell: self._played(index) for index, cell in enumerate(self._cells)}
 
-    def _direct(self, cell: CellT, one: Wish, course: Course) -> None:
+    def _direct(self, cell: CellT, one: TaskRun, course: Progress) -> None:
         """Let the order show what the task may see by now."""
         raise NotImplementedError
 
-    def _is_to_be_killed(self, cell: CellT, one: Wish) -> bool:
+    def _is_to_be_killed(self, cell: CellT, one: TaskRun) -> bool:
         if cell.point == 3:
             return any(post.fault is not None for post in one.posts)
-        return cell.point == 4 and self._wishes.accepted_of(one.order_id) > 0
+        return cell.point == 4 and self._runs.accepted_of(one.order_id) > 0
 
     def _all_are_over(self) -> bool:
-        for cell, one, course in zip(self._cells, self._wishes.all, self._courses, strict=True):
+        for cell, one, course in zip(self._cells, self._runs.all, self._progress, strict=True):
             self._follow(cell, one, course)
             self._direct(cell, one, course)
-        return all(one.is_over for one in self._wishes.all)
+        return all(one.is_over for one in self._runs.all)
 
-    def _follow(self, cell: CellT, one: Wish, course: Course) -> None:
-        now = self._wishes.ollang.last_request
-        if course.accepted_at is None and self._wishes.accepted_of(one.order_id):
+    def _follow(self, cell: CellT, one: TaskRun, course: Progress) -> None:
+        now = self._runs.ollang.last_request
+        if course.accepted_at is None and self._runs.accepted_of(one.order_id):
             course.accepted_at = now
         if course.killed_at is None and (one.tries > 1 or one.state == "up_for_retry"):
             course.killed_at = now
         if course.killed is None and one.state == "running" and one.tries == 1 and self._is_to_be_killed(cell, one):
-            course.killed = self._wishes.kill(one)
+            course.killed = self._runs.kill(one)
 
-    def _played(self, index: int) -> Played:
-        one = self._wishes[index]
-        return Played(
+    def _played(self, index: int) -> Outcome:
+        one = self._runs[index]
+        return Outcome(
             order_id=one.order_id,
-            end=self._wishes.end(index),
+            end=self._runs.end(index),
             posts=len(one.posts),
-            runs=self._wishes.ollang.order(one.order_id)["run"],
-            result=self._wishes.result(index),
-            error=self._wishes.error(index)[1],
-            killed=self._courses[index].killed,
-            seen_killed=self._wishes.killed_processes(index),
+            runs=self._runs.ollang.order(one.order_id)["run"],
+            result=self._runs.result(index),
+            error=self._runs.error(index)[1],
+            killed=self._progress[index].killed,
+            seen_killed=self._runs.killed_processes(index),
         )
 
 
-class RerunStage(Stage[Cell]):
+class RerunRunner(CellRunner[Cell]):
     """Plays reruns; those that lose their triggerer need a run without others."""
 
     def __init__(self, airflow: AirflowStack, ollang: Sandbox, cells: Sequence[Cell]) -> None:
@@ -151,7 +151,7 @@ class RerunStage(Stage[Cell]):
         self._kill_triggerer()
         return over
 
-    def _direct(self, cell: Cell, one: Wish, course: Course) -> None:
+    def _direct(self, cell: Cell, one: TaskRun, course: Progress) -> None:
         if course.accepted_at is None or cell.evidence == "no trace":
             return
         if cell.evidence == "events and documents" and not course.reported:
@@ -161,13 +161,13 @@ class RerunStage(Stage[Cell]):
             deliver(self._ollang, one.order_id, dated=cell.evidence == "events and documents")
             course.delivered = True
 
-    def _is_to_be_killed(self, cell: Cell, one: Wish) -> bool:
+    def _is_to_be_killed(self, cell: Cell, one: TaskRun) -> bool:
         if (cell.point, cell.mode) == (7, "sync"):
             # One look sees the rerun begin, the next one is the wait's.
             return bool(one.posts) and one.looks_after(one.posts[0].n) >= 2
         return super()._is_to_be_killed(cell, one)
 
-    def _may_end(self, cell: Cell, one: Wish, course: Course) -> bool:
+    def _may_end(self, cell: Cell, one: TaskRun, course: Progress) -> bool:
         """Tell whether the wait has come so far that the end of the order's run is news to it."""
         since = course.killed_at if 4 <= cell.point <= 7 else course.accepted_at
         if since is None:
@@ -178,19 +178,19 @@ class RerunStage(Stage[Cell]):
         return looked
 
     def _kill_triggerer(self) -> None:
-        courses = [
+        progress = [
             (one, course)
-            for cell, one, course in zip(self._cells, self._wishes.all, self._courses, strict=True)
+            for cell, one, course in zip(self._cells, self._runs.all, self._progress, strict=True)
             if cell.loses_triggerer
         ]
         # Of the looks after the request, one sees the rerun begin, one is the worker's, the next the triggerer's.
         waiting = all(
             course.killed_at is None and one.stays_away and one.looks_after(one.posts[0].n) >= 3
-            for one, course in courses
+            for one, course in progress
         )
-        if courses and waiting:
+        if progress and waiting:
             pid = self._airflow.component_pids["triggerer"]
             self._airflow.kill("triggerer")
-            for _, course in courses:
+            for _, course in progress:
                 course.killed, course.killed_at = pid, self._ollang.log.last
             self._airflow.start("triggerer")

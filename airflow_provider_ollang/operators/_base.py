@@ -1,0 +1,67 @@
+"""What the operators have in common."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.runtime.cancellation import CancellationToken
+from airflow_provider_ollang.runtime.context import push_early
+from airflow_provider_ollang.runtime.paid_client import PaidClient
+from airflow_provider_ollang.runtime.submit import submit_once
+from airflow_provider_ollang.runtime.task_state import tries_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_ollang.runtime.paid_request import PaidRequest, SubmissionPolicy
+    from airflow_provider_ollang.runtime.submission_record import ReceiptT
+    from airflow_provider_ollang.runtime.submit import Submission
+    from airflow_provider_ollang.runtime.task_state import TaskState
+
+POLL_INTERVAL = 60.0
+#: How long a record is kept after the task is done with it.
+RETENTION = timedelta(days=30)
+
+
+class OllangOperator(BaseOperator):
+    """Ends soon after Airflow has killed its task: Airflow lets it run on for seconds."""
+
+    ollang_conn_id: str
+    _token: CancellationToken | None = None
+
+    def on_kill(self) -> None:
+        """Keep a killed task from sending anything more."""
+        if self._token is not None:
+            self._token.cancel()
+        self.log.info("The task was killed; it sends no further requests.")
+
+    def _connect(self, order_id: str) -> tuple[OllangHook, CancellationToken]:
+        """Return a hook whose sleeps end when the task is killed, and what ends them."""
+        self._token = CancellationToken(order_id)
+        return OllangHook(self.ollang_conn_id, sleep=self._token.sleep), self._token
+
+    def _submit_once(
+        self,
+        context: Context,
+        hook: OllangHook,
+        token: CancellationToken,
+        request: PaidRequest[ReceiptT],
+        *,
+        state: TaskState,
+        policy: SubmissionPolicy,
+    ) -> Submission[ReceiptT]:
+        """Submit a request unless an earlier try has; push the receipt as soon as there is one."""
+        return submit_once(
+            request,
+            PaidClient(hook),
+            state=state,
+            tries=tries_of(context),
+            policy=policy,
+            token=token,
+            log=self.log,
+            on_receipt=lambda receipt: push_early(self, context, receipt.to_json()),
+        )

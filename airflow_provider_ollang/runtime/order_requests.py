@@ -1,0 +1,279 @@
+"""The paid requests about an order, as :func:`.submit_once` submits them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_ollang.client.requests import evaluate_order, rerun_order
+from airflow_provider_ollang.domain.evaluations import Evaluation
+from airflow_provider_ollang.domain.freshness import Baseline
+from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness, shows_running
+from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt
+from airflow_provider_ollang.domain.values import number_of, parse_time, text_of
+from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
+from airflow_provider_ollang.runtime.paid_request import Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.runtime.paid_client import PaidClient
+
+#: An evaluation that never ends must not forbid another one for ever.
+_LONGEST_EVALUATION = 3600.0
+
+
+class RerunRequest:
+    """
+    `Rerun Order`: what it makes shows as a status, a delivery event or new documents of the order.
+
+    :param order_id: the order.
+    :param stale_timeout: seconds for which an accepted rerun may leave the order as it was.
+    :param log: the task's logger.
+    """
+
+    noun = "rerun"
+    refused_while_running = True
+    receipt_class = Receipt
+
+    def __init__(self, order_id: str, *, stale_timeout: float, log: Any) -> None:
+        self.order_id: str | None = order_id
+        self.subject = order_id
+        self.label = f"order {order_id}"
+        self._stale_timeout = stale_timeout
+        self._log = log
+
+    def precheck(self, client: PaidClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> Receipt:
+        """
+        Take the baseline, and check that the order can be rerun.
+
+        :param client: sends the poll.
+        :param on_running: as in :class:`.PaidRequest`. ``"reconnect"`` takes in a review, too: this task's own rerun
+            may have got there, and no new one could begin there.
+        :raises OllangOrderNotEligibleError: it cannot, and there is nothing to attach or reconnect to.
+        """
+        order, polled_at = client.get_dated_order(self.subject)
+        status = order["status"]
+        readiness = rerun_readiness(status)
+        if on_running == "reconnect":
+            reconnected = shows_running(status)
+        else:
+            reconnected = readiness == "running" and on_running == "attach"
+        if readiness != "ready" and not reconnected:
+            advice = (
+                "Wait for it with OllangOrderStatusSensor first, or attach to that run with on_running='attach'."
+                if readiness == "running"
+                else "A person has to act on it in Ollang before it can be rerun."
+            )
+            raise OllangOrderNotEligibleError(
+                f"Order {self.subject} is {status!r}, and only completed or delivered orders can be rerun. "
+                f"Nothing was sent. {advice}",
+                order_id=self.subject,
+            )
+        if reconnected:
+            self._log.info("Order %s is %s already: attaching to that run; not submitting.", self.subject, status)
+        return Receipt(
+            order_id=self.subject,
+            host=client.settings.base_url,
+            message=None,
+            requested_at=polled_at.isoformat() if polled_at else None,
+            reconnected=reconnected,
+            seen_running=reconnected,
+            last_status=status,
+            baseline=Baseline.from_order(order),
+        )
+
+    def send(self, client: PaidClient, receipt: Receipt) -> Receipt:
+        """Send the request once."""
+        outputs = receipt.baseline.outputs
+        self._log.info(
+            "Order %s is %s with %s output document(s) before the rerun.",
+            receipt.order_id,
+            receipt.last_status,
+            "an unknown number of" if outputs is None else len(outputs),
+        )
+        accepted = client.submit(rerun_order(receipt.order_id))
+        return dataclasses.replace(
+            receipt, message=accepted.message, requested_at=accepted.requested_at or receipt.requested_at
+        )
+
+    def find_effect(self, client: PaidClient, receipt: Receipt, *, max_attempts: int | None = None) -> Effect[Receipt]:
+        """Compare the order with the baseline."""
+        order = client.get_order(receipt.order_id, max_attempts=max_attempts)
+        seen = _observe(receipt, order)
+        evidence = ["running"] if seen.rerun.shows_running(order) else seen.rerun.evidence(order)
+        if not evidence:
+            comparison = receipt.rerun.describe_comparison(order)
+            return Effect(None, comparison, is_likely=receipt.rerun.withholds(order))
+        self._log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
+        return Effect(seen)
+
+    def find_running(self, client: PaidClient, receipt: Receipt) -> Receipt | None:
+        """Tell whether the order is at work, or may still be: it may say that it is done for a while before."""
+        if receipt.result is not None:
+            return None
+        order, polled_at = client.get_dated_order(receipt.order_id)
+        seen = _observe(receipt, order)
+        if order["status"] not in DONE_STATUSES:
+            return seen if receipt.rerun.shows_running(order) else None
+        if receipt.rerun.evidence(order):
+            return None
+        return seen if _is_recent(receipt.requested_at, polled_at, self._stale_timeout) else None
+
+    def explain(self) -> str:
+        """Say what to check in Ollang."""
+        return (
+            "Look at the order in Ollang. If it is running or has a new result, mark this task as success; if not, "
+            "clear this task to submit the rerun again."
+        )
+
+
+class EvaluationRequest:
+    """
+    `QC Evaluation`: what it makes shows as the order's latest evaluation.
+
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``.
+    :param criteria: what to evaluate, and ``custom_prompt``: as for :func:`.evaluate_order`.
+    :param rerun: the rerun whose result is to be evaluated; ``None``: whatever there is.
+    :param reconcile_timeout: seconds within which an accepted evaluation shows.
+    :param log: the task's logger.
+    :raises OllangConfigurationError: an argument is wrong.
+    """
+
+    noun = "evaluation"
+    # Ollang refuses one for the status of the order only, which no evaluation changes.
+    refused_while_running = False
+    receipt_class = EvaluationReceipt
+
+    def __init__(
+        self,
+        order_id: object,
+        criteria: Iterable[str] | str | None,
+        custom_prompt: str | None,
+        *,
+        rerun: Receipt | None,
+        reconcile_timeout: float,
+        log: Any,
+    ) -> None:
+        self._request = evaluate_order(order_id, criteria, custom_prompt)
+        self.order_id = self._request.order_id
+        self.subject = str(self.order_id)
+        self.label = f"order {self.order_id}"
+        self._rerun = rerun
+        self._reconcile_timeout = reconcile_timeout
+        self._log = log
+
+    def precheck(self, client: PaidClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> EvaluationReceipt:
+        """
+        Check that the order can be evaluated.
+
+        :param client: sends the poll.
+        :param on_running: as in :class:`.PaidRequest`.
+        :raises OllangOrderNotEligibleError: it cannot, or an evaluation is at work and there is no attaching to it.
+        """
+        order, polled_at = client.get_dated_order(self.subject)
+        self._require_new_result(order)
+        evaluation = Evaluation.of_order(order)
+        running = evaluation is not None and _is_at_work(evaluation, polled_at)
+        if running and on_running == "fail":
+            raise OllangOrderNotEligibleError(
+                f"Order {self.subject} is being evaluated already. Nothing was sent. Wait for the evaluation with "
+                "OllangQualityGateOperator, or attach to it with on_running='attach'.",
+                order_id=self.subject,
+            )
+        if running:
+            self._log.info("Order %s is being evaluated already: attaching; not submitting.", self.subject)
+        # The evaluation that is attached to says itself when it was requested: an older one is another one.
+        created_at = parse_time(evaluation.created_at) if evaluation is not None and running else None
+        requested_at = created_at or polled_at
+        return EvaluationReceipt(
+            order_id=self.subject,
+            host=client.settings.base_url,
+            message=None,
+            requested_at=requested_at.isoformat() if requested_at else None,
+            reconnected=running,
+            evaluation_id=evaluation.id if evaluation is not None and running else None,
+            credits_used=None,
+            before=None if evaluation is None or running else evaluation.key,
+            attached=running,
+        )
+
+    def _require_new_result(self, order: Order) -> None:
+        status, rerun = order["status"], self._rerun
+        if status not in DONE_STATUSES:
+            raise OllangOrderNotEligibleError(
+                f"Order {self.subject} is {status!r}, and only completed or delivered orders can be evaluated. "
+                "Nothing was sent. Wait for it with OllangOrderStatusSensor first.",
+                order_id=self.subject,
+            )
+        if rerun is not None and rerun.result is None and not rerun.rerun.evidence(order):
+            raise OllangOrderNotEligibleError(
+                f"Order {self.subject} is {status!r}, but nothing shows that this is the result of the rerun of "
+                f"{rerun.requested_at}: the old one would be evaluated. Nothing was sent. Wait for the new one with "
+                "wait_for_completion=True, or with OllangOrderStatusSensor(rerun=...) and give its result as order_id.",
+                order_id=self.subject,
+            )
+
+    def send(self, client: PaidClient, receipt: EvaluationReceipt) -> EvaluationReceipt:
+        """Send the request once."""
+        accepted = client.submit(self._request)
+        return dataclasses.replace(
+            receipt,
+            message=accepted.message,
+            requested_at=accepted.requested_at or receipt.requested_at,
+            evaluation_id=text_of(accepted.value.get("evalId")),
+            credits_used=number_of(accepted.value.get("creditsUsed")),
+        )
+
+    def find_effect(
+        self, client: PaidClient, receipt: EvaluationReceipt, *, max_attempts: int | None = None
+    ) -> Effect[EvaluationReceipt]:
+        """Look for an evaluation that the order did not have before."""
+        order = client.get_order(receipt.order_id, max_attempts=max_attempts)
+        # Whether the clocks agree or not: an evaluation that is not seen here may be submitted again.
+        evaluation = dataclasses.replace(receipt.goal, since=None).find(order)
+        if evaluation is None:
+            return Effect(None, _compare_evaluations(receipt, order))
+        self._log.info("Order %s has evaluation %s of %s.", receipt.order_id, evaluation.id, evaluation.created_at)
+        return Effect(dataclasses.replace(receipt, evaluation_id=evaluation.id))
+
+    def find_running(self, client: PaidClient, receipt: EvaluationReceipt) -> EvaluationReceipt | None:
+        """Tell whether the evaluation is at work, or may still be: it may take a while before the order shows it."""
+        order, polled_at = client.get_dated_order(receipt.order_id)
+        evaluation = receipt.goal.find(order)
+        if evaluation is not None:
+            return receipt if _is_at_work(evaluation, polled_at) else None
+        return receipt if _is_recent(receipt.requested_at, polled_at, self._reconcile_timeout) else None
+
+    def explain(self) -> str:
+        """Say what to check in Ollang."""
+        return (
+            "Look at the order in Ollang. If it has a new evaluation, mark this task as success; if not, clear this "
+            "task to submit the evaluation again."
+        )
+
+
+def _observe(receipt: Receipt, order: Order) -> Receipt:
+    """Return the receipt with what a poll of the order after the request showed."""
+    seen_running = receipt.seen_running or receipt.rerun.shows_running(order)
+    return dataclasses.replace(receipt, last_status=order["status"], seen_running=seen_running)
+
+
+def _is_recent(requested_at: str | None, now: datetime | None, seconds: float) -> bool:
+    requested = parse_time(requested_at)
+    return now is not None and requested is not None and (now - requested).total_seconds() < seconds
+
+
+def _is_at_work(evaluation: Evaluation, now: datetime | None) -> bool:
+    created = parse_time(evaluation.created_at)
+    age = (now - created).total_seconds() if now and created else 0.0
+    return evaluation.is_loading and age < _LONGEST_EVALUATION
+
+
+def _compare_evaluations(receipt: EvaluationReceipt, order: Order) -> str:
+    evaluation = Evaluation.of_order(order)
+    before = receipt.before and receipt.before["created_at"]
+    now = "none" if evaluation is None else f"the one of {evaluation.created_at}"
+    return f"before the request its evaluation was {f'the one of {before}' if before else 'none'}; now it is {now}"

@@ -1,0 +1,89 @@
+"""What :func:`.submit_once` has to know of a request that may be billed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, Protocol
+
+from airflow_provider_ollang.runtime.submission_record import ReceiptT
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.runtime.paid_client import PaidClient
+
+RECONCILE_TIMEOUT = 300.0
+OnRunning = Literal["fail", "attach"]
+OnUnknownOutcome = Literal["fail", "resubmit"]
+
+
+@dataclass(frozen=True)
+class Effect(Generic[ReceiptT]):
+    """
+    What Ollang shows of a request whose outcome is unknown.
+
+    :param receipt: what is known of the request now; ``None``: nothing proves that it was processed.
+    :param is_likely: whether something speaks for it all the same: then it is never submitted again.
+    :param comparison: what was compared, for the log.
+    """
+
+    receipt: ReceiptT | None
+    comparison: str = ""
+    is_likely: bool = False
+
+
+class PaidRequest(Protocol[ReceiptT]):
+    """
+    One request that may be billed.
+
+    :param noun: what it makes, for messages: ``"rerun"``.
+    :param label: what it is about, for messages: ``"order 60b8…"``.
+    :param subject: what must be the same for a stored record to count: the order's id, or a fingerprint.
+    :param order_id: the order, for errors; ``None`` if there is none yet.
+    :param refused_while_running: whether Ollang refuses a second request while it is at work on the first.
+    :param receipt_class: what its receipt is read with.
+    """
+
+    noun: str
+    label: str
+    subject: str
+    order_id: str | None
+    refused_while_running: bool
+    receipt_class: type[ReceiptT]
+
+    def precheck(self, client: PaidClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> ReceiptT:
+        """
+        Return what is known before the request; ``reconnected`` if Ollang is at work already.
+
+        :param client: sends the polls.
+        :param on_running: ``"fail"``, ``"attach"`` to a run that anyone began, or ``"reconnect"`` to what is probably
+            this task's own.
+        :raises OllangOrderNotEligibleError: the request makes no sense now.
+        """
+
+    def send(self, client: PaidClient, receipt: ReceiptT) -> ReceiptT:
+        """Send the request exactly once, and return the receipt with what the response says."""
+
+    def find_effect(
+        self, client: PaidClient, receipt: ReceiptT, *, max_attempts: int | None = None
+    ) -> Effect[ReceiptT]:
+        """Find out whether Ollang shows that the request was processed."""
+
+    def find_running(self, client: PaidClient, receipt: ReceiptT) -> ReceiptT | None:
+        """Return what is known now of an accepted request that Ollang is still at work on, else ``None``."""
+
+    def explain(self) -> str:
+        """Tell a person what to check, and what to do then, when the outcome stays unknown."""
+
+
+@dataclass(frozen=True)
+class SubmissionPolicy:
+    """
+    What to do where Ollang or the network leaves a choice.
+
+    :param on_running: ``"fail"``, or ``"attach"`` to what Ollang is at work on already.
+    :param on_unknown_outcome: ``"fail"``, or ``"resubmit"`` once when the outcome stays unknown.
+    :param reconcile_timeout: seconds to look for evidence before.
+    """
+
+    on_running: OnRunning = "fail"
+    on_unknown_outcome: OnUnknownOutcome = "fail"
+    reconcile_timeout: float = RECONCILE_TIMEOUT
