@@ -1,4 +1,4 @@
-"""The receipts of paid requests: what their operators hand on, and what a wait needs to know their results."""
+"""The receipts of paid requests: what their operators return, and what a wait needs to tell their results."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class PaidReceipt:
 
     :param order_id: the order.
     :param host: base URL of the Ollang API that accepted it.
-    :param message: what the API said.
+    :param message: the API's message.
     :param requested_at: a time by the server's clock, ISO 8601, at which the request had not arrived yet; as close to
-        its arrival as is known. ``None`` if the server says no times.
-    :param reconnected: whether this try of the task found it already under way instead of asking for it.
+        its arrival as is known. ``None`` if the server sends no times.
+    :param reconnected: whether this try of the task reconnected to it, or attached, instead of submitting it.
     """
 
     order_id: str
@@ -35,7 +35,7 @@ class PaidReceipt:
     reconnected: bool
 
     def as_reconnected(self) -> Self:
-        """Return the receipt of a task that takes the request over from an earlier try."""
+        """Return the receipt of a task that reconnects to the request."""
         return replace(self, reconnected=True)
 
     def to_json(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class PaidReceipt:
     @classmethod
     def from_value(cls, value: object) -> Self:
         """
-        Read what :meth:`to_json` returned, wherever it has been since.
+        Read what :meth:`to_json` returned, from an XCom, a record or a template.
 
         :raises OllangConfigurationError: it is no such receipt.
         """
@@ -84,8 +84,8 @@ class Receipt(PaidReceipt):
     """
     One accepted rerun.
 
-    :param seen_running: whether the order has been seen at work since.
-    :param last_status: the last status seen.
+    :param seen_running: whether the order has been observed running since.
+    :param last_status: the last status observed.
     :param baseline: the order just before the rerun.
     :param result: the facts of the finished order, if its end was waited for.
     :param baseline_confirmed: whether polls have shown that the baseline missed nothing.
@@ -139,7 +139,7 @@ class EvaluationReceipt(PaidReceipt):
 
     @property
     def goal(self) -> EvaluationGoal:
-        """Which evaluation is the one that was asked for."""
+        """Which evaluation is the one that was requested."""
         return EvaluationGoal("wait", self.before, self.evaluation_id, since=self.requested_at)
 
     @property
@@ -169,15 +169,15 @@ def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
     :param receipts: the receipts it was given.
     :raises OllangConfigurationError: they are about several orders, or none is named.
     """
-    named = [receipt.order_id for receipt in receipts if receipt is not None]
-    wanted = named[0] if order_id is None and named else order_id_of(order_id)
-    for other in named:
-        if not is_same_order(other, wanted):
+    receipt_ids = [receipt.order_id for receipt in receipts if receipt is not None]
+    agreed_id = receipt_ids[0] if order_id is None and receipt_ids else order_id_of(order_id)
+    for receipt_id in receipt_ids:
+        if not is_same_order(receipt_id, agreed_id):
             raise OllangConfigurationError(
-                f"This task is given order {wanted} and the receipt of order {other}; give only one of them.",
-                order_id=wanted,
+                f"This task is given order {agreed_id} and the receipt of order {receipt_id}; give only one of them.",
+                order_id=agreed_id,
             )
-    return wanted
+    return agreed_id
 
 
 def check_host(settings: Settings, *receipts: PaidReceipt | None) -> None:
@@ -205,5 +205,5 @@ def _required_text(value: object) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, str):
-        return f"the text {value[:60]!r} (hand on `rerun.output` instead of a template)"
+        return f"the text {value[:60]!r} (pass `rerun.output` instead of a template)"
     return "None" if value is None else f"a {type(value).__name__}"

@@ -56,7 +56,7 @@ def test_if_running_join_does_not_join_what_does_not_run(ollang: Sandbox, run_da
     ollang.change_order(ORDER, status=status)
     run = run_dag(rerun_dag(on_running="attach"))
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
-    assert "Somebody has to act on it in Ollang" in str(run.errors["rerun"])
+    assert "A person has to act on it in Ollang" in str(run.errors["rerun"])
     assert posts(ollang) == 0
 
 
@@ -111,7 +111,7 @@ def test_somebody_quicker_whose_run_only_its_result_shows(ollang: Sandbox, run_d
 def test_two_tasks_rerun_one_order(
     ollang: Sandbox, run_dag: RunDag, meanwhile: str, on_running: Literal["fail", "attach"]
 ) -> None:
-    behaviour = {"rerun_while_running": meanwhile, "run_seconds": 1000, "status_path": [[1, "ongoing"]]}
+    behaviour = {"rerun_while_running": meanwhile, "run_seconds": 1000, "status_path": [[0, "ongoing"]]}
     ollang.change_order(ORDER, behaviour=behaviour)
     with DAG("rerunning", schedule=None, start_date=ollang.now) as dag:
         tasks = [OllangRerunOperator(task_id=name, order_id=ORDER, on_running=on_running) for name in ("one", "two")]
