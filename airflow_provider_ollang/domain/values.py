@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,3 +79,16 @@ def mappings_of(value: object) -> Iterator[Mapping[str, Any]]:
     """Give the objects in a list; nothing for anything that is no list."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, Mapping))
+
+
+def known_fields(cls: type[Any], value: Mapping[str, Any], renamed: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """
+    Return what a stored dict says about the fields of a dataclass, so that any version of the provider can read it.
+
+    :param cls: the dataclass.
+    :param value: what this or another version stored; what it has besides is left out.
+    :param renamed: today's names of fields that earlier versions stored under another one.
+    """
+    names = {field.name for field in fields(cls)}
+    current = {(renamed or {}).get(name, name): stored for name, stored in value.items()}
+    return {name: stored for name, stored in current.items() if name in names}

@@ -158,15 +158,15 @@ BELIEVED = {
 }
 
 
-@pytest.mark.parametrize("confirm", [0, 30], ids=["unconfirmed", "confirmed"])
+@pytest.mark.parametrize("interval", [5, 60], ids=str)
 @pytest.mark.parametrize("knobs", BELIEVED.values(), ids=BELIEVED)
 def test_only_the_result_of_the_rerun_is_believed(
-    ollang: Sandbox, run_dag: RunDag, knobs: dict[str, Any], confirm: int, monkeypatch: pytest.MonkeyPatch
+    ollang: Sandbox, run_dag: RunDag, knobs: dict[str, Any], interval: int
 ) -> None:
     ollang.change_order(ORDER, behaviour=knobs)
     with DAG("rerunning", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
-        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=confirm)
-        OllangOrderStatusSensor(task_id="wait", rerun=rerun.output, poke_interval=5)
+        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER)
+        OllangOrderStatusSensor(task_id="wait", rerun=rerun.output, poke_interval=interval)
     run = run_dag(dag)
     result = run.results["wait"]
     assert result is not None
@@ -217,7 +217,7 @@ def test_reschedule_mode_remembers_across_its_starts(
     fast_ollang.set_speed(15)
     fast_ollang.change_order(ORDER, behaviour={"outputs": "unchanged", "delivery_events": "absent"})
     with DAG("rescheduled", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
-        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=0)
+        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER)
         OllangOrderStatusSensor(
             task_id="wait", rerun=rerun.output, mode="reschedule", poke_interval=0.3, outputs_timeout=1
         )
@@ -234,7 +234,7 @@ def test_a_rerun_is_waited_for_only_where_it_was_accepted(ollang: Sandbox, run_d
         def of_another_service(receipt: dict[str, Any]) -> dict[str, Any]:
             return {**receipt, "host": "https://elsewhere.example"}
 
-        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=0)
+        rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER)
         OllangOrderStatusSensor(task_id="wait", rerun=of_another_service(rerun.output))  # type: ignore[arg-type]
     run = run_dag(dag)
     assert run.states["wait"] == "failed"
