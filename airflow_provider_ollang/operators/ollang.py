@@ -7,23 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import AirflowSkipException, AirflowTaskTimeout, conf
+from airflow_provider_ollang._compat import AirflowSkipException, conf
 from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of, order_id_of, seconds_of
-from airflow_provider_ollang.domain.freshness import Baseline
-from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES, rerun_readiness, shows_running
-from airflow_provider_ollang.domain.polling import (
-    MAX_POLL_FAILURES,
-    OUTPUTS_TIMEOUT,
-    STALE_TIMEOUT,
-    Step,
-    Wait,
-    WaitMemory,
-    WaitRules,
-    describe_end,
-)
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, RerunGoal
+from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness, shows_running
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, PollConfig, Poller, PollState
 from airflow_provider_ollang.domain.receipts import Receipt
-from airflow_provider_ollang.domain.submission import CONFIRM_PAUSES
-from airflow_provider_ollang.domain.thresholds import passed_of
+from airflow_provider_ollang.domain.thresholds import parse_passed
 from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
@@ -31,13 +22,13 @@ from airflow_provider_ollang.exceptions import (
     OllangOrderFailedError,
     OllangOrderNotEligibleError,
     OllangStaleResultError,
-    error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators._waiting import WaitingOperator
+from airflow_provider_ollang.runtime.cancellation import StoppableOperator
 from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
 from airflow_provider_ollang.runtime.task_state import RecordBook, has_store
-from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, StoppableOperator, WaitingOperator
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE
+from airflow_provider_ollang.runtime.wait import DEFERRABLE, POLL_INTERVAL, read_event, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +38,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.domain.orders import Order
     from airflow_provider_ollang.domain.submission import State
 
-CONFIRM_TIMEOUT = sum(CONFIRM_PAUSES)
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
 
@@ -119,8 +109,6 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         its result is new: ``"fail"``, or ``"accept"`` the result with ``evidence: []``.
     :param skip_if_passed: the report of :class:`.OllangQualityGateOperator`: the task is skipped if it says that the
         order passed (templated).
-    :param confirm_timeout: how long to look whether the rerun begins, seconds or ``timedelta``; default 30 s. The task
-        does not fail if it does not; a wait only has more to go by if it does.
     :param reconcile_timeout: how long to look for evidence that a request was processed, seconds or ``timedelta``;
         default 300 s.
     :param poll_interval: seconds, or ``timedelta``, between two looks of the wait; default 60 s, at least 1 s.
@@ -160,7 +148,6 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
         on_no_evidence: Literal["fail", "accept"] = "fail",
         skip_if_passed: Any = NOT_GIVEN,
-        confirm_timeout: float | timedelta = CONFIRM_TIMEOUT,
         reconcile_timeout: float | timedelta = RECONCILE_TIMEOUT,
         poll_interval: float | timedelta = POLL_INTERVAL,
         timeout: float | timedelta = _DEFAULT_TIMEOUT,
@@ -187,13 +174,12 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         self.has_report = skip_if_passed is not NOT_GIVEN
         self.skip_if_passed = skip_if_passed if self.has_report else None
         self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
-        self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout)
         self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
         self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Rerun the order, or take over what an earlier try has begun."""
-        if self.has_report and passed_of(self.skip_if_passed, order_id_of(self.order_id)):
+        if self.has_report and parse_passed(self.skip_if_passed, order_id_of(self.order_id)):
             raise AirflowSkipException("The quality report says that the order passed: no rerun.")
         if self.wait_for_completion and self.deferrable and not self.do_xcom_push and not has_store(context):
             raise OllangConfigurationError(
@@ -204,19 +190,18 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Conclude the rerun with what the wait in the triggerer ended in."""
-        result = event["result"]
-        error = None if event["error"] is None else error_from_json(event["error"])
+        decision, state = read_event(event)
+        result, error = decision.result, decision.error
         ti = context["ti"]
         # It was pushed just before the deferral, through which XComs live on, though not through a retry. The inputs
         # of this task may be gone by now, and its connection, too: what was waited for is not.
         known = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
         if known is None:
-            named = result["order_id"] if error is None else error.order_id
+            named = error.order_id if error is not None else decision.unwrap()["order_id"]
             book = self._book(context, OllangHook(self.ollang_conn_id), named or order_id_of(self.order_id))
             known = book.receipt
-        receipt = _remembering(Receipt.from_value(known), WaitMemory.from_json(event["memory"]))
-        if result is not None:
-            self.log.info("%s", describe_end(result, event.get("waited")))
+        receipt = _with_state(Receipt.from_value(known), state or PollState())
+        write_log(self.log, decision)
         try:
             book = RecordBook(
                 context,
@@ -230,7 +215,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
                 raise
             self.log.warning("%s The result is there, and counts.", trouble)
             return dataclasses.replace(receipt, result=result).to_json()
-        return self._finish(context, book, receipt, Step(result=result, error=error))
+        return self._finish(context, book, receipt, decision)
 
     def _retention(self) -> timedelta:
         return super()._retention() + timedelta(seconds=self.timeout)
@@ -308,98 +293,57 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         return seen if (looked_at - asked_at).total_seconds() < self.stale_timeout else None
 
     def _go_on(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
-        if not receipt.seen_running:
-            receipt = self._confirm(hook, book, receipt)
         if not self.wait_for_completion:
             return self._note("finished", book, receipt).to_json()
         return self._wait(context, hook, book, receipt)
 
-    def _confirm(self, hook: OllangHook, book: RecordBook, receipt: Receipt) -> Receipt:
-        """Look a few times whether the rerun begins: having seen it is evidence that its result may rest on."""
-        left = self.confirm_timeout
-        for pause in CONFIRM_PAUSES:
-            if left <= 0:
-                break
-            try:
-                self._sleep(min(pause, left), receipt.order_id)
-                left -= pause
-                order = self._look_in_passing(hook, receipt.order_id)
-            except AirflowTaskTimeout:
-                if self.wait_for_completion:
-                    raise
-                self.log.warning("The execution_timeout ended the looks; the rerun is accepted and not affected.")
-                return receipt
-            if order is None:
-                continue
-            receipt = _seen(receipt, order)
-            self._last_status = receipt.last_status
-            if receipt.seen_running:
-                self.log.info("Order %s is %s: the rerun is under way.", receipt.order_id, receipt.last_status)
-                return self._note("accepted", book, receipt)
-            if receipt.rerun.evidence(order):
-                self.log.info("Order %s is %s again already, with a new result.", receipt.order_id, receipt.last_status)
-                return receipt
-        self.log.info(
-            "Order %s is still %s. Its rerun is accepted, but was not seen to begin yet.",
-            receipt.order_id,
-            receipt.last_status,
-        )
-        return receipt
-
-    def _look_in_passing(self, hook: OllangHook, order_id: str) -> Order | None:
-        """Look at the order; the rerun is accepted, so no failed look may make this task fail and be retried."""
-        try:
-            return hook.get_order(order_id, max_attempts=1)
-        except OllangError as error:
-            self.log.warning("%s The rerun is not affected.", error)
-            return None
-
     def _wait(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
-        memory = WaitMemory(last_status=receipt.last_status, seen_running=receipt.seen_running)
-        wait = Wait(self._rules(receipt), memory, _clock.now() + self.timeout, self.log)
+        state = PollState(last_status=receipt.last_status, seen_running=receipt.seen_running)
+        poller = Poller(*self._wait_arguments(receipt), state, _clock.now() + self.timeout)
         known = receipt
 
-        def remember(step: Step) -> None:
+        def remember(decision: Decision) -> None:
             nonlocal known
             before = known.rerun
-            known = _remembering(known, memory)
-            if not step.is_end and (known.rerun != before or self.deferrable):
+            known = _with_state(known, state)
+            if not decision.is_final and (known.rerun != before or self.deferrable):
                 # Whoever takes over has only these to know it from.
                 self._note("accepted", book, known)
                 self._push(context, known)
 
-        step = self._wait_to_the_end(hook, wait, remember)
-        return self._finish(context, book, known, step)
+        decision = self._wait_to_the_end(hook, poller, remember)
+        return self._finish(context, book, known, decision)
 
-    def _finish(self, context: Context, book: RecordBook, receipt: Receipt, step: Step) -> dict[str, Any]:
-        if step.error is None:
-            return self._note("finished", book, dataclasses.replace(receipt, result=step.result)).to_json()
+    def _finish(self, context: Context, book: RecordBook, receipt: Receipt, decision: Decision) -> dict[str, Any]:
+        if decision.error is None:
+            return self._note("finished", book, dataclasses.replace(receipt, result=decision.result)).to_json()
         state: State = "accepted"
-        if isinstance(step.error, OllangStaleResultError):
+        if isinstance(decision.error, OllangStaleResultError):
             # A person is told to find out whether it ever ran, and to clear this task if not.
             state = "unknown"
-        elif isinstance(step.error, OllangOrderFailedError):
+        elif isinstance(decision.error, OllangOrderFailedError):
             state = "failed"
         self._note(state, book, receipt)
-        if isinstance(step.error, OllangStaleResultError):
+        if isinstance(decision.error, OllangStaleResultError):
             # A person who finds that it is the new one marks this task as success; later tasks then have it.
-            receipt = dataclasses.replace(receipt, result=step.error.result)
+            receipt = dataclasses.replace(receipt, result=decision.error.result)
         self._push(context, receipt)
-        raise step.error
+        raise decision.error
 
-    def _rules(self, receipt: Receipt) -> WaitRules:
-        return WaitRules(
+    def _wait_arguments(self, receipt: Receipt) -> tuple[PollConfig, RerunGoal]:
+        config = PollConfig(
             order_id=receipt.order_id,
-            target_statuses=DONE_STATUSES,
-            failure_statuses=FAILURE_STATUSES,
-            rerun=receipt.rerun,
-            poke_interval=self.poll_interval,
+            poll_interval=self.poll_interval,
             timeout=self.timeout,
             max_poll_failures=self.max_poll_failures,
+        )
+        goal = RerunGoal(
+            rerun=receipt.rerun,
             outputs_timeout=self.outputs_timeout,
             stale_timeout=self.stale_timeout,
             on_no_evidence=self.on_no_evidence,
         )
+        return config, goal
 
 
 def _seen(receipt: Receipt, order: Order) -> Receipt:
@@ -408,11 +352,11 @@ def _seen(receipt: Receipt, order: Order) -> Receipt:
     return dataclasses.replace(receipt, last_status=order["status"], seen_running=seen_running)
 
 
-def _remembering(receipt: Receipt, memory: WaitMemory) -> Receipt:
+def _with_state(receipt: Receipt, state: PollState) -> Receipt:
     """Return the receipt with what a wait has seen."""
     return dataclasses.replace(
         receipt,
-        last_status=memory.last_status or receipt.last_status,
-        seen_running=receipt.seen_running or memory.seen_running,
-        baseline_confirmed=receipt.baseline_confirmed or memory.baseline_confirmed is True,
+        last_status=state.last_status or receipt.last_status,
+        seen_running=receipt.seen_running or state.seen_running,
+        baseline_confirmed=receipt.baseline_confirmed or state.baseline_confirmed is True,
     )

@@ -13,22 +13,21 @@ from airflow_provider_ollang.client.requests import evaluate_order
 from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of
 from airflow_provider_ollang.domain.evaluations import Evaluation
 from airflow_provider_ollang.domain.goals import EvaluationGoal
-from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
-from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
+from airflow_provider_ollang.domain.orders import DONE_STATUSES
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, PollConfig, Poller, PollState
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
-from airflow_provider_ollang.domain.thresholds import Bar, is_below, missing_criteria
+from airflow_provider_ollang.domain.thresholds import Thresholds, is_below, missing_criteria
 from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangOrderNotEligibleError,
     OllangQualityError,
-    error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators._waiting import WaitingOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
-from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, WaitingOperator
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE
+from airflow_provider_ollang.runtime.wait import DEFERRABLE, POLL_INTERVAL, read_event, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -280,30 +279,26 @@ class OllangQualityGateOperator(WaitingOperator):
         self.ollang_conn_id = ollang_conn_id
         if order_id is None and not (self.rerun_given or self.evaluation_given):
             raise OllangConfigurationError(f"{type(self).__name__} needs an order_id, a rerun or an evaluation.")
-        Bar.check_literals(min_scores, min_average)
+        Thresholds.check_literals(min_scores, min_average)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the evaluation, and judge it."""
-        bar = self._bar()
+        thresholds = self._thresholds()
         rerun = Receipt.from_value(self.rerun) if self.rerun_given else None
         evaluation = EvaluationReceipt.from_value(self.evaluation) if self.evaluation_given else None
         order_id = agreed_order_id(self.order_id, rerun, evaluation)
         hook = self._hook(order_id)
         check_host(hook.settings, rerun, evaluation)
-        rules = WaitRules(
+        config = PollConfig(
             order_id=order_id,
-            target_statuses=DONE_STATUSES,
-            failure_statuses=FAILURE_STATUSES,
-            poke_interval=self.poll_interval,
+            poll_interval=self.poll_interval,
             timeout=self.timeout,
             max_poll_failures=self.max_poll_failures,
-            evaluation=_goal(rerun, evaluation, self.on_missing),
         )
-        wait = Wait(rules, WaitMemory(), _clock.now() + self.timeout, self.log)
-        step = self._wait_to_the_end(hook, wait, lambda _step: None, {"min_scores": bar.min_scores})
-        if step.error is not None:
-            raise step.error
-        return self._end(context, bar, step.result or {})
+        goal = _goal(rerun, evaluation, self.on_missing)
+        poller = Poller(config, goal, PollState(), _clock.now() + self.timeout)
+        decision = self._wait_to_the_end(hook, poller, resume_with={"min_scores": thresholds.min_scores})
+        return self._end(context, thresholds, decision.unwrap())
 
     def execute_complete(self, context: Context, event: dict[str, Any], min_scores: Any = NOT_GIVEN) -> dict[str, Any]:
         """
@@ -311,32 +306,32 @@ class OllangQualityGateOperator(WaitingOperator):
 
         :param min_scores: the thresholds as they were when it began: the task they come from may have been cleared.
         """
-        if event["error"] is not None:
-            raise error_from_json(event["error"])
-        self.log.info("%s", describe_end(event["result"], event.get("waited")))
+        decision, _ = read_event(event)
+        result = decision.unwrap()
+        write_log(self.log, decision)
         if min_scores is not NOT_GIVEN:
             self.min_scores = min_scores
-        return self._end(context, self._bar(), event["result"])
+        return self._end(context, self._thresholds(), result)
 
-    def _bar(self) -> Bar:
-        return Bar.from_arguments(self.min_scores, self.min_average)
+    def _thresholds(self) -> Thresholds:
+        return Thresholds.from_arguments(self.min_scores, self.min_average)
 
-    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
+    def _end(self, context: Context, thresholds: Thresholds, found: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
         order_id, evaluation = found["order_id"], found["evaluation"]
-        report = bar.judge(order_id, evaluation)
+        report = thresholds.evaluate(order_id, evaluation)
         if evaluation is None and self.on_missing == "pass":
             self.log.warning("Order %s has no evaluation that counts; it passes all the same (on_missing).", order_id)
             return {**report, "passed": True}
         if not report["passed"] and self.on_below == "fail":
-            raise self._not_good_enough(bar, report, evaluation)
+            raise self._not_good_enough(thresholds, report, evaluation)
         if evaluation is not None and report["missing"]:
             self.log.warning("Order %s: %s.", order_id, missing_criteria(report["missing"]))
         verdict = "passed" if report["passed"] else "not good enough"
-        self.log.info("Order %s: %s.\n%s", order_id, verdict, bar.table(report))
+        self.log.info("Order %s: %s.\n%s", order_id, verdict, thresholds.format_table(report))
         return report
 
     def _not_good_enough(
-        self, bar: Bar, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
+        self, thresholds: Thresholds, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
     ) -> OllangQualityError:
         order_id = report["order_id"]
         if evaluation is None:
@@ -349,8 +344,8 @@ class OllangQualityGateOperator(WaitingOperator):
         segments = "\n".join(f"  {one['id'] or '-'}: {one['explanation']}" for one in evaluation["segments"])
         worst = f"\nWorst segments:\n{segments}" if segments else ""
         return OllangQualityError(
-            f"Order {order_id} is not good enough:\n{bar.table(report)}{worst}\nRerun the order, have a person look at "
-            "it in Ollang, or lower the bar.",
+            f"Order {order_id} is not good enough:\n{thresholds.format_table(report)}{worst}\nRerun the order, have "
+            "a person look at it in Ollang, or lower the bar.",
             order_id=order_id,
         )
 
@@ -430,8 +425,8 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         self._paths(context)
         return super().execute(context)
 
-    def _end(self, context: Context, bar: Bar, found: Mapping[str, Any]) -> dict[str, Any]:
-        report = super()._end(context, bar, found)
+    def _end(self, context: Context, thresholds: Thresholds, found: Mapping[str, Any]) -> dict[str, Any]:
+        report = super()._end(context, thresholds, found)
         if report["missing"] and report["evaluation"] is not None and not is_below(report):
             # The failed path usually buys a rerun, which would change nothing about it.
             raise OllangQualityError(

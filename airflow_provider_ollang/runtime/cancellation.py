@@ -5,7 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from airflow.sdk import BaseOperator
+
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.exceptions import OllangTransientError
+from airflow_provider_ollang.hooks.ollang import OllangHook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,3 +73,34 @@ class Stop:
             yield
         finally:
             del self._reading[id(response)]
+
+
+class StoppableOperator(BaseOperator):
+    """Stops soon after somebody ended its task: Airflow lets it run on for seconds."""
+
+    ollang_conn_id: str
+    _killed = False
+    _last_status: str | None = None
+
+    def on_kill(self) -> None:
+        """Keep a task that somebody ended from sending anything more."""
+        self._killed = True
+        self.log.info("Ended from outside. The order's last known status: %s.", self._last_status or "not looked at")
+
+    def _hook(self, order_id: str) -> OllangHook:
+        """Return a hook whose pauses end when the task does."""
+        return OllangHook(self.ollang_conn_id, sleep=lambda seconds: self._sleep(seconds, order_id))
+
+    def _sleep(self, seconds: float, order_id: str) -> None:
+        left = seconds
+        while left > 0:
+            self._stop_if_killed(order_id)
+            _clock.sleep(min(left, _LONGEST_SLEEP))
+            left -= _LONGEST_SLEEP
+        self._stop_if_killed(order_id)
+
+    def _stop_if_killed(self, order_id: str) -> None:
+        if self._killed:
+            raise OllangTransientError(
+                f"This task was ended from outside and sends nothing more about order {order_id}.", order_id=order_id
+            )

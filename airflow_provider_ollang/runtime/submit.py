@@ -18,9 +18,9 @@ from airflow_provider_ollang.exceptions import (
     OllangPermanentError,
     OllangTransientError,
 )
+from airflow_provider_ollang.runtime.cancellation import StoppableOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.runtime.task_state import RecordBook, tries_of
-from airflow_provider_ollang.runtime.wait import StoppableOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
