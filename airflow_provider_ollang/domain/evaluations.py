@@ -76,12 +76,22 @@ class Evaluation:
 
         :param before: the ``key`` of the earlier one; ``None`` if there was none.
         """
-        if before is None:
-            return True
-        time, earlier = parse_time(self.created_at), parse_time(before["created_at"])
-        if time and earlier:
-            return time > earlier
-        return bool(self.id and before["id"] and self.id != before["id"])
+        return is_later(self.key, before)
+
+
+def is_later(key: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
+    """
+    Tell whether an evaluation is later than another one: by their times, or where one has none, by their ids.
+
+    :param key: its ``key``.
+    :param before: the ``key`` of the earlier one; ``None`` if there was none.
+    """
+    if before is None:
+        return True
+    time, earlier = parse_time(key["created_at"]), parse_time(before["created_at"])
+    if time and earlier:
+        return time > earlier
+    return bool(key["id"] and before["id"] and key["id"] != before["id"])
 
 
 def find_evaluation(

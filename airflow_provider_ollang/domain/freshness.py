@@ -50,6 +50,17 @@ class Rerun:
 
     A document whose size, words or duration changed and whose time did not is judged by the first column alone.
 
+    With human review, a document that counts by that table and is dated no later than this rerun's ``ai_delivered`` is
+    a draft, and this table decides:
+
+    ============================================== ===================================== ============================
+    a later ``order_delivered``: people are done   documents of its type dated later     the draft counts
+    ============================================== ===================================== ============================
+    no                                             any number                            no: it is under review
+    yes                                            as many as before the rerun           no: they have replaced it
+    yes                                            fewer                                 yes: approved as it is
+    ============================================== ===================================== ============================
+
     :param baseline: the order just before the request.
     :param requested_at: a time by the server's clock at which the request had not arrived yet, ISO 8601: the ``Date``
         of the response less the time that the request took. So nothing that this rerun makes is older, by that clock.
@@ -141,13 +152,24 @@ class Rerun:
     # --- Output documents -------------------------------------------------------------------------------------
 
     def new_outputs(self, order: Order) -> list[Document]:
-        """Return the output documents that are newer than the baseline's, newest first; no drafts for a reviewer."""
+        """Return the output documents of this rerun, newest first; drafts only as the table of this class says."""
+        new = [document for document in output_documents(order) if self._is_new(document)]
         drafted = self._drafted_at(order)
-        return [
-            document
-            for document in output_documents(order)
-            if self._is_new(document) and not (drafted and document.newest_time and document.newest_time <= drafted)
-        ]
+        if drafted is None:
+            return new
+        is_approved = any(
+            occurred > drafted and event.get("type") == "order_delivered"
+            for occurred, event in self._events_since(order)
+        )
+        reviewed = Counter(plain_type(document.type) for document in new if not document.is_dated_by(drafted))
+
+        def counts(document: Document) -> bool:
+            if not document.is_dated_by(drafted):
+                return True
+            kind = plain_type(document.type)
+            return is_approved and reviewed[kind] < max(self.baseline.types[kind], 1)
+
+        return list(filter(counts, new))
 
     def outputs_changed(self, order: Order) -> bool:
         """Tell whether every type of output that the order had before has a newer document."""
@@ -162,11 +184,16 @@ class Rerun:
         """
         Tell whether every type of output has as many newer documents as it had documents before.
 
-        With human review, and without an ``ai_delivered`` that tells them from the AI's drafts, that is unknown.
+        With human review that is unknown as long as documents may be the AI's drafts, which others may still replace:
+        without an ``ai_delivered`` that tells them, and where they were approved as they are.
         """
-        if self._is_reviewed(order) and self._drafted_at(order) is None:
+        drafted = self._drafted_at(order)
+        if self._is_reviewed(order) and drafted is None:
             return False
-        return self.baseline.types <= Counter(plain_type(document.type) for document in self.new_outputs(order))
+        new = self.new_outputs(order)
+        if drafted is not None and any(document.is_dated_by(drafted) for document in new):
+            return False
+        return self.baseline.types <= Counter(plain_type(document.type) for document in new)
 
     def _is_new(self, document: Document) -> bool:
         """Tell whether a document counts as new by the table of this class."""
@@ -232,9 +259,11 @@ class Rerun:
         level = (
             f", but its level dropped from {before.level} to {order.get('level')}" if self._level_dropped(order) else ""
         )
+        newer = "a" if self.new_events(order) else "no"
+        outputs = self._describe_outputs(output_documents(order))
         return (
             f"before the rerun it was {before.status!r} with {events}{newest}; now it is {order.get('status')!r} "
-            f"with no newer event that reports a result, {self._describe_outputs(output_documents(order))}, and it was "
+            f"with {newer} newer event that reports a result, {outputs}, and it was "
             f"{'observed' if self.seen_running else 'never observed'} running{level}"
         )
 

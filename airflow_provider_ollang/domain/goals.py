@@ -13,7 +13,7 @@ unfinished                           both clocks reset;            not yet; in a
 done, without evidence               ``unverified_since`` runs     not yet; after ``stale_timeout``: failed, or done
                                                                    with ``on_no_evidence="accept"``
 done, with evidence, outputs missing ``verified_since`` runs       not yet; after ``outputs_timeout``: done, with a
-                                                                   warning
+                                                                   warning unless only clocks differ
 done, with evidence, outputs complete                              done
 ==================================== ============================= ====================================================
 """
@@ -228,8 +228,11 @@ class RerunGoal(StatusGoal):
         if poll.status in self.failure_statuses:
             return Failed(_order_failed(poll, self.description))
         state.unverified_since = state.verified_since = None
-        if self.rerun.shows_running(poll.order):
+        rerun = self._rerun_so_far(state)
+        if rerun.shows_running(poll.order):
             state.seen_running = True
+            if state.baseline_confirmed is None and rerun.withholds(poll.order):
+                state.baseline_confirmed = False
         if poll.status not in self.target_statuses:
             return NotYet()
         # The order was done before the rerun, so any other status is new.
@@ -249,12 +252,30 @@ class RerunGoal(StatusGoal):
         left = state.verified_since + self.outputs_timeout - poll.now
         if left > 0 and not poll.is_last:
             return NotYet(left, log)
-        may_be_missing = warning(
-            "Order %s is %s (evidence: %s), but some of its new outputs may be missing: outputs_changed is %s.",
-            *about,
-            str(changed).lower(),
-        )
-        return Done(self._summarize(poll, state, evidence), (*log, may_be_missing))
+        if left <= 0 and self._only_clocks_differ(poll, state, rerun):
+            state.baseline_confirmed = True
+        return self._end_of_outputs(poll, state, log)
+
+    def _only_clocks_differ(self, poll: Poll, state: PollState, rerun: Rerun) -> bool:
+        """
+        Tell whether what is dated before the request came after it all the same, ``outputs_timeout`` being over.
+
+        The baseline is from before the run, the polls that showed it running showed nothing later than the baseline,
+        and a replica that lags would answer otherwise by now.
+        """
+        is_unknown = state.baseline_confirmed is None and rerun.baseline.status in DONE_STATUSES
+        was_running = state.seen_running and "running" in rerun.evidence(poll.order)
+        return is_unknown and was_running and rerun.withholds(poll.order)
+
+    def _end_of_outputs(self, poll: Poll, state: PollState, log: tuple[LogLine, ...]) -> Done:
+        rerun = self._rerun_so_far(state)
+        evidence = rerun.evidence(poll.order)
+        changed = "documents" in evidence
+        if not (changed and rerun.outputs_complete(poll.order)):
+            text = "Order %s is %s (evidence: %s), but some of its new outputs may be missing: outputs_changed is %s."
+            line = warning(text, poll.order_id, poll.status, ", ".join(evidence), str(changed).lower())
+            log = (*log, line)
+        return Done(self._summarize(poll, state, evidence), log)
 
     def _check_unverified(self, poll: Poll, state: PollState, rerun: Rerun) -> Verdict:
         is_first = state.unverified_since is None

@@ -122,6 +122,10 @@ class Document:
         updated, created = self.times
         return max(updated, created) if updated and created else updated or created
 
+    def is_dated_by(self, time: datetime) -> bool:
+        """Tell whether its own time is no later than this one."""
+        return self.newest_time is not None and self.newest_time <= time
+
     def differs_from(self, earlier: Document) -> bool:
         """Tell whether this is a later state of the same document; a value unknown on one side proves nothing."""
         is_older = False

@@ -116,7 +116,7 @@ class PollState:
     What the polls of a wait have shown so far; plain JSON, so that it can outlive a process. Times are epoch seconds.
 
     :param last_status: the order's status at the last successful poll; ``None`` before the first.
-    :param seen_running: whether the order was observed running since the rerun.
+    :param seen_running: whether this wait has observed the order running since the rerun.
     :param warned_at: per status that needs a person, when that was last logged.
     :param unknown_statuses: unknown statuses that were logged.
     :param poll_count: successful polls so far that count for exponential backoff; 0 without it.
@@ -125,8 +125,9 @@ class PollState:
     :param unverified_since: since when the order is done without evidence of the rerun.
     :param verified_since: since when there is evidence, but not yet of new outputs.
     :param baseline_confirmed: whether the baseline is known to list all there was before the rerun: a poll long enough
-        after ``unverified_since`` showed nothing else; ``False`` once one showed what may have been missed, or what a
-        clock that is off makes look so; ``None`` as long as that is unknown.
+        after ``unverified_since`` showed nothing else, or the polls that showed the rerun running did not; ``False``
+        once one of these showed what may have been missed, or what a clock that is off makes look so; ``None`` as long
+        as that is unknown.
     :param evaluation_announced: whether it was logged that the evaluation is still to come.
     """
 

@@ -298,7 +298,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         return self._wait(context, hook, book, receipt)
 
     def _wait(self, context: Context, hook: OllangHook, book: RecordBook, receipt: Receipt) -> dict[str, Any]:
-        state = PollState(last_status=receipt.last_status, seen_running=receipt.seen_running)
+        state = PollState(last_status=receipt.last_status)
         poller = Poller(*self._wait_arguments(receipt), state, _clock.now() + self.timeout)
         known = receipt
 

@@ -379,69 +379,6 @@ class TestDocuments:
         assert [one.id for one in rerun_of(order()).new_outputs(seen)] == ["2", "1"]
 
 
-DRAFTED = "2024-03-01T12:04:00Z"
-DRAFT = new_document(createdAt=DRAFTED, updatedAt=DRAFTED)
-AI_DELIVERED = event("ai_delivered", DRAFTED)
-
-
-class TestDrafts:
-    """At level 1 the AI's documents are what people then review."""
-
-    @pytest.mark.parametrize("delivered", [[], [event()]], ids=["not delivered", "delivered"])
-    @pytest.mark.parametrize(
-        "draft",
-        [DRAFT, document(updatedAt=DRAFTED), new_document(createdAt="2024-03-01T12:03:59Z", updatedAt=None)],
-        ids=["replaced", "in place", "written before its event"],
-    )
-    def test_are_no_new_documents(self, draft: dict[str, Any], delivered: list[Any]) -> None:
-        seen = order(level=1, orderDocs=[draft], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED, *delivered])
-        rerun = rerun_of(order(level=1))
-        assert rerun.evidence(seen) == (["event"] if delivered else [])
-        assert rerun.new_outputs(seen) == []
-
-    @pytest.mark.parametrize(
-        "reviewed", [new_document(id="doc_reviewed"), {**DRAFT, "updatedAt": AFTER}], ids=["replaced", "in place"]
-    )
-    def test_are_told_from_what_people_made_of_them(self, reviewed: dict[str, Any]) -> None:
-        seen = order(level=1, orderDocs=[DRAFT, reviewed], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
-        rerun = rerun_of(order(level=1))
-        assert rerun.evidence(seen) == ["documents"]
-        assert [one.id for one in rerun.new_outputs(seen)] == [reviewed["id"]]
-
-    def test_are_told_from_what_was_written_before_it_was_delivered(self) -> None:
-        reviewed = new_document(createdAt="2024-03-01T12:05:00Z", updatedAt=None)
-        seen = order(level=1, orderDocs=[reviewed], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED, event()])
-        assert rerun_of(order(level=1)).evidence(seen) == ["event", "documents"]
-
-    @pytest.mark.parametrize("level", [0, None, "1", ...])
-    def test_are_the_result_without_human_review(self, level: object) -> None:
-        seen = order(level=level, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
-        assert "documents" in rerun_of(order(level=level)).evidence(seen)
-
-    @pytest.mark.parametrize("level", [None, "1", ...])
-    def test_are_drafts_still_when_the_level_is_not_said_again(self, level: object) -> None:
-        seen = order(level=level, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
-        assert not holds(rerun_of(order(level=1)), seen)
-
-    def test_are_the_result_when_the_review_is_cancelled(self) -> None:
-        seen = order(level=0, orderDocs=[DRAFT], deliveryEvents=[*OLD_EVENTS, AI_DELIVERED])
-        assert rerun_of(order(level=1)).evidence(seen) == ["documents"]
-
-    @pytest.mark.parametrize(
-        "events", [[event("ai_delivered", BEFORE)], [], None], ids=["earlier run", "none", "no list"]
-    )
-    @pytest.mark.parametrize("level", [1, None, ...])
-    def test_drafts_alone_prove_nothing_without_ai_delivered(self, events: Any, level: object) -> None:
-        before = order(level=1, deliveryEvents=events)
-        rerun = rerun_of(before)
-        assert not holds(rerun, {**before, "level": level, "orderDocs": [DRAFT]})
-        # What the order was seen to do, or reports, proves its documents as well.
-        seen_running = rerun_of(before, seen_running=True)
-        assert seen_running.evidence({**before, "orderDocs": [DRAFT]}) == ["documents", "running"]
-        delivered = {**before, "orderDocs": [DRAFT], "deliveryEvents": [*(events or []), event()]}
-        assert rerun.evidence(delivered) == ["event", "documents"]
-
-
 class TestRunning:
     def test_having_been_seen_is_enough(self) -> None:
         assert rerun_of(order(), seen_running=True).evidence(order()) == ["running"]
