@@ -141,7 +141,7 @@ def test_criterion_that_there_is_not_is_refused_before_anything_is_sent(
     error = failing(hook, criteria=criteria)
     assert type(error) is OllangConfigurationError
     assert words in str(error)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("prompt", [object(), 0, {"text": "Mind the puns"}])
@@ -151,13 +151,13 @@ def test_prompt_that_is_no_text_is_refused_before_anything_is_sent(
     error = failing(hook, custom_prompt=prompt)
     assert type(error) is OllangConfigurationError
     assert "custom_prompt must be a text" in str(error)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("order_id", [None, "", "None", "{{ x }}", "..", "a\nb", {}, True])
 def test_bad_id_is_refused_before_anything_is_sent(ollang: Sandbox, hook: OllangHook, order_id: Any) -> None:
     assert type(failing(hook, order_id)) is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("order_id", ["a/b&c#d", "ä=ö", "..%2f"])
@@ -215,7 +215,7 @@ def test_doubtful_answer_is_never_followed_by_a_second_request(
 ) -> None:
     ollang.add_fault("POST", times=None, processed=processed, **fault)
     check_unknown(failing(hook), fault.get("status", 200))
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert accepted(ollang) == int(processed)
 
 
@@ -225,7 +225,7 @@ def test_lost_answer_is_never_followed_by_a_second_request(
 ) -> None:
     ollang.add_fault("POST", drop=drop, times=None)
     check_unknown(failing(hook), None)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert accepted(ollang) == processed
 
 
@@ -233,7 +233,7 @@ def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock
     ollang.add_fault("POST", status=429)
     ollang.add_fault("POST", drop="after")
     check_unknown(failing(hook), None)
-    assert (len(ollang.journal), len(clock.sleeps), accepted(ollang)) == (2, 1, 1)
+    assert (len(ollang.request_log), len(clock.sleeps), accepted(ollang)) == (2, 1, 1)
 
 
 # --- Surely not sent, or refused -----------------------------------------------------------------------------------
@@ -242,14 +242,14 @@ def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock
 def test_it_is_sent_again_after_429(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=4)
     hook.evaluate_order(ORDER)
-    assert [entry.status for entry in ollang.journal] == [429, 429, 429, 429, 200]
+    assert [entry.status for entry in ollang.request_log] == [429, 429, 429, 429, 200]
     assert (len(clock.sleeps), accepted(ollang)) == (4, 1)
 
 
 def test_it_gives_up_after_429(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=None)
     assert type(failing(hook)) is OllangRateLimitError
-    assert (len(ollang.journal), accepted(ollang)) == (5, 0)
+    assert (len(ollang.request_log), accepted(ollang)) == (5, 0)
 
 
 def test_it_is_sent_again_when_nobody_listened(connect: Connect, clock: Clock) -> None:
@@ -261,7 +261,7 @@ def test_it_is_sent_again_when_nobody_listened(connect: Connect, clock: Clock) -
         assert accepted(late) == 1
     finally:
         late.stop()
-    assert (len(clock.sleeps), len(late.journal)) == (3, 1)
+    assert (len(clock.sleeps), len(late.request_log)) == (3, 1)
 
 
 def test_what_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
@@ -295,7 +295,7 @@ def test_what_is_refused_is_not_sent_again(
     assert type(error) is expected
     assert (error.status_code, error.order_id, error.method, error.path) == (status, ORDER, "POST", PATH)
     assert f"evaluate order {ORDER}" in str(error)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -324,4 +324,4 @@ def test_it_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) -> No
     hook.evaluate_order(ORDER)
     hook.evaluate_order(ORDER)
     hook.get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 3, 1]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 3, 1]

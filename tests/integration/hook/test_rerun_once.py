@@ -65,7 +65,7 @@ def test_doubtful_answer_is_never_followed_by_a_second_rerun(
 ) -> None:
     ollang.add_fault("POST", times=None, processed=processed, **fault)
     check_unknown(failing(hook), fault.get("status", 200))
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert ollang.order(ORDER)["reruns_accepted"] == int(processed)
 
 
@@ -77,7 +77,7 @@ def test_lost_answer_is_never_followed_by_a_second_rerun(
     error = failing(hook)
     check_unknown(error, None)
     assert "the connection broke" in str(error)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert ollang.order(ORDER)["reruns_accepted"] == processed
 
 
@@ -91,7 +91,7 @@ def test_late_answer_is_never_followed_by_a_second_rerun(
     check_unknown(error, None)
     assert "no whole answer within 1 s" in str(error)
     assert 0.9 < watch.seconds < IN_TIME
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 RAW: dict[str, bytes] = {
@@ -157,7 +157,7 @@ def test_rerun_is_sent_again_when_nobody_listened(connect: Connect, clock: Clock
         late.stop()
     assert receipt["order_id"] == ORDER
     assert len(clock.sleeps) == 3
-    assert len(late.journal) == 1
+    assert len(late.request_log) == 1
 
 
 def test_rerun_that_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
@@ -180,7 +180,7 @@ def test_rerun_to_a_server_without_tls_was_not_sent(ollang: Sandbox, connect: Co
     assert type(error) is OllangUnavailableError
     assert status_of(error) is None
     assert len(clock.sleeps) == 4
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_rerun_to_a_server_that_hangs_up_during_the_handshake_was_not_sent(connect: Connect, clock: Clock) -> None:
@@ -202,7 +202,7 @@ def test_rerun_to_a_server_that_hangs_up_during_the_handshake_was_not_sent(conne
 def test_rerun_that_the_proxy_did_not_connect_was_not_sent(connect: Connect, clock: Clock, status: str) -> None:
     with ForwardProxy(refusal=http(status)) as proxy, Sandbox(api_key=KEY, tls=True) as ollang:
         error = failing(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle))
-        assert ollang.journal == []
+        assert ollang.request_log == []
         assert len(proxy.requests) == 5
     assert type(error) is OllangUnavailableError
     assert status_of(error) is None
@@ -220,7 +220,7 @@ def test_answer_of_a_proxy_to_a_plain_rerun_is_the_servers(ollang: Sandbox, conn
 def test_rerun_is_sent_again_after_429(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=4)
     hook.rerun_order(ORDER)
-    assert [entry.status for entry in ollang.journal] == [429, 429, 429, 429, 200]
+    assert [entry.status for entry in ollang.request_log] == [429, 429, 429, 429, 200]
     assert len(clock.sleeps) == 4
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
@@ -229,7 +229,7 @@ def test_rerun_gives_up_after_429(ollang: Sandbox, hook: OllangHook, clock: Cloc
     ollang.add_fault("POST", status=429, times=None)
     error = failing(hook)
     assert type(error) is OllangRateLimitError
-    assert len(ollang.journal) == 5
+    assert len(ollang.request_log) == 5
     assert ollang.order(ORDER)["reruns_accepted"] == 0
 
 
@@ -237,7 +237,7 @@ def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock
     ollang.add_fault("POST", status=429)
     ollang.add_fault("POST", drop="after")
     check_unknown(failing(hook), None)
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
     assert len(clock.sleeps) == 1
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
@@ -258,7 +258,7 @@ def test_refused_rerun_is_not_sent_again(ollang: Sandbox, hook: OllangHook, cloc
     error = failing(hook)
     assert type(error) is expected
     assert error.status_code == status
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 # --- Fresh connections ----------------------------------------------------------------------------------------------
@@ -268,14 +268,14 @@ def test_rerun_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) ->
     hook.get_order(ORDER)
     hook.rerun_order(ORDER)
     hook.get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 1]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 1]
 
 
 def test_each_rerun_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) -> None:
     ollang.add_fault("POST", status=429, times=2)
     hook.rerun_order(ORDER)
     hook.rerun_order(ollang.add_order())
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 3, 4]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 3, 4]
 
 
 def test_connection_of_a_rerun_is_closed(connect: Connect) -> None:
