@@ -29,18 +29,18 @@ FAR_OFF = 86400.0
 
 def trigger() -> Poll:
     """Return waits by this provider's trigger, which spreads its first looks itself."""
-    from airflow_provider_ollang.domain.polling import WaitRules  # noqa: PLC0415
+    from airflow_provider_ollang.domain.goals import StatusGoal  # noqa: PLC0415
+    from airflow_provider_ollang.domain.polling import PollConfig  # noqa: PLC0415
     from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger  # noqa: PLC0415 - others do without
 
     async def poll(number: int, interval: float) -> None:
-        rules = WaitRules(
-            order_id="",
-            target_statuses=frozenset({"completed", "delivered"}),
-            failure_statuses=frozenset({"failed", "cancelled"}),
-            poke_interval=interval,
-        )
         await _run(
-            OllangOrderStatusTrigger(ollang_conn_id="ollang_default", order_id=order_id(number), rules=rules.to_json())
+            OllangOrderStatusTrigger(
+                ollang_conn_id="ollang_default",
+                order_id=order_id(number),
+                config=PollConfig(order_id="", poll_interval=interval).to_json(),
+                goal=StatusGoal().to_json(),
+            )
         )
 
     return poll

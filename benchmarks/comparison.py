@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from statistics import median
 
-from airflow_provider_ollang.domain.freshness import Baseline, Rerun
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun
 from benchmarks.table import Row
 
 MANY, FEW = 3000, 300

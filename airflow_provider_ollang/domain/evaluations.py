@@ -1,5 +1,5 @@
 """
-The quality evaluation of an order: what it says, and whether it is the one that is wanted.
+The quality evaluation of an order: what it says, and whether it is the one that counts.
 
 Pure functions over the JSON of `Get Order by ID`. Two shapes are on record for scores and segments, and both are read.
 """
@@ -30,7 +30,7 @@ class Evaluation:
 
     :param id: its id.
     :param created_at: when it was asked for, ISO 8601.
-    :param is_loading: whether it is still being made: if it does not say so, whether it has no score yet.
+    :param is_loading: whether it is still in progress: if it does not say so, whether it has no score yet.
     :param scores: ``{"name": str | None, "score": float | None}`` each, in the API's order.
     :param segments: the worst segments, at most five: ``{"id": str | None, "explanation": str}`` each.
     """
@@ -44,21 +44,21 @@ class Evaluation:
     @classmethod
     def of_order(cls, order: Mapping[str, Any]) -> Evaluation | None:
         """Return the latest evaluation of an order as ``GET`` answered it; ``None`` if it has none."""
-        found = order.get("latestEvaluation") or order.get("qcEvaluation")
-        if not isinstance(found, Mapping):
+        raw = order.get("latestEvaluation") or order.get("qcEvaluation")
+        if not isinstance(raw, Mapping):
             return None
         scores = [
-            {"name": _name(score.get("name")), "score": score_of(_either(score, "value", "score"))}
-            for score in islice(mappings_of(found.get("scores")), MAX_SCORES)
+            {"name": _name(score.get("name")), "score": score_of(_first_of(score, "value", "score"))}
+            for score in islice(mappings_of(raw.get("scores")), MAX_SCORES)
         ]
-        loading = found.get("isLoading")
+        loading = raw.get("isLoading")
         return cls(
-            id=_name(found.get("id")),
-            created_at=_name(found.get("createdAt")),
-            # While it is being made, this may be missing like the scores.
-            is_loading=loading if isinstance(loading, bool) else all(one["score"] is None for one in scores),
+            id=_name(raw.get("id")),
+            created_at=_name(raw.get("createdAt")),
+            # While it is in progress, this may be missing like the scores.
+            is_loading=loading if isinstance(loading, bool) else all(score["score"] is None for score in scores),
             scores=scores,
-            segments=_worst_segments(found),
+            segments=_worst_segments(raw),
         )
 
     @property
@@ -94,23 +94,79 @@ def is_later(key: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
     return bool(key["id"] and before["id"] and key["id"] != before["id"])
 
 
-def _worst_segments(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def find_evaluation(
+    order: Mapping[str, Any],
+    *,
+    before: Mapping[str, Any] | None,
+    evaluation_id: str | None = None,
+    since: str | None = None,
+) -> Evaluation | None:
+    """
+    Return the evaluation of an order if it counts.
+
+    *Newer* means by :meth:`Evaluation.is_newer_than`: than ``before``.
+
+    ====================================== ======= ================ ==============================================
+    its id                                 newer   since ``since``  counts
+    ====================================== ======= ================ ==============================================
+    ``evaluation_id``, and not before's    any     any              yes: the API named it; clocks do not matter
+    another, none, or before's             no      any              no
+    another, none, or before's             yes     no               no: a lagging replica hid it from ``before``
+    another, none, or before's             yes     yes, or no time  yes: the order may show another id than the
+                                                   to compare       API answered
+    ====================================== ======= ================ ==============================================
+
+    An order that keeps one evaluation under one id says nothing by that id, so that there the times decide. An own
+    evaluation under another id does not count if the clock that dates it is behind the clock of ``since``: then the
+    wait ends with its timeout, and nobody else's scores let anything through.
+
+    :param order: the order as ``GET`` answered it.
+    :param before: the ``key`` of an evaluation that does not count any more; only newer ones do.
+    :param evaluation_id: the id of the one that was requested or attached to.
+    :param since: when that one was requested, or the rerun whose result it must evaluate; ISO 8601, server's clock.
+    """
+    evaluation = Evaluation.of_order(order)
+    if evaluation is None:
+        return None
+    if _is_named(evaluation, evaluation_id, before):
+        return evaluation
+    if not evaluation.is_newer_than(before):
+        return None
+    earliest, created = parse_time(since), parse_time(evaluation.created_at)
+    if earliest and created and created < earliest:
+        return None
+    return evaluation
+
+
+def _is_named(evaluation: Evaluation, evaluation_id: str | None, before: Mapping[str, Any] | None) -> bool:
+    if evaluation_id is None or evaluation.id != evaluation_id:
+        return False
+    return before is None or before.get("id") != evaluation_id
+
+
+def _worst_segments(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     segments = []
-    for one in mappings_of(found.get("segmentEvals")):
+    for segment in mappings_of(evaluation.get("segmentEvals")):
         scores = [
-            score for each in mappings_of(one.get("scores")) if (score := score_of(each.get("score"))) is not None
+            number
+            for score in mappings_of(segment.get("scores"))
+            if (number := score_of(score.get("score"))) is not None
         ]
-        words = _words(_either(one, "explain", "comments"))
-        suggested = _words(one.get("suggestedNewValue"))
-        if words or suggested:
-            explanation = f"{words} -> {suggested}" if words and suggested else words or suggested
-            segments.append((min(scores, default=0.0), _name(_either(one, "id", "segmentId")), explanation))
+        explanation = _explanation(segment)
+        if explanation:
+            segments.append((min(scores, default=0.0), _name(_first_of(segment, "id", "segmentId")), explanation))
     # Where segments have no scores the API's own order stands.
     segments.sort(key=lambda segment: segment[0])
-    return [{"id": name, "explanation": words} for _, name, words in segments[:MAX_SHOWN_SEGMENTS]]
+    return [{"id": name, "explanation": explanation} for _, name, explanation in segments[:MAX_SHOWN_SEGMENTS]]
 
 
-def _either(item: Mapping[str, Any], name: str, other: str) -> Any:
+def _explanation(segment: Mapping[str, Any]) -> str:
+    comment = _text(_first_of(segment, "explain", "comments"))
+    suggestion = _text(segment.get("suggestedNewValue"))
+    return f"{comment} -> {suggestion}" if comment and suggestion else comment or suggestion
+
+
+def _first_of(item: Mapping[str, Any], name: str, other: str) -> Any:
     value = item.get(name)
     return item.get(other) if value is None else value
 
@@ -120,5 +176,5 @@ def _name(value: object) -> str | None:
     return None if text is None else readable(text, _LONGEST_NAME)
 
 
-def _words(value: object) -> str:
+def _text(value: object) -> str:
     return readable(value, _LONGEST_EXPLANATION).strip() if isinstance(value, str) else ""

@@ -1,32 +1,52 @@
 """
-One wait for an order: what each look at it means, whoever looks and wherever.
+How one waits for an order, whoever polls it and wherever.
 
-Pure: no network, no Airflow, no sleeping. A driver (a sensor, a trigger) looks, hands what it saw to
-:meth:`Wait.saw` or :meth:`Wait.failed_to_look`, and does what the returned :class:`Step` says, so that a wait
-means the same in every mode.
+Theory of operation
+===================
+
+A wait is a state machine without I/O. A driver (a task on a worker, a trigger) polls the order, hands what came of it
+to :meth:`Poller.on_order` or :meth:`Poller.on_error`, logs the lines of the :class:`Decision`, and returns its result,
+raises its error, or polls again after its pause. A driver decides nothing, so a wait has the same outcome in every
+mode. The goal (what one waits for: ``goals.py``) and the :class:`PollConfig` (how often, how patiently) never change.
+The :class:`PollState` (what polls have shown so far) does. All three are plain JSON, so a wait can move to another
+process after any poll. The goal alone knows what an order means; the poller knows errors, pauses and the deadline.
+
+=================================== ==================== ====================== =====================================
+a poll                              in state             changes it to          and the decision is
+=================================== ==================== ====================== =====================================
+returns the order                   any                  succeeded: no failure, the goal's: result, error, or a pause
+                                                         no denial              of one interval at most
+fails, transient                    few failures         one failure more       a pause, doubled with each failure
+                                    one too many         the same               the error, unless failures are ignored
+429 with ``Retry-After``            any                  the same               a pause of that length
+denied: 401, 403, 404, not Ollang's never succeeded      the same               the error
+                                    succeeded            denied                 a pause of 30 s
+                                    denied 30 s ago      the same               the error: it persists
+fails, otherwise permanent          any                  the same               the error
+any of these                        past the deadline                           a timeout instead of a pause
+=================================== ==================== ====================== =====================================
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.domain.arguments import unknown_statuses
-from airflow_provider_ollang.domain.freshness import Rerun, summarize
-from airflow_provider_ollang.domain.goals import EvaluationGoal
-from airflow_provider_ollang.domain.orders import ATTENTION_STATUSES, DONE_STATUSES, KNOWN_STATUSES, Order
+from airflow_provider_ollang.domain.goals import Done, Failed, Poll, Verdict
+from airflow_provider_ollang.domain.messages import LogLine, debug, format_duration, info, warning
+from airflow_provider_ollang.domain.orders import ATTENTION_STATUSES, KNOWN_STATUSES, Order
+from airflow_provider_ollang.domain.values import known_fields
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
     OllangConfigurationError,
     OllangError,
-    OllangOrderFailedError,
     OllangOrderNotFoundError,
     OllangPermanentError,
     OllangRateLimitError,
-    OllangStaleResultError,
     OllangTimeoutError,
     OllangTransientError,
 )
@@ -34,519 +54,343 @@ from airflow_provider_ollang.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_ollang.domain.goals import Goal
 
 MAX_POLL_FAILURES = 10
-OUTPUTS_TIMEOUT = 120.0
-STALE_TIMEOUT = 2 * 3600.0
-
-#: The shortest pause between two looks.
+#: The shortest pauses after a successful and after a failed poll, in seconds.
 SHORTEST_INTERVAL = 1.0
 _SHORTEST_FAILURE_PAUSE = 5.0
 #: A server may ask for longer, even for years where its clock or ours is off: one poll shows whether it still does.
 LONGEST_FAILURE_PAUSE = 300.0
-_SECOND_OPINION_AFTER = 30.0
-_REMIND_AFTER = 24 * 3600.0
-#: No replica is taken to lag by more than this.
-_LONGEST_LAG = 600.0
-#: One bad answer of a gateway says these, too.
-_DOUBTED = (OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
-
-
-class Log(Protocol):
-    """What a wait needs of a logger."""
-
-    def debug(self, event: str, *args: Any) -> Any:
-        """Log a look that brought nothing new."""
-
-    def info(self, event: str, *args: Any) -> Any:
-        """Log a step of the order."""
-
-    def warning(self, event: str, *args: Any) -> Any:
-        """Log what a person should know."""
-
-    def error(self, event: str, *args: Any) -> Any:
-        """Log trouble that does not end the wait."""
+#: One bad answer of a gateway says these, too: the error has to persist for so many seconds.
+_DENIALS = (OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
+_DENIAL_PAUSE = 30.0
+#: Seconds between two warnings that a person has to act.
+_WARN_AGAIN_AFTER = 24 * 3600.0
+#: 2 to this power is still a number of seconds.
+_MOST_DOUBLINGS = 30
 
 
 @dataclass(frozen=True)
-class WaitRules:
+class PollConfig:
     """
-    What is waited for, and with how much patience; times in seconds.
+    Which order is polled, how often and how patiently; times in seconds.
 
     :param order_id: the order.
-    :param target_statuses: statuses that end the wait well.
-    :param failure_statuses: statuses that end it badly.
-    :param rerun: the rerun whose result is wanted; ``None`` accepts any result.
-    :param poke_interval: pause between two looks, a second at least.
-    :param exponential_backoff: double the pause after each look.
-    :param max_wait: the longest pause then.
-    :param timeout: how long the wait may take, for messages; the deadline is given with each look.
-    :param max_poll_failures: failed looks in a row that end the wait.
-    :param outlast_failures: go on to the deadline instead (``silent_fail`` of a sensor).
-    :param outputs_timeout: how long new outputs may lag behind a status that is known to be the rerun's.
-    :param stale_timeout: how long an order may say that it is done without any evidence of the rerun.
-    :param on_no_evidence: what that ends in.
-    :param evaluation: the evaluation that is waited for, instead of a status.
+    :param poll_interval: pause between two polls, a second at least.
+    :param exponential_backoff: double the pause after each poll.
+    :param max_interval: the longest pause then.
+    :param timeout: how long the wait may take, for messages; the deadline is given to the poller.
+    :param max_poll_failures: consecutive poll failures that end the wait.
+    :param ignore_poll_failures: continue until the deadline instead (``silent_fail`` of a sensor).
     """
 
     order_id: str
-    target_statuses: frozenset[str]
-    failure_statuses: frozenset[str]
-    rerun: Rerun | None = None
-    poke_interval: float = 60.0
+    poll_interval: float = 60.0
     exponential_backoff: bool = False
-    max_wait: float | None = None
+    max_interval: float | None = None
     timeout: float = 7 * 86400.0
     max_poll_failures: int = MAX_POLL_FAILURES
-    outlast_failures: bool = False
-    outputs_timeout: float = OUTPUTS_TIMEOUT
-    stale_timeout: float = STALE_TIMEOUT
-    on_no_evidence: Literal["fail", "accept"] = "fail"
-    evaluation: EvaluationGoal | None = None
-
-    def __post_init__(self) -> None:
-        if both := self.target_statuses & self.failure_statuses:
-            raise OllangConfigurationError(f"{sorted(both)} cannot be both target_statuses and failure_statuses.")
+    ignore_poll_failures: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the rules as a plain dict, for the arguments of a trigger."""
-        statuses = {"target_statuses": sorted(self.target_statuses), "failure_statuses": sorted(self.failure_statuses)}
-        return {**asdict(self), **statuses}
+        """Return the config as a plain dict, for the arguments of a trigger."""
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> WaitRules:
+    def from_json(cls, value: Mapping[str, Any]) -> PollConfig:
         """
         Read what :meth:`to_json` returned, of this or another version of the provider.
 
         :raises OllangConfigurationError: it is something else.
         """
-        names = {one.name for one in fields(cls)}
-        known = {name: one for name, one in value.items() if name in names}
         try:
-            for name in ("target_statuses", "failure_statuses"):
-                known[name] = frozenset(known[name])
-            rerun = known.get("rerun")
-            if rerun is not None:
-                known["rerun"] = Rerun.from_json(rerun)
-            if known.get("evaluation") is not None:
-                known["evaluation"] = EvaluationGoal.from_json(known["evaluation"])
-            return cls(**known)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise OllangConfigurationError(f"These are no rules of a wait: {error}.") from None
+            return cls(**known_fields(cls, value, _CONFIG_RENAMED))
+        except (TypeError, AttributeError) as error:
+            raise OllangConfigurationError(f"The stored poll config of this wait cannot be read: {error}.") from None
 
 
 @dataclass
-class WaitMemory:
+class PollState:
     """
-    What a wait remembers from look to look; plain JSON, so that it can outlive a process. Times are epoch seconds.
+    What the polls of a wait have shown so far; plain JSON, so that it can outlive a process. Times are epoch seconds.
 
-    :param last_status: the order's status at the last good look.
-    :param seen_running: whether this wait has seen the order at work since the rerun.
-    :param reminded: per status that needs a person, when that was last said.
-    :param unknown: unknown statuses already reported.
-    :param looks: good looks so far; without exponential backoff only whether there was one.
-    :param failures: failed looks in a row.
-    :param doubted_since: when the order was first denied after a good look.
-    :param done_since: since when the order says it is done without evidence of the rerun.
-    :param proven_since: since when there is evidence, but not yet of new outputs.
-    :param baseline_confirmed: whether the baseline is known to show all there was before the rerun: a poll long enough
-        after ``done_since`` showed nothing else, or the polls that showed the rerun at work did not; ``False`` once one
-        of these showed what may have been missed, or what a clock that is off makes look so; ``None`` as long as nobody
-        knows.
-    :param evaluating: whether it was said that the evaluation is still to come.
+    :param last_status: the order's status at the last successful poll; ``None`` before the first.
+    :param seen_running: whether this wait has observed the order running since the rerun.
+    :param warned_at: per status that needs a person, when that was last logged.
+    :param unknown_statuses: unknown statuses that were logged.
+    :param poll_count: successful polls so far that count for exponential backoff; 0 without it.
+    :param consecutive_failures: transient failures since the last successful poll.
+    :param denied_since: when the order was first denied after a successful poll.
+    :param unverified_since: since when the order is done without evidence of the rerun.
+    :param verified_since: since when there is evidence, but not yet of new outputs.
+    :param baseline_confirmed: whether the baseline is known to list all there was before the rerun: a poll long enough
+        after ``unverified_since`` showed nothing else, or the polls that showed the rerun running did not; ``False``
+        once one of these showed what may have been missed, or what a clock that is off makes look so; ``None`` as long
+        as that is unknown.
+    :param evaluation_announced: whether it was logged that the evaluation is still to come.
     """
 
     last_status: str | None = None
     seen_running: bool = False
-    reminded: dict[str, float] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
-    looks: int = 0
-    failures: int = 0
-    doubted_since: float | None = None
-    done_since: float | None = None
-    proven_since: float | None = None
+    warned_at: dict[str, float] = field(default_factory=dict)
+    unknown_statuses: list[str] = field(default_factory=list)
+    poll_count: int = 0
+    consecutive_failures: int = 0
+    denied_since: float | None = None
+    unverified_since: float | None = None
+    verified_since: float | None = None
     baseline_confirmed: bool | None = None
-    evaluating: bool = False
+    evaluation_announced: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the memory as a plain dict."""
+        """Return the state as a plain dict."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> WaitMemory:
+    def from_json(cls, value: Mapping[str, Any]) -> PollState:
         """Read what :meth:`to_json` returned, of this or another version of the provider."""
-        names = {one.name for one in fields(cls)}
-        return cls(**copy.deepcopy({name: known for name, known in value.items() if name in names}))
+        return cls(**copy.deepcopy(known_fields(cls, value, _STATE_RENAMED)))
 
-    def for_new_try(self) -> WaitMemory:
-        """Return what stays true when another try of the task takes the wait over: facts, but no clocks."""
-        return WaitMemory(
+    def for_new_try(self) -> PollState:
+        """Return what stays true when another try of the task continues the wait: facts, but no clocks."""
+        return PollState(
             last_status=self.last_status,
             seen_running=self.seen_running,
-            reminded=dict(self.reminded),
-            unknown=list(self.unknown),
+            warned_at=dict(self.warned_at),
+            unknown_statuses=list(self.unknown_statuses),
             baseline_confirmed=self.baseline_confirmed,
         )
 
 
-@dataclass(frozen=True)
-class Step:
-    """
-    What to do after a look: return ``result``, raise ``error``, or else look again after ``pause`` seconds.
+#: Today's names of what triggers stored under earlier ones.
+_CONFIG_RENAMED = {
+    "poke_interval": "poll_interval",
+    "max_wait": "max_interval",
+    "outlast_failures": "ignore_poll_failures",
+}
+_STATE_RENAMED = {
+    "reminded": "warned_at",
+    "unknown": "unknown_statuses",
+    "looks": "poll_count",
+    "failures": "consecutive_failures",
+    "doubted_since": "denied_since",
+    "done_since": "unverified_since",
+    "proven_since": "verified_since",
+    "evaluating": "evaluation_announced",
+}
 
-    :param result: the facts of the finished order.
+
+@dataclass(frozen=True)
+class Decision:
+    """
+    What to do after a poll: return ``result``, raise ``error``, or else poll again after ``pause`` seconds.
+
+    :param result: what was waited for.
     :param error: why the wait failed.
     :param pause: seconds.
-    :param after_failure: whether the look failed, so that the pause must not be cut short.
+    :param after_error: whether the poll failed, so that the pause must not be cut short.
     :param after_rate_limit: whether the server asked for that pause.
+    :param log: what to log before.
     """
 
     result: dict[str, Any] | None = None
     error: OllangError | None = None
     pause: float = 0.0
-    after_failure: bool = False
+    after_error: bool = False
     after_rate_limit: bool = False
+    log: tuple[LogLine, ...] = field(default=(), compare=False)
 
     @property
-    def is_end(self) -> bool:
+    def is_final(self) -> bool:
         """Whether the wait is over."""
         return self.result is not None or self.error is not None
 
+    def unwrap(self) -> dict[str, Any]:
+        """Return the result of a final decision, or raise its error."""
+        if self.error is not None:
+            raise self.error
+        return self.result or {}
 
-class Wait:
+
+class Poller:
     """
-    A wait for one order.
+    A wait for one order: the table at the head of this module.
 
-    :param rules: what is waited for.
-    :param memory: what earlier looks left; changed by each look.
-    :param deadline: epoch seconds after which there is one last look.
-    :param log: where the story of the wait is told.
+    :param config: how it is polled.
+    :param goal: what is waited for.
+    :param state: what earlier polls have shown; changed by each poll.
+    :param deadline: epoch seconds at which there is one last poll.
     """
 
-    def __init__(self, rules: WaitRules, memory: WaitMemory, deadline: float, log: Log) -> None:
-        self.rules = rules
-        self.memory = memory
+    def __init__(self, config: PollConfig, goal: Goal, state: PollState, deadline: float) -> None:
+        self.config = config
+        self.goal = goal
+        self.state = state
         self.deadline = deadline
-        self.log = log
-        #: The order at the last good look.
-        self.latest: Order | None = None
+        #: The order at the last successful poll.
+        self.order: Order | None = None
 
     @property
     def started_at(self) -> float:
         """When the wait began, epoch seconds."""
-        return self.deadline - self.rules.timeout
+        return self.deadline - self.config.timeout
 
-    def begin(self) -> None:
-        """Say what is waited for, how often it is polled and until when; once a try."""
-        self.log.info(
-            "Waiting for order %s to get to %s%s: polling every %s%s for %s, until %s.",
-            self.rules.order_id,
-            self._goal(),
-            " with a new result" if self.rules.rerun else "",
-            _duration(self._interval()),
-            ", less and less often," if self.rules.exponential_backoff else "",
-            _duration(self.rules.timeout),
-            datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
+    def describe_start(self) -> str:
+        """Return a line for the log: what is waited for, how often it is polled and until when."""
+        backoff = " at first, with exponential backoff," if self.config.exponential_backoff else ""
+        until = datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds")
+        return (
+            f"Waiting for order {self.config.order_id} to reach {self.goal.description}: polling every "
+            f"{format_duration(self._regular_interval())}{backoff} for {format_duration(self.config.timeout)}, "
+            f"until {until}."
         )
 
-    def saw(self, order: Order, now: float) -> Step:
-        """
-        Take in a good look.
+    def on_order(self, order: Order, now: float) -> Decision:
+        """Take in a successful poll: the order as ``GET`` answered it, and when, in epoch seconds."""
+        poll = Poll(self.config.order_id, order, now, is_last=now >= self.deadline)
+        lines = self._describe_status(poll.status, now)
+        self.order = order
+        self.state.last_status = poll.status
+        self.state.consecutive_failures = 0
+        self.state.denied_since = None
+        verdict = self.goal.check(poll, self.state)
+        # Counted only where the pause depends on it, since a changed state has to be stored again.
+        if self.config.exponential_backoff and self.goal.early_poll_within(self.state, now) is None:
+            self.state.poll_count += 1
+        return self._decide(verdict, now, (*lines, *verdict.log))
 
-        :param order: the order as ``GET`` answered it.
-        :param now: epoch seconds.
-        """
-        memory, status = self.memory, str(order.get("status"))
-        self.latest = order
-        self._tell(status, now)
-        memory.last_status = status
-        # Counted only where the pause depends on it, since a changed memory has to be stored again.
-        memory.looks = memory.looks + 1 if self.rules.exponential_backoff else 1
-        memory.failures = 0
-        memory.doubted_since = None
-        if self.rules.evaluation is not None:
-            return self._saw_evaluation(order, status, self.rules.evaluation, now)
-        if self.rules.rerun is not None and status in DONE_STATUSES:
-            return self._saw_done(order, status, self._rerun(), now)
-        if status in self.rules.failure_statuses:
-            return Step(error=self._order_failed(status))
-        if self.rules.rerun is None:
-            if status in self.rules.target_statuses:
-                return Step(result=summarize(self.rules.order_id, order))
-            return self._again(self._interval(), now)
-        return self._saw_unfinished(order, status, now)
-
-    def failed_to_look(self, error: OllangError, now: float) -> Step:
-        """
-        Take in a look that brought no order.
-
-        :param error: what it ended in.
-        :param now: epoch seconds.
-        """
+    def on_error(self, error: OllangError, now: float) -> Decision:
+        """Take in a failed poll: what it raised, and when, in epoch seconds."""
         if isinstance(error, OllangPermanentError):
-            return self._denied(error, now)
+            return self._on_denial(error, now)
         if isinstance(error, OllangRateLimitError) and error.retry_after is not None:
-            # A server that asks for no pause at all must not be asked again and again.
+            # A server that asks for no pause at all must not be polled all the time.
             pause = min(max(error.retry_after, _SHORTEST_FAILURE_PAUSE), LONGEST_FAILURE_PAUSE)
-            self.log.info(
-                "%s The server asked for %.0f s, the next look is in %.0f s.", error, error.retry_after, pause
-            )
-            return self._again(pause, now, last_error=error)
-        self.memory.failures += 1
-        failures = self.memory.failures
-        if failures >= self.rules.max_poll_failures and now < self.deadline:
-            if not self.rules.outlast_failures:
-                return Step(error=self._too_many_failures(error))
-            self.log.error("%d looks in a row failed; going on until the timeout (silent_fail). %s", failures, error)
-        else:
-            self.log.warning("%s Look %d in a row that failed.", error, failures)
-        doubled = self.rules.poke_interval * 2.0 ** min(failures - 1, 30)
-        asked = error.retry_after if isinstance(error, OllangTransientError) and error.retry_after else 0.0
-        pause = max(_SHORTEST_FAILURE_PAUSE, min(max(doubled, asked), LONGEST_FAILURE_PAUSE))
-        return self._again(pause, now, last_error=error)
+            line = "%s The server asked for %.0f s; polling again in %.0f s."
+            return self._pause(pause, now, (info(line, error, error.retry_after, pause),), error)
+        return self._on_failure(error, now)
 
-    def _saw_evaluation(self, order: Order, status: str, goal: EvaluationGoal, now: float) -> Step:
-        found = goal.find(order)
-        if found is not None and not found.is_loading:
-            return Step(result={"order_id": self.rules.order_id, "evaluation": found.to_json()})
-        if status in self.rules.failure_statuses:
-            return Step(error=self._order_failed(status))
-        if found is None and goal.on_missing != "wait":
-            return Step(result={"order_id": self.rules.order_id, "evaluation": None})
-        if not self.memory.evaluating:
-            self.memory.evaluating = True
-            self.log.info(
-                "Order %s: its evaluation is %s.", self.rules.order_id, "being made" if found else "not there yet"
-            )
-        return self._again(self._interval(), now)
+    def interval(self, now: float) -> float:
+        """Return the pause after a successful poll, in seconds: shorter just after the request for a rerun."""
+        early = self.goal.early_poll_within(self.state, now)
+        regular = self._regular_interval()
+        return max(regular if early is None else min(regular, early), SHORTEST_INTERVAL)
 
-    def _saw_unfinished(self, order: Order, status: str, now: float) -> Step:
-        memory, rerun = self.memory, self._rerun()
-        memory.done_since = memory.proven_since = None
-        if rerun.shows_running(order):
-            memory.seen_running = True
-            if memory.baseline_confirmed is None and rerun.withholds(order):
-                memory.baseline_confirmed = False
-        if status in self.rules.target_statuses:
-            # The order was done before the rerun, so that any other status is new.
-            return Step(result=self._summary(order, ["running"] if self._rerun().seen_running else []))
-        return self._again(self._interval(), now)
-
-    def _saw_done(self, order: Order, status: str, rerun: Rerun, now: float) -> Step:
-        wanted = status in self.rules.target_statuses
-        evidence = rerun.evidence(order)
-        if not evidence:
-            return self._saw_nothing_new(order, rerun, now, wanted=wanted)
-        self.memory.done_since = None
-        if status in self.rules.failure_statuses:
-            return Step(error=self._order_failed(status))
-        if not wanted:
-            return self._again(self._interval(), now)
-        changed = "documents" in evidence
-        if changed and rerun.outputs_complete(order):
-            return Step(result=self._summary(order, evidence))
-        if self.memory.proven_since is None:
-            self.memory.proven_since = now
-            lagging = "some of its outputs may not be there yet" if changed else "its outputs are still the old ones"
-            self.log.info("Order %s is %s (evidence: %s); %s.", *self._about(evidence), lagging)
-        left = self.memory.proven_since + self.rules.outputs_timeout - now
-        if left > 0 and now < self.deadline:
-            return self._again(min(self._interval(), left), now)
-        if left <= 0 and self._only_clocks_differ(order, rerun):
-            self.memory.baseline_confirmed = True
-        return self._end_of_outputs(order, self._rerun())
-
-    def _only_clocks_differ(self, order: Order, rerun: Rerun) -> bool:
-        """
-        Tell whether what is dated before the request came after it all the same, ``outputs_timeout`` being over.
-
-        The baseline is from before the run, the polls that showed it at work showed nothing later than the baseline,
-        and a replica that lags would answer otherwise by now.
-        """
-        is_unknown = self.memory.baseline_confirmed is None and rerun.baseline.status in DONE_STATUSES
-        was_running = self.memory.seen_running and "running" in rerun.evidence(order)
-        return is_unknown and was_running and rerun.withholds(order)
-
-    def _end_of_outputs(self, order: Order, rerun: Rerun) -> Step:
-        evidence = rerun.evidence(order)
-        changed = "documents" in evidence
-        if not (changed and rerun.outputs_complete(order)):
-            self.log.warning(
-                "Order %s is %s (evidence: %s), but some of its new outputs may be missing: outputs_changed is %s.",
-                *self._about(evidence),
-                str(changed).lower(),
-            )
-        return Step(result=self._summary(order, evidence))
-
-    def _saw_nothing_new(self, order: Order, rerun: Rerun, now: float, *, wanted: bool) -> Step:
-        first = self.memory.done_since is None
-        if self.memory.done_since is None:
-            self.memory.done_since = now
-        if self.memory.baseline_confirmed is None:
-            if rerun.withholds(order):
-                self.memory.baseline_confirmed = False
-            elif now - self.memory.done_since >= _LONGEST_LAG:
-                self.memory.baseline_confirmed = True
-        left = self.memory.done_since + self.rules.stale_timeout - now
-        say = self.log.info if first else self.log.debug
-        say(
-            "Order %s still says %s, and nothing shows that this is the rerun's result: not believed.",
-            self.rules.order_id,
-            self.memory.last_status,
-        )
-        if left > 0:
-            return self._again(min(self._interval(), left), now)
-        compared = rerun.describe_comparison(order)
-        if self.rules.on_no_evidence == "accept":
-            if not wanted:
-                return self._again(self._interval(), now)
-            self.log.warning(
-                "Order %s: accepted without evidence of the rerun (on_no_evidence='accept'): %s.",
-                self.rules.order_id,
-                compared,
-            )
-            return Step(result=self._summary(order, []))
-        return Step(
-            error=OllangStaleResultError(
-                f"Order {self.rules.order_id} has said {self.memory.last_status!r} for "
-                f"{_duration(now - self.memory.done_since)}, but nothing shows that its result is the rerun's: "
-                f"{compared}. Look at the order in Ollang. If the result is the new one, mark this task as success; "
-                "if the rerun never ran, clear the task that reruns it.",
-                result=self._summary(order, []),
-                order_id=self.rules.order_id,
-            )
-        )
-
-    def _denied(self, error: OllangPermanentError, now: float) -> Step:
-        memory = self.memory
-        answered = isinstance(error, OllangConfigurationError) and error.status_code is not None
-        if memory.last_status is None or not (answered or isinstance(error, _DOUBTED)):
-            return Step(error=error)
-        if memory.doubted_since is None:
-            memory.doubted_since = now
-            self.log.warning(
-                "%s An earlier look was fine, so one more in %.0f s decides.", error, _SECOND_OPINION_AFTER
-            )
-        left = memory.doubted_since + _SECOND_OPINION_AFTER - now
-        return self._again(left, now, last_error=error) if left > 0 else Step(error=error)
-
-    def _again(self, pause: float, now: float, last_error: OllangError | None = None) -> Step:
-        left = self.deadline - now
-        if left > 0:
-            return Step(
-                pause=min(pause, left),
-                after_failure=last_error is not None,
-                after_rate_limit=isinstance(last_error, OllangRateLimitError),
-            )
-        last = f"its last status was {self.memory.last_status!r}" if self.memory.last_status else "it was never seen"
-        if self.memory.done_since is not None:
-            last += ", which was not believed, since nothing shows that it is the rerun's"
-        trouble = f". The last look failed: {str(last_error).rstrip('.')}" if last_error else ""
-        return Step(
-            error=OllangTimeoutError(
-                f"Order {self.rules.order_id} did not get to {self._goal()} within {_duration(self.rules.timeout)}: "
-                f"{last}{trouble}. Look at the order in Ollang; if it only needs more time, raise the timeout and "
-                "clear this task.",
-                order_id=self.rules.order_id,
-            )
-        )
-
-    def _goal(self) -> str:
-        return _names(self.rules.target_statuses) if self.rules.evaluation is None else "a finished evaluation"
-
-    def _interval(self) -> float:
-        interval = self.rules.poke_interval
-        if self.rules.exponential_backoff:
-            interval *= 2.0 ** min(max(self.memory.looks - 1, 0), 30)
-            interval = interval if self.rules.max_wait is None else min(interval, self.rules.max_wait)
+    def _regular_interval(self) -> float:
+        interval = self.config.poll_interval
+        if self.config.exponential_backoff:
+            interval *= 2.0 ** min(max(self.state.poll_count - 1, 0), _MOST_DOUBLINGS)
+            interval = interval if self.config.max_interval is None else min(interval, self.config.max_interval)
         return max(interval, SHORTEST_INTERVAL)
 
-    def _rerun(self) -> Rerun:
-        rerun = self.rules.rerun
-        assert rerun is not None  # noqa: S101 - only looks with a rerun come here
-        return replace(
-            rerun,
-            seen_running=rerun.seen_running or self.memory.seen_running,
-            baseline_confirmed=rerun.baseline_confirmed or self.memory.baseline_confirmed is True,
+    def _decide(self, verdict: Verdict, now: float, log: tuple[LogLine, ...]) -> Decision:
+        if isinstance(verdict, Done):
+            return Decision(result=verdict.result, log=log)
+        if isinstance(verdict, Failed):
+            return Decision(error=verdict.error, log=log)
+        interval = self.interval(now)
+        return self._pause(interval if verdict.within is None else min(interval, verdict.within), now, log)
+
+    def _on_failure(self, error: OllangError, now: float) -> Decision:
+        self.state.consecutive_failures += 1
+        failures, limit = self.state.consecutive_failures, self.config.max_poll_failures
+        line = warning("%s Consecutive poll failures: %d of %d.", error, failures, limit)
+        if failures >= limit and now < self.deadline:
+            if not self.config.ignore_poll_failures:
+                return Decision(error=self._too_many_failures(error))
+            line = LogLine(
+                "error", "%d consecutive polls failed; continuing until timeout (silent_fail). %s", (failures, error)
+            )
+        doubled = self.config.poll_interval * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
+        asked = error.retry_after if isinstance(error, OllangTransientError) and error.retry_after else 0.0
+        pause = max(_SHORTEST_FAILURE_PAUSE, min(max(doubled, asked), LONGEST_FAILURE_PAUSE))
+        return self._pause(pause, now, (line,), error)
+
+    def _on_denial(self, error: OllangPermanentError, now: float) -> Decision:
+        is_answer = isinstance(error, OllangConfigurationError) and error.status_code is not None
+        if self.state.last_status is None or not (is_answer or isinstance(error, _DENIALS)):
+            return Decision(error=error)
+        log: tuple[LogLine, ...] = ()
+        if self.state.denied_since is None:
+            self.state.denied_since = now
+            line = "%s An earlier poll succeeded; polling again in %.0f s before failing."
+            log = (warning(line, error, _DENIAL_PAUSE),)
+        left = self.state.denied_since + _DENIAL_PAUSE - now
+        return self._pause(left, now, log, error) if left > 0 else Decision(error=error)
+
+    def _pause(
+        self, seconds: float, now: float, log: tuple[LogLine, ...], after: OllangError | None = None
+    ) -> Decision:
+        """Poll again, or end the wait if its deadline has come."""
+        left = self.deadline - now
+        if left <= 0:
+            return Decision(error=self._timed_out(after), log=log)
+        return Decision(
+            pause=min(seconds, left),
+            after_error=after is not None,
+            after_rate_limit=isinstance(after, OllangRateLimitError),
+            log=log,
         )
 
-    def _summary(self, order: Order, evidence: list[str]) -> dict[str, Any]:
-        return summarize(self.rules.order_id, order, rerun=self._rerun(), evidence=evidence)
-
-    def _order_failed(self, status: str) -> OllangOrderFailedError:
-        return OllangOrderFailedError(
-            f"Order {self.rules.order_id} is {status!r}: it will not get to {self._goal()}. Look at the "
-            "order in Ollang for the reason.",
-            order_id=self.rules.order_id,
+    def _timed_out(self, last_error: OllangError | None) -> OllangTimeoutError:
+        status = self.state.last_status
+        last = "no poll succeeded" if status is None else f"its last status was {status!r}"
+        if self.state.unverified_since is not None:
+            last += ", and nothing shows that its result is the rerun's"
+        failure = f". The last poll failed: {str(last_error).rstrip('.')}" if last_error else ""
+        return OllangTimeoutError(
+            f"Order {self.config.order_id} did not reach {self.goal.description} within "
+            f"{format_duration(self.config.timeout)}: {last}{failure}. Check the order in Ollang; if it only needs "
+            "more time, raise the timeout and clear this task.",
+            order_id=self.config.order_id,
         )
 
     def _too_many_failures(self, error: OllangError) -> OllangError:
         assert isinstance(error, OllangTransientError)  # noqa: S101 - permanent errors never get here
         return type(error)(
-            f"{self.memory.failures} looks in a row at order {self.rules.order_id} failed. The last one: {error}",
+            f"{self.state.consecutive_failures} consecutive polls of order {self.config.order_id} failed. The last "
+            f"error: {error}",
             retry_after=error.retry_after,
             status_code=error.status_code,
             code=error.code,
-            order_id=self.rules.order_id,
+            order_id=self.config.order_id,
             method=error.method,
             path=error.path,
             detail=error.detail,
         )
 
-    def _tell(self, status: str, now: float) -> None:
-        memory, order_id = self.memory, self.rules.order_id
-        if status == memory.last_status:
-            self.log.debug("Order %s is still %s.", order_id, status)
-        else:
-            self._tell_change(status)
-        if status in ATTENTION_STATUSES and now - memory.reminded.get(status, -_REMIND_AFTER) >= _REMIND_AFTER:
-            memory.reminded[status] = now
-            self.log.warning("Order %s is in %s, which usually lasts until a person acts in Ollang.", order_id, status)
-        if status not in KNOWN_STATUSES and status not in memory.unknown and not self._is_named(status):
-            memory.unknown.append(status)
-            self.log.warning("Order %s has the unknown status %s; it counts as not finished.", order_id, status)
+    def _describe_status(self, status: str, now: float) -> list[LogLine]:
+        """Return what to log about a status; what must not be logged again is noted in the state."""
+        state, order_id = self.state, self.config.order_id
+        lines = self._describe_change(status)
+        if status in ATTENTION_STATUSES and now - state.warned_at.get(status, -_WARN_AGAIN_AFTER) >= _WARN_AGAIN_AFTER:
+            state.warned_at[status] = now
+            lines.append(warning("Order %s is in %s until a person acts in Ollang.", order_id, status))
+        if status not in KNOWN_STATUSES | self.goal.statuses and status not in state.unknown_statuses:
+            state.unknown_statuses.append(status)
+            lines.append(warning("Order %s has the unknown status %s; treating it as unfinished.", order_id, status))
+        return lines
 
-    def _is_named(self, status: str) -> bool:
-        return status in self.rules.target_statuses or status in self.rules.failure_statuses
-
-    def _tell_change(self, status: str) -> None:
-        memory, order_id = self.memory, self.rules.order_id
-        if memory.last_status is None:
-            for wanted, near in unknown_statuses(self.rules.target_statuses | self.rules.failure_statuses).items():
-                hint = f" (did you mean {near!r}?)" if near else ""
-                self.log.warning("%r is no status Ollang is known to have%s; it is used all the same.", wanted, hint)
-            self.log.info("Order %s is %s.", order_id, status)
-        else:
-            self.log.info("Order %s went from %s to %s.", order_id, memory.last_status, status)
-
-    def _about(self, evidence: list[str]) -> tuple[str, str | None, str]:
-        return self.rules.order_id, self.memory.last_status, ", ".join(evidence)
+    def _describe_change(self, status: str) -> list[LogLine]:
+        last_status, order_id = self.state.last_status, self.config.order_id
+        if status == last_status:
+            return [debug("Order %s is still %s.", order_id, status)]
+        if last_status is not None:
+            return [info("Order %s went from %s to %s.", order_id, last_status, status)]
+        lines = []
+        for unknown, near in unknown_statuses(self.goal.statuses).items():
+            hint = f" (did you mean {near!r}?)" if near else ""
+            lines.append(warning("Unknown status %r%s; using it anyway.", unknown, hint))
+        return [*lines, info("Order %s is %s.", order_id, status)]
 
 
 def describe_end(result: Mapping[str, Any], seconds: float | None) -> str:
-    """
-    Say in a line what a wait found, by which evidence, and how long it took.
-
-    :param result: what it ended in.
-    :param seconds: how long it took; ``None`` if nobody knows.
-    """
-    waited = "Waited" if seconds is None else f"Waited {_duration(max(seconds, 0.0))}"
+    """Return a line for the log: what a wait found, by which evidence, and in how many seconds, if that is known."""
+    waited = "Waited" if seconds is None else f"Waited {format_duration(max(seconds, 0.0))}"
     if "status" not in result:
-        found = "its evaluation is there" if result.get("evaluation") else "it has no evaluation that counts"
-        return f"{waited} for order {result['order_id']}: {found}."
+        outcome = "its evaluation is finished" if result.get("evaluation") else "it has no evaluation that counts"
+        return f"{waited} for order {result['order_id']}: {outcome}."
     evidence = result.get("evidence")
-    why = "" if evidence is None else f" (evidence: {', '.join(evidence) or 'none'})"
-    return f"{waited} for order {result['order_id']}: it is {result['status']}{why}."
-
-
-def _names(statuses: frozenset[str]) -> str:
-    return " or ".join(repr(status) for status in sorted(statuses))
-
-
-def _duration(seconds: float) -> str:
-    """Say a duration the way people do."""
-    whole = round(seconds)
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if whole >= 2 * size:
-            return f"{round(whole / size, 1):g} {unit}"
-    return f"{seconds:.3g} s"
+    reason = "" if evidence is None else f" (evidence: {', '.join(evidence) or 'none'})"
+    return f"{waited} for order {result['order_id']}: it is {result['status']}{reason}."

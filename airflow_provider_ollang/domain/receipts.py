@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_ollang.domain.arguments import is_same_order, order_id_of
-from airflow_provider_ollang.domain.freshness import Baseline, Rerun
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 

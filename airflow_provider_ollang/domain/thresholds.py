@@ -26,11 +26,11 @@ _KNOWN = {plain_name(name): name for name in CRITERIA}
 
 
 @dataclass(frozen=True)
-class Bar:
+class Thresholds:
     """
     What scores have to reach.
 
-    :param min_scores: a threshold for each wanted criterion.
+    :param min_scores: a threshold for each criterion that matters.
     :param min_average: a threshold for the average of all scores; ``None``: none.
     """
 
@@ -38,14 +38,14 @@ class Bar:
     min_average: float | None
 
     @classmethod
-    def from_arguments(cls, min_scores: object, min_average: object) -> Bar:
+    def from_arguments(cls, min_scores: object, min_average: object) -> Thresholds:
         """
         Read the thresholds of a task.
 
         :param min_scores: a mapping of criteria to numbers, or texts that are numbers; ``None``: none.
         :param min_average: a number, a text that is one, or ``None``.
-        :raises OllangConfigurationError: one is no number from 0 to 100, or a share of 1; a criterion is a misspelling
-            of a known one; two are for one criterion; or there are none at all.
+        :raises OllangConfigurationError: one is no number from 0 to 100, or is a fraction of 1; a criterion is a
+            misspelling of a known one; two are for one criterion; or there are none at all.
         """
         if not isinstance(min_scores, Mapping | None):
             raise OllangConfigurationError(
@@ -58,8 +58,8 @@ class Bar:
             if plain_name(name) in map(plain_name, scores):
                 raise OllangConfigurationError(f"min_scores names {name!r} twice; case, spaces, _ and - do not count.")
             _check_spelling(name)
-            scores[name] = _threshold(f"min_scores[{name!r}]", value)
-        average = None if min_average is None else _threshold("min_average", min_average)
+            scores[name] = _parse_threshold(f"min_scores[{name!r}]", value)
+        average = None if min_average is None else _parse_threshold("min_average", min_average)
         if not scores and average is None:
             raise OllangConfigurationError("Give min_scores, min_average or both: without them anything would pass.")
         return cls(scores, average)
@@ -76,42 +76,31 @@ class Bar:
             if isinstance(name, str) and "{" not in name:
                 _check_spelling(name)
             if isinstance(value, int | float) and not isinstance(value, bool):
-                _threshold(f"min_scores[{name!r}]", value)
+                _parse_threshold(f"min_scores[{name!r}]", value)
         if isinstance(min_average, int | float) and not isinstance(min_average, bool):
-            _threshold("min_average", min_average)
+            _parse_threshold("min_average", min_average)
 
-    def judge(self, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
+    def evaluate(self, order_id: str, evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
         """
-        Compare an evaluation with the bar.
+        Compare an evaluation with the thresholds.
 
         :param order_id: the order.
         :param evaluation: ``{"id", "created_at", "scores": [{"name", "score"}]}``; ``None``: there is none.
         :return: ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}], "missing":
-            [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold passes; a wanted
-            criterion without a score does not. Of two scores of one name the lower counts. The average is over the
-            criteria that have one, unweighted.
+            [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold passes; a criterion
+            that has a threshold and no score does not. Of two scores of one name the lower counts. The average is over
+            the criteria that have a score, unweighted.
         """
         scores = _lowest_scores(evaluation)
-        wanted = {plain_name(name): (name, minimum) for name, minimum in self.min_scores.items()}
-        criteria = [
-            {
-                "name": name,
-                "score": score,
-                "minimum": (minimum := wanted.get(key, (name, None))[1]),
-                "passed": minimum is None or score >= minimum,
-            }
-            for key, (name, score) in scores.items()
-        ]
-        missing = [name for key, (name, _) in wanted.items() if key not in scores]
-        criteria += [
-            {"name": name, "score": None, "minimum": self.min_scores[name], "passed": False} for name in missing
-        ]
+        minimums = {plain_name(name): minimum for name, minimum in self.min_scores.items()}
+        criteria = [_criterion(name, score, minimums.get(key)) for key, (name, score) in scores.items()]
+        missing = [name for name in self.min_scores if plain_name(name) not in scores]
+        criteria += [_criterion(name, None, self.min_scores[name]) for name in missing]
         # In decimals, so that the average of three scores of 60.8 is 60.8.
         average = float(mean(Decimal(repr(score)) for _, score in scores.values())) if scores else None
-        high_enough = self.min_average is None or (average is not None and average >= self.min_average)
         return {
             "order_id": order_id,
-            "passed": high_enough and all(one["passed"] for one in criteria),
+            "passed": self._is_reached_by(average) and all(criterion["passed"] for criterion in criteria),
             "average": average,
             "criteria": criteria,
             "missing": missing,
@@ -120,23 +109,27 @@ class Bar:
             else {"id": evaluation.get("id"), "created_at": evaluation.get("created_at")},
         }
 
-    def table(self, report: Mapping[str, Any]) -> str:
+    def _is_reached_by(self, average: float | None) -> bool:
+        return self.min_average is None or (average is not None and average >= self.min_average)
+
+    def format_table(self, report: Mapping[str, Any]) -> str:
         """Return a report as a table for people, a line for each criterion and one for the average."""
-        rows = [(str(one["name"]), one["score"], one["minimum"], one["passed"]) for one in report["criteria"]]
+        rows = [
+            (str(criterion["name"]), criterion["score"], criterion["minimum"], criterion["passed"])
+            for criterion in report["criteria"]
+        ]
         average = report["average"]
-        reached = self.min_average is None or (average is not None and average >= self.min_average)
-        rows.append(("average", average, self.min_average, reached))
+        rows.append(("average", average, self.min_average, self._is_reached_by(average)))
         width = max(len(name) for name, *_ in rows)
         return "\n".join(
-            f"  {name:<{width}}  {_shown(score):>6}  {'' if minimum is None else f'minimum {minimum:.10g}':<14}  "
-            f"{'' if minimum is None else 'passed' if passed else 'missing' if score is None else 'below'}".rstrip()
+            f"  {name:<{width}}  {_format_number(score):>6}  {_format_verdict(score, minimum, passed=passed)}".rstrip()
             for name, score, minimum, passed in rows
         )
 
 
-def passed_of(report: object, order_id: str) -> bool:
+def parse_passed(report: object, order_id: str) -> bool:
     """
-    Read from a quality report whether its order passed.
+    Return whether a quality report says that its order passed.
 
     :param report: what a quality gate returned.
     :param order_id: the order it has to be about.
@@ -164,7 +157,7 @@ def passed_of(report: object, order_id: str) -> bool:
 
 
 def _not_evaluated(report: Mapping[str, Any]) -> str | None:
-    """Say what a report lacks, in words for a message."""
+    """Return what was not evaluated, for a message."""
     if report.get("evaluation", ...) is None:
         return "the order has no evaluation that counts"
     missing = report.get("missing")
@@ -175,13 +168,13 @@ def is_below(report: Mapping[str, Any]) -> bool:
     """Tell whether a criterion that has a score is below its threshold, whatever else was not evaluated."""
     criteria = report.get("criteria")
     return any(
-        one.get("score") is not None and one.get("passed") is False
-        for one in (criteria if isinstance(criteria, list) else [])
+        criterion.get("score") is not None and criterion.get("passed") is False
+        for criterion in (criteria if isinstance(criteria, list) else [])
     )
 
 
 def missing_criteria(names: Iterable[str]) -> str:
-    """Say that thresholds are on criteria without a score."""
+    """Return a message that criteria with a threshold have no score."""
     return f"its evaluation has no score for {', '.join(map(repr, names)):.200}"
 
 
@@ -194,7 +187,7 @@ def _check_spelling(name: str) -> None:
         )
 
 
-def _threshold(name: str, value: object) -> float:
+def _parse_threshold(name: str, value: object) -> float:
     number = score_of(value)
     if number is None:
         raise OllangConfigurationError(f"{name} must be a number, not {value!r:.80}.")
@@ -202,22 +195,35 @@ def _threshold(name: str, value: object) -> float:
         raise OllangConfigurationError(f"{name} must be from 0 to 100, as scores are, not {value!r:.80}.")
     if 0 < number < 1:
         raise OllangConfigurationError(
-            f"{name} must be from 0 to 100, as scores are, and {value!r:.80} looks like a share of 1: write "
+            f"{name} must be from 0 to 100, as scores are, and {value!r:.80} looks like a fraction of 1: write "
             f"{number * _HIGHEST_SCORE:.10g}."
         )
     return number
 
 
 def _lowest_scores(evaluation: Mapping[str, Any] | None) -> dict[str, tuple[str, float]]:
-    found: dict[str, tuple[str, float]] = {}
-    for one in (evaluation or {}).get("scores") or []:
-        name, score = one.get("name"), score_of(one.get("score"))
+    """Return the name and the lowest score of each criterion, by its plain name."""
+    lowest: dict[str, tuple[str, float]] = {}
+    for item in (evaluation or {}).get("scores") or []:
+        name, score = item.get("name"), score_of(item.get("score"))
         if isinstance(name, str) and plain_name(name) and score is not None:
-            before = found.get(plain_name(name))
-            found[plain_name(name)] = (name, score) if before is None else (before[0], min(before[1], score))
-    return found
+            first_name, lowest_score = lowest.get(plain_name(name), (name, score))
+            lowest[plain_name(name)] = (first_name, min(lowest_score, score))
+    return lowest
 
 
-def _shown(number: float | None) -> str:
+def _criterion(name: str, score: float | None, minimum: float | None) -> dict[str, Any]:
+    passed = minimum is None or (score is not None and score >= minimum)
+    return {"name": name, "score": score, "minimum": minimum, "passed": passed}
+
+
+def _format_number(number: float | None) -> str:
     # Rounded down, so that a score below its threshold looks so.
     return "-" if number is None else f"{float(Decimal(repr(number)).quantize(_HUNDREDTH, ROUND_FLOOR)):.10g}"
+
+
+def _format_verdict(score: float | None, minimum: float | None, *, passed: bool) -> str:
+    if minimum is None:
+        return ""
+    verdict = "passed" if passed else "missing" if score is None else "below"
+    return f"{f'minimum {minimum:.10g}':<14}  {verdict}"

@@ -30,7 +30,6 @@ from airflow_provider_ollang.client.sync import InterruptedBeforeSending, Reques
 from airflow_provider_ollang.domain.arguments import count_between
 from airflow_provider_ollang.domain.values import number_of, text_of
 from airflow_provider_ollang.exceptions import (
-    OllangAuthenticationError,
     OllangConfigurationError,
     OllangError,
     OllangTransientError,
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
-
-    from airflow_provider_ollang.domain.polling import Step, Wait
 
 
 #: Seconds before the second, third, … attempt, each varied by a half either way.
@@ -132,25 +129,6 @@ class OllangHook(BaseHook):
             return read_order(self.settings, call, answer), answer.server_time
 
         return self._with_retries(call, attempt, max_attempts=max_attempts)
-
-    def look(self, wait: Wait) -> Step:
-        """
-        Look once at the order a wait is for, when the key was refused with the one that may have replaced it.
-
-        :param wait: the wait, which takes in what was seen.
-        :return: what to do next.
-        """
-        order_id = wait.rules.order_id
-        try:
-            try:
-                order = self.get_order(order_id, max_attempts=1)
-            except OllangAuthenticationError:
-                if not self.reload():
-                    raise
-                order = self.get_order(order_id, max_attempts=1)
-        except OllangError as error:
-            return wait.failed_to_look(error, _clock.now())
-        return wait.saw(order, _clock.now())
 
     def rerun_order(
         self, order_id: object, *, around_send: Callable[[], AbstractContextManager[None]] = nullcontext

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.runtime.submit import Submission
     from airflow_provider_ollang.runtime.task_state import TaskState
 
-POLL_INTERVAL = 60.0
 #: How long a record is kept after the task is done with it.
 RETENTION = timedelta(days=30)
 

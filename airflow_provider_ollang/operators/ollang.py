@@ -17,36 +17,33 @@ from airflow_provider_ollang.domain.arguments import (
     seconds_of,
     timeout_of,
 )
-from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
-from airflow_provider_ollang.domain.polling import (
-    MAX_POLL_FAILURES,
-    OUTPUTS_TIMEOUT,
-    STALE_TIMEOUT,
-    Step,
-    Wait,
-    WaitMemory,
-    WaitRules,
-    describe_end,
-)
+from airflow_provider_ollang.domain.goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, RerunGoal
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, PollConfig, Poller, PollState
 from airflow_provider_ollang.domain.receipts import Receipt
 from airflow_provider_ollang.domain.submission import Record
-from airflow_provider_ollang.domain.thresholds import passed_of
+from airflow_provider_ollang.domain.thresholds import parse_passed
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
     OllangOrderFailedError,
     OllangStaleResultError,
-    error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import POLL_INTERVAL, RETENTION, OllangOperator
-from airflow_provider_ollang.operators._wait import wait_for
+from airflow_provider_ollang.operators._base import RETENTION, OllangOperator
 from airflow_provider_ollang.runtime.context import push_early, require_task_instance
 from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
 from airflow_provider_ollang.runtime.task_state import TaskState, tries_of
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE, deferral_errors
+from airflow_provider_ollang.runtime.wait import (
+    DEFERRABLE,
+    POLL_INTERVAL,
+    deferral_errors,
+    read_event,
+    wait_for,
+    write_log,
+)
+from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -196,7 +193,7 @@ class OllangRerunOperator(OllangOperator):
         """Submit the rerun, or reconnect to the one that an earlier try has submitted; wait for it if asked to."""
         require_task_instance(context)
         order_id = order_id_of(self.order_id)
-        if self.has_report and passed_of(self.skip_if_passed, order_id):
+        if self.has_report and parse_passed(self.skip_if_passed, order_id):
             raise AirflowSkipException("The quality report says that the order passed: no rerun.")
         self._require_place_for_receipt(context)
         hook, token = self._connect(order_id)
@@ -215,27 +212,28 @@ class OllangRerunOperator(OllangOperator):
             record.note("finished", receipt)
             return receipt.to_json()
 
-        wait = self._wait(receipt)
+        poller = self._poller(receipt)
 
-        def keep_observations(step: Step) -> None:
+        def keep_observations(decision: Decision) -> None:
             # A try that reconnects, or the triggerer's end, has only these to tell the new result by.
             nonlocal receipt
-            observed = _with_observations(receipt, wait.memory)
-            if not step.is_end and (observed.rerun != receipt.rerun or self.deferrable):
+            observed = _with_observations(receipt, poller.state)
+            if not decision.is_final and (observed.rerun != receipt.rerun or self.deferrable):
                 record.note("accepted", observed)
                 push_early(self, context, observed.to_json())
             receipt = observed
 
-        step = wait_for(
+        decision = wait_for(
             self,
             hook,
-            wait,
+            poller,
             ollang_conn_id=self.ollang_conn_id,
+            trigger=OllangOrderStatusTrigger,
             deferrable=self.deferrable,
             sleep=token.sleep,
             on_decision=keep_observations,
         )
-        return self._finish(context, record, receipt, step)
+        return self._finish(context, record, receipt, decision)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, with the same outcome as without one."""
@@ -244,10 +242,9 @@ class OllangRerunOperator(OllangOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return or raise what the wait in the triggerer ended in."""
-        result, error = event["result"], event["error"]
-        if result is not None:
-            self.log.info("%s", describe_end(result, event.get("waited")))
-        receipt = _with_observations(self._deferred_receipt(context), WaitMemory.from_json(event["memory"]))
+        decision, state = read_event(event)
+        write_log(self.log, decision)
+        receipt = _with_observations(self._deferred_receipt(context), state or PollState())
         record = SubmissionRecord[Receipt](
             self._state(context),
             subject=receipt.order_id,
@@ -255,8 +252,7 @@ class OllangRerunOperator(OllangOperator):
             tries=tries_of(context),
             log=self.log,
         )
-        step = Step(result=result, error=None if error is None else error_from_json(error))
-        return self._finish(context, record, receipt, step)
+        return self._finish(context, record, receipt, decision)
 
     def _deferred_receipt(self, context: Context) -> Receipt:
         """
@@ -280,37 +276,36 @@ class OllangRerunOperator(OllangOperator):
             )
 
     def _finish(
-        self, context: Context, record: SubmissionRecord[Receipt], receipt: Receipt, step: Step
+        self, context: Context, record: SubmissionRecord[Receipt], receipt: Receipt, decision: Decision
     ) -> dict[str, Any]:
-        if step.error is None:
-            receipt = dataclasses.replace(receipt, result=step.result)
+        if decision.error is None:
+            receipt = dataclasses.replace(receipt, result=decision.result)
             record.note("finished", receipt)
             return receipt.to_json()
-        record.note(_state_after(step.error), receipt)
-        if isinstance(step.error, OllangStaleResultError):
+        record.note(_state_after(decision.error), receipt)
+        if isinstance(decision.error, OllangStaleResultError):
             # A person who finds that it is the new one marks this task as success; later tasks then have it.
-            receipt = dataclasses.replace(receipt, result=step.error.result)
+            receipt = dataclasses.replace(receipt, result=decision.error.result)
         push_early(self, context, receipt.to_json())
-        raise step.error
+        raise decision.error
 
     def _state(self, context: Context) -> TaskState:
         return TaskState(context, self.record_key, retention=RETENTION + timedelta(seconds=self.timeout))
 
-    def _wait(self, receipt: Receipt) -> Wait:
-        rules = WaitRules(
+    def _poller(self, receipt: Receipt) -> Poller:
+        config = PollConfig(
             order_id=receipt.order_id,
-            target_statuses=DONE_STATUSES,
-            failure_statuses=FAILURE_STATUSES,
-            rerun=receipt.rerun,
-            poke_interval=self.poll_interval,
+            poll_interval=self.poll_interval,
             timeout=self.timeout,
             max_poll_failures=self.max_poll_failures,
+        )
+        goal = RerunGoal(
+            rerun=receipt.rerun,
             outputs_timeout=self.outputs_timeout,
             stale_timeout=self.stale_timeout,
             on_no_evidence=self.on_no_evidence,
         )
-        memory = WaitMemory(last_status=receipt.last_status)
-        return Wait(rules, memory, _clock.now() + self.timeout, self.log)
+        return Poller(config, goal, PollState(last_status=receipt.last_status), _clock.now() + self.timeout)
 
 
 def _state_after(error: OllangError) -> State:
@@ -321,11 +316,11 @@ def _state_after(error: OllangError) -> State:
     return "failed" if isinstance(error, OllangOrderFailedError) else "accepted"
 
 
-def _with_observations(receipt: Receipt, memory: WaitMemory) -> Receipt:
+def _with_observations(receipt: Receipt, state: PollState) -> Receipt:
     """Return the receipt with what a wait has observed."""
     return dataclasses.replace(
         receipt,
-        last_status=memory.last_status or receipt.last_status,
-        seen_running=receipt.seen_running or memory.seen_running,
-        baseline_confirmed=receipt.baseline_confirmed or memory.baseline_confirmed is True,
+        last_status=state.last_status or receipt.last_status,
+        seen_running=receipt.seen_running or state.seen_running,
+        baseline_confirmed=receipt.baseline_confirmed or state.baseline_confirmed is True,
     )

@@ -12,20 +12,26 @@ from airflow_provider_ollang._compat import BranchMixIn
 from airflow_provider_ollang.domain.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of, timeout_of
 from airflow_provider_ollang.domain.evaluations import is_later
 from airflow_provider_ollang.domain.goals import EvaluationGoal
-from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
-from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, PollConfig, Poller, PollState
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
-from airflow_provider_ollang.domain.thresholds import Bar, is_below, missing_criteria
+from airflow_provider_ollang.domain.thresholds import Thresholds, is_below, missing_criteria
 from airflow_provider_ollang.domain.values import parse_time
-from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangQualityError, error_from_json
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangQualityError
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import POLL_INTERVAL, RETENTION, OllangOperator
-from airflow_provider_ollang.operators._wait import wait_for
+from airflow_provider_ollang.operators._base import RETENTION, OllangOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.runtime.order_requests import EvaluationRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.task_state import TaskState
-from airflow_provider_ollang.triggers.ollang import DEFERRABLE, deferral_errors
+from airflow_provider_ollang.runtime.wait import (
+    DEFERRABLE,
+    POLL_INTERVAL,
+    deferral_errors,
+    read_event,
+    wait_for,
+    write_log,
+)
+from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -190,7 +196,7 @@ class OllangQualityGateOperator(OllangOperator):
         self.ollang_conn_id = ollang_conn_id
         if order_id is None and not (self.rerun_given or self.evaluation_given):
             raise OllangConfigurationError(f"{type(self).__name__} needs an order_id, a rerun or an evaluation.")
-        Bar.check_literals(min_scores, min_average)
+        Thresholds.check_literals(min_scores, min_average)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the evaluation, and compare it with the thresholds."""
@@ -200,28 +206,24 @@ class OllangQualityGateOperator(OllangOperator):
         order_id = agreed_order_id(self.order_id, rerun, evaluation)
         hook, token = self._connect(order_id)
         check_host(hook.settings, rerun, evaluation)
-        rules = WaitRules(
+        config = PollConfig(
             order_id=order_id,
-            target_statuses=DONE_STATUSES,
-            failure_statuses=FAILURE_STATUSES,
-            poke_interval=self.poll_interval,
+            poll_interval=self.poll_interval,
             timeout=self.timeout,
             max_poll_failures=self.max_poll_failures,
-            evaluation=_goal(rerun, evaluation, self.on_missing),
         )
-        wait = Wait(rules, WaitMemory(), _clock.now() + self.timeout, self.log)
-        step = wait_for(
+        goal = _goal(rerun, evaluation, self.on_missing)
+        decision = wait_for(
             self,
             hook,
-            wait,
+            Poller(config, goal, PollState(), _clock.now() + self.timeout),
             ollang_conn_id=self.ollang_conn_id,
+            trigger=OllangOrderStatusTrigger,
             deferrable=self.deferrable,
             sleep=token.sleep,
             resume_with={"min_scores": thresholds.min_scores},
         )
-        if step.error is not None:
-            raise step.error
-        return self._end(context, thresholds, step.result or {})
+        return self._end(context, thresholds, decision.unwrap())
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, with the same outcome as without one."""
@@ -234,19 +236,19 @@ class OllangQualityGateOperator(OllangOperator):
 
         :param min_scores: the thresholds as they were when it began: the task they come from may have been cleared.
         """
-        if event["error"] is not None:
-            raise error_from_json(event["error"])
-        self.log.info("%s", describe_end(event["result"], event.get("waited")))
+        decision, _ = read_event(event)
+        write_log(self.log, decision)
+        result = decision.unwrap()
         if min_scores is not NOT_GIVEN:
             self.min_scores = min_scores
-        return self._end(context, self._thresholds(), event["result"])
+        return self._end(context, self._thresholds(), result)
 
-    def _thresholds(self) -> Bar:
-        return Bar.from_arguments(self.min_scores, self.min_average)
+    def _thresholds(self) -> Thresholds:
+        return Thresholds.from_arguments(self.min_scores, self.min_average)
 
-    def _end(self, context: Context, thresholds: Bar, result: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
+    def _end(self, context: Context, thresholds: Thresholds, result: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - branches need the context
         order_id, evaluation = result["order_id"], result["evaluation"]
-        report = thresholds.judge(order_id, evaluation)
+        report = thresholds.evaluate(order_id, evaluation)
         if evaluation is None and self.on_missing == "pass":
             self.log.warning("Order %s has no evaluation that counts; it passes (on_missing='pass').", order_id)
             return {**report, "passed": True}
@@ -255,11 +257,11 @@ class OllangQualityGateOperator(OllangOperator):
         if evaluation is not None and report["missing"]:
             self.log.warning("Order %s: %s.", order_id, missing_criteria(report["missing"]))
         verdict = "passed" if report["passed"] else "below its thresholds"
-        self.log.info("Order %s: %s.\n%s", order_id, verdict, thresholds.table(report))
+        self.log.info("Order %s: %s.\n%s", order_id, verdict, thresholds.format_table(report))
         return report
 
     def _below_thresholds(
-        self, thresholds: Bar, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
+        self, thresholds: Thresholds, report: Mapping[str, Any], evaluation: Mapping[str, Any] | None
     ) -> OllangQualityError:
         order_id = report["order_id"]
         if evaluation is None:
@@ -274,8 +276,8 @@ class OllangQualityGateOperator(OllangOperator):
         )
         worst = f"\nWorst segments:\n{segments}" if segments else ""
         return OllangQualityError(
-            f"Order {order_id} is below its thresholds:\n{thresholds.table(report)}{worst}\nRerun the order, have a "
-            "person check it in Ollang, or lower the thresholds.",
+            f"Order {order_id} is below its thresholds:\n{thresholds.format_table(report)}{worst}\nRerun the order, have "
+            "a person check it in Ollang, or lower the thresholds.",
             order_id=order_id,
         )
 
@@ -371,7 +373,7 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         self._paths(context)
         return super().execute(context)
 
-    def _end(self, context: Context, thresholds: Bar, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _end(self, context: Context, thresholds: Thresholds, result: Mapping[str, Any]) -> dict[str, Any]:
         report = super()._end(context, thresholds, result)
         if report["missing"] and report["evaluation"] is not None and not is_below(report):
             # The failed path usually has a rerun, which would be billed and change nothing about it.

@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang.client.requests import evaluate_order, rerun_order
+from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.evaluations import Evaluation
-from airflow_provider_ollang.domain.freshness import Baseline
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness, shows_running
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt
 from airflow_provider_ollang.domain.values import number_of, parse_time, text_of

@@ -1,115 +1,190 @@
-"""What the operators have in common that sleep and wait."""
+"""Waiting on a worker or in the triggerer: what the sensor and the operators that wait share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from airflow.sdk import BaseOperator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.domain.arguments import count_of, seconds_of, timeout_of
-from airflow_provider_ollang.domain.polling import describe_end
-from airflow_provider_ollang.exceptions import OllangTransientError
-from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.triggers.ollang import deferral_errors, hand_over
+from airflow_provider_ollang._compat import TaskDeferralError, TaskDeferralTimeout, conf
+from airflow_provider_ollang.domain.arguments import LONGEST_TIMEOUT
+from airflow_provider_ollang.domain.messages import info
+from airflow_provider_ollang.domain.polling import Decision, PollState, describe_end
+from airflow_provider_ollang.exceptions import (
+    OllangAuthenticationError,
+    OllangError,
+    OllangTimeoutError,
+    OllangUnavailableError,
+    error_from_json,
+    error_to_json,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import timedelta
+    from collections.abc import Callable, Iterator, Mapping
 
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperator
+    from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_ollang.domain.polling import Step, Wait
+    from airflow_provider_ollang.domain.polling import Poller
 
 
 POLL_INTERVAL = 60.0
-#: A task that was ended from outside should notice while it sleeps.
-_LONGEST_SLEEP = 1.0
+#: How much later than the deadline of a wait Airflow's own timeout of its deferral comes: it is the fallback.
+GRACE = timedelta(seconds=120)
+#: Whether tasks wait in the triggerer by default.
+DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
-class StoppableOperator(BaseOperator):
-    """Stops soon after somebody ended its task: Airflow lets it run on for seconds."""
+class OrderHook(Protocol):
+    """What a wait needs of the hook."""
 
-    ollang_conn_id: str
-    _killed = False
-    _last_status: str | None = None
+    def get_order(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
+        """Get an order."""
 
-    def on_kill(self) -> None:
-        """Keep a task that somebody ended from sending anything more."""
-        self._killed = True
-        self.log.info("Ended from outside. The order's last known status: %s.", self._last_status or "not looked at")
-
-    def _hook(self, order_id: str) -> OllangHook:
-        """Return a hook whose pauses end when the task does."""
-        return OllangHook(self.ollang_conn_id, sleep=lambda seconds: self._sleep(seconds, order_id))
-
-    def _sleep(self, seconds: float, order_id: str) -> None:
-        left = seconds
-        while left > 0:
-            self._stop_if_killed(order_id)
-            _clock.sleep(min(left, _LONGEST_SLEEP))
-            left -= _LONGEST_SLEEP
-        self._stop_if_killed(order_id)
-
-    def _stop_if_killed(self, order_id: str) -> None:
-        if self._killed:
-            raise OllangTransientError(
-                f"This task was ended from outside and sends nothing more about order {order_id}.", order_id=order_id
-            )
+    def reload(self) -> bool:
+        """Read the connection again; tell whether its key has changed."""
 
 
-class WaitingOperator(StoppableOperator):
+class WaitTrigger(Protocol):
+    """What a wait needs of the class of its trigger."""
+
+    def from_poller(self, poller: Poller, decision: Decision, *, ollang_conn_id: str, now: float) -> BaseTrigger:
+        """Return the trigger that continues a wait after its last poll on the worker."""
+
+
+def wait_for(
+    task: BaseOperator,
+    hook: OrderHook,
+    poller: Poller,
+    *,
+    ollang_conn_id: str,
+    trigger: WaitTrigger,
+    deferrable: bool,
+    sleep: Callable[[float], None],
+    on_decision: Callable[[Decision], None] | None = None,
+    resume_with: dict[str, Any] | None = None,
+    is_started: bool = False,
+) -> Decision:
     """
-    Waits for an order, in its worker or in the triggerer, with the same ends.
+    Poll until the wait is over, or defer after the first poll: then the triggerer calls ``execute_complete``.
 
-    :param poll_interval: seconds, or ``timedelta``, between two looks; a second at least.
-    :param timeout: seconds, or ``timedelta``, after which the wait fails.
-    :param max_poll_failures: how many looks in a row may fail for passing reasons.
-    :param deferrable: wait in the triggerer.
+    :param task: the task that waits.
+    :param hook: polls the order.
+    :param poller: the wait.
+    :param ollang_conn_id: the Airflow connection, for the trigger.
+    :param trigger: the class of the trigger.
+    :param deferrable: defer.
+    :param sleep: waits between two polls, given seconds; what it raises ends the wait.
+    :param on_decision: called after each poll on the worker.
+    :param resume_with: what ``execute_complete`` is given besides the event: what it needs of inputs that may be gone
+        by then.
+    :param is_started: whether this try has polled before, and has logged what it waits for.
+    :return: the final decision.
     """
+    if not is_started:
+        task.log.info("%s", poller.describe_start())
+    while True:
+        decision = poll(hook, poller)
+        write_log(task.log, decision)
+        if on_decision is not None:
+            on_decision(decision)
+        if decision.result is not None:
+            task.log.info("%s", describe_end(decision.result, _clock.now() - poller.started_at))
+        if decision.is_final:
+            return decision
+        if deferrable:
+            _defer(task, poller, decision, ollang_conn_id=ollang_conn_id, trigger=trigger, resume_with=resume_with)
+        sleep(decision.pause)
 
-    def __init__(
-        self,
-        *,
-        timeout: float | timedelta,
-        poll_interval: float | timedelta,
-        max_poll_failures: int,
-        deferrable: bool,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.timeout = timeout_of("timeout", timeout)
-        self.poll_interval = seconds_of("poll_interval", poll_interval)
-        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
-        self.deferrable = deferrable
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral, with the same ends as without one."""
-        with deferral_errors(self.timeout):
-            return super().resume_execution(next_method, next_kwargs, context)
+def poll(hook: OrderHook, poller: Poller) -> Decision:
+    """Poll the order of a wait once; if the key is refused, with the one that may have replaced it."""
+    try:
+        order = _get_order(hook, poller.config.order_id)
+    except OllangError as error:
+        return poller.on_error(error, _clock.now())
+    return poller.on_order(order, _clock.now())
 
-    def _wait_to_the_end(
-        self,
-        hook: OllangHook,
-        wait: Wait,
-        after_look: Callable[[Step], None],
-        resume_with: dict[str, Any] | None = None,
-    ) -> Step:
-        """
-        Look until the wait is over, or leave it to the triggerer, which ends in ``execute_complete``.
 
-        :param after_look: called after each look of the worker.
-        :param resume_with: what ``execute_complete`` is given besides the event.
-        """
-        wait.begin()
-        while True:
-            step = hook.look(wait)
-            self._last_status = wait.memory.last_status
-            after_look(step)
-            if step.result is not None:
-                self.log.info("%s", describe_end(step.result, _clock.now() - wait.started_at))
-            if step.is_end:
-                return step
-            if self.deferrable:
-                hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id, kwargs=resume_with)
-            self._sleep(step.pause, wait.rules.order_id)
+def _get_order(hook: OrderHook, order_id: str) -> dict[str, Any]:
+    try:
+        return hook.get_order(order_id, max_attempts=1)
+    except OllangAuthenticationError:
+        if not hook.reload():
+            raise
+        return hook.get_order(order_id, max_attempts=1)
+
+
+def write_log(log: Any, decision: Decision) -> None:
+    """Write the lines that a decision carries to the log of a task or trigger."""
+    for line in decision.log:
+        getattr(log, line.level)(line.message, *line.args)
+
+
+# --- Deferral and resumption ----------------------------------------------------------------------------------
+
+
+def _defer(
+    task: BaseOperator,
+    poller: Poller,
+    decision: Decision,
+    *,
+    ollang_conn_id: str,
+    trigger: WaitTrigger,
+    resume_with: dict[str, Any] | None,
+) -> NoReturn:
+    now = _clock.now()
+    task.defer(
+        trigger=trigger.from_poller(poller, decision, ollang_conn_id=ollang_conn_id, now=now),
+        method_name="execute_complete",
+        kwargs=resume_with,
+        timeout=timedelta(seconds=min(max(poller.deadline - now, 0.0), LONGEST_TIMEOUT)) + GRACE,
+    )
+
+
+def to_event(decision: Decision, *, state: Mapping[str, Any], waited: float | None) -> dict[str, Any]:
+    """
+    Return the payload of the event with which a trigger ends a wait, as plain JSON.
+
+    :param decision: what the wait ended in.
+    :param state: what its polls have shown, as JSON.
+    :param waited: how many seconds it took; ``None`` if that is unknown.
+    """
+    error = None if decision.error is None else error_to_json(decision.error)
+    return {"result": decision.result, "error": error, "state": state, "waited": waited}
+
+
+def read_event(event: Mapping[str, Any]) -> tuple[Decision, PollState | None]:
+    """
+    Read the payload of a trigger's event, of this or another version of the provider.
+
+    :param event: what :func:`to_event` returned.
+    :return: what the wait ended in, with what to log, and what its polls have shown, if the trigger knew it.
+    """
+    stored = event.get("state", event.get("memory"))
+    state = PollState.from_json(stored) if stored else None
+    if event["error"] is not None:
+        return Decision(error=error_from_json(event["error"])), state
+    return Decision(event["result"], log=(info("%s", describe_end(event["result"], event.get("waited"))),)), state
+
+
+@contextmanager
+def deferral_errors(timeout: float) -> Iterator[None]:
+    """
+    Turn Airflow's errors of a deferral, which its trigger could not end itself, into this provider's.
+
+    :param timeout: seconds the wait could take, for the message.
+    :raises OllangTimeoutError: Airflow's own timeout ended it.
+    :raises OllangUnavailableError: the triggerer failed it.
+    """
+    try:
+        yield
+    except TaskDeferralTimeout:
+        raise OllangTimeoutError(
+            f"The wait did not end in the triggerer within its timeout of {timeout:.0f} s. Check that a triggerer is "
+            "running, and that there are no more waits than all triggerers can take ([triggerer] capacity each); then "
+            "clear this task."
+        ) from None
+    except TaskDeferralError as error:
+        raise OllangUnavailableError(f"The wait failed in the triggerer: {error}.") from error

@@ -1,4 +1,4 @@
-"""What a sensor's wait keeps in Airflow's task state store, so that it outlives reschedules and retries."""
+"""What a sensor's wait stores in Airflow's task state store, so that it outlives reschedules and retries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.domain.polling import WaitMemory, WaitRules
-from airflow_provider_ollang.exceptions import OllangUnavailableError
+from airflow_provider_ollang.domain.goals import RerunGoal, goal_from_json
+from airflow_provider_ollang.domain.polling import PollConfig, Poller, PollState
+from airflow_provider_ollang.runtime.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ollang.domain.goals import Goal
 
 
 STATE_KEY = "ollang_wait"
@@ -19,10 +22,10 @@ _KEEP_AFTER_TIMEOUT = timedelta(days=30)
 
 class WaitState:
     """
-    The state of a wait.
+    What is stored of a wait: ``{subject, try_number, deadline, state}``; of a rescheduled try its config and goal, too.
 
-    Below Airflow 3.3 there is no store: each reschedule starts with an empty memory then, and the deadline counts from
-    the first reschedule.
+    Below Airflow 3.3 there is no store: each reschedule starts without state, and the deadline counts from the first
+    reschedule.
 
     :param context: the task's context.
     :param timeout: seconds the wait may take.
@@ -31,67 +34,59 @@ class WaitState:
 
     def __init__(self, context: Context, *, timeout: float) -> None:
         ti = context["ti"]
-        self._store: Any = context.get("task_state_store")
-        self._retention = timedelta(seconds=timeout) + _KEEP_AFTER_TIMEOUT
+        self._task_state = TaskState(context, STATE_KEY, retention=timedelta(seconds=timeout) + _KEEP_AFTER_TIMEOUT)
         self._try_number = ti.try_number
-        self._written = self._read()
-        self._subject: list[Any] = []
-        self.memory = WaitMemory()
-        first_poll = None if self._store else ti.get_first_reschedule_date(context)
-        #: Whether this is the first poll of its try.
-        self.is_new = first_poll is None
-        self.deadline = (first_poll.timestamp() if first_poll else _clock.now()) + timeout
+        stored = self._task_state.load()
+        self._stored: dict[str, Any] = stored if isinstance(stored, dict) else {}
+        first_poll = None if self._task_state.available else ti.get_first_reschedule_date(context)
+        self._deadline = (first_poll.timestamp() if first_poll else _clock.now()) + timeout
+        #: Whether this try has polled before.
+        self.is_started = first_poll is not None
 
-    @property
-    def rules(self) -> WaitRules | None:
+    def resume(self) -> Poller | None:
         """
-        What this try has begun to wait for, if it was rescheduled since.
+        Return the wait that this try was rescheduled from; ``None`` if it was not.
 
-        The task that the receipt came from may have been cleared meanwhile: its output is gone then, or another one.
+        It does not depend on the task's arguments: the task that the receipt came from may have been cleared meanwhile,
+        so that its output is gone, or another one.
         """
-        if isinstance(self._written, dict) and self._written.get("try_number") == self._try_number:
-            rules = self._written.get("rules")
-            return None if rules is None else WaitRules.from_json(rules)
-        return None
-
-    def begin(self, rules: WaitRules) -> None:
-        """Go on from what is stored, if it is about what is waited for now."""
-        # What was remembered about another order, or about an earlier rerun of this one, must not count.
-        rerun = rules.rerun
-        self._subject = [rules.order_id, (rerun.requested_at or self._try_number) if rerun else None]
-        if not isinstance(self._written, dict) or self._written.get("subject") != self._subject:
-            return
-        self.memory = WaitMemory.from_json(self._written["memory"])
-        if self._written["try_number"] == self._try_number:
-            self.deadline = self._written["deadline"]
-            self.is_new = False
-        else:
-            self.memory = self.memory.for_new_try()
-
-    def write(self, rules: WaitRules | None = None) -> None:
-        """
-        Keep the memory, if it has changed.
-
-        :param rules: what is waited for, for the next poll of a rescheduled try.
-        :raises Exception: whatever Airflow's store raises.
-        """
-        state = {
-            "subject": self._subject,
-            "try_number": self._try_number,
-            "deadline": self.deadline,
-            "memory": self.memory.to_json(),
-            **({} if rules is None else {"rules": rules.to_json()}),
-        }
-        if self._store and state != self._written:
-            self._store.set(STATE_KEY, state, retention=self._retention)
-            self._written = state
-
-    def _read(self) -> Any:
-        if not self._store:
+        if self._stored.get("try_number") != self._try_number or "goal" not in self._stored:
             return None
-        try:
-            return self._store.get(STATE_KEY)
-        except Exception as error:
-            raise OllangUnavailableError(
-                f"What earlier tries of this wait have seen cannot be read from Airflow ({type(error).__name__})."
-            ) from error
+        return self.begin(PollConfig.from_json(self._stored["config"]), goal_from_json(self._stored["goal"]))
+
+    def begin(self, config: PollConfig, goal: Goal) -> Poller:
+        """Return a wait that continues what is stored, if that is about the same order, and the same rerun of it."""
+        if self._stored.get("subject") != self._subject(config, goal):
+            return Poller(config, goal, PollState(), self._deadline)
+        state = PollState.from_json(self._stored["state"])
+        if self._stored["try_number"] != self._try_number:
+            return Poller(config, goal, state.for_new_try(), self._deadline)
+        self.is_started = True
+        return Poller(config, goal, state, self._stored["deadline"])
+
+    def save(self, poller: Poller, *, with_goal: bool = False) -> None:
+        """
+        Store a wait, if its state has changed.
+
+        :param poller: the wait.
+        :param with_goal: store its config and goal, too, for :meth:`resume`.
+        :raises OllangUnavailableError: the store cannot be written.
+        """
+        value = {
+            "subject": self._subject(poller.config, poller.goal),
+            "try_number": self._try_number,
+            "deadline": poller.deadline,
+            "state": poller.state.to_json(),
+        }
+        if with_goal:
+            value |= {"config": poller.config.to_json(), "goal": poller.goal.to_json()}
+        if value != self._stored:
+            self._task_state.save(value)
+            self._stored = value
+
+    def _subject(self, config: PollConfig, goal: Goal) -> list[Any]:
+        """Return what tells a wait from one for another order, or for another rerun of the same order."""
+        if not isinstance(goal, RerunGoal):
+            return [config.order_id, None]
+        # A rerun without a time cannot be told from another one: then nothing outlives the try.
+        return [config.order_id, goal.rerun.requested_at or self._try_number]

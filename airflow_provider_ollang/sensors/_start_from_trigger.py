@@ -1,4 +1,4 @@
-"""Which waits may begin in the triggerer without a worker: those whose arguments Airflow can render there."""
+"""Which waits may start in the triggerer without a worker: those whose arguments Airflow can render there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jinja2 import meta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a template may use: all else is missing in the triggerer, or makes it wait for itself for ever.
+#: What a template may use: anything else is missing in the triggerer, or makes it wait for itself for ever.
 _RENDERABLE = frozenset(
     {
         "dag_run",
@@ -27,14 +27,13 @@ _RENDERABLE = frozenset(
 )
 
 
-def obstacle(rendered: Mapping[str, Any], fixed: Mapping[str, Any], *, has_rerun: bool) -> str | None:
+def unsupported_reason(rendered: Mapping[str, Any], fixed: Mapping[str, Any], *, has_rerun: bool) -> str | None:
     """
-    Say why a wait cannot begin in the triggerer.
+    Return why a wait cannot start in the triggerer; ``None`` if it can.
 
     :param rendered: the arguments that Airflow renders there, by name.
     :param fixed: the arguments that may be templates, but are not rendered there.
     :param has_rerun: whether a rerun's receipt is among them: it always comes from another task.
-    :return: the reason, or ``None`` if it can.
     """
     if not hasattr(BaseTrigger, "render_template_fields"):
         return "this version of Airflow renders no templates in the triggerer"
@@ -43,18 +42,18 @@ def obstacle(rendered: Mapping[str, Any], fixed: Mapping[str, Any], *, has_rerun
     for name, value in rendered.items():
         if not isinstance(value, str | int):
             return f"{name} comes from another task"
-        if other := _beyond_reach(str(value)):
-            return f"{name} is a template over {other}, which the triggerer cannot render"
+        if variables := _not_renderable(str(value)):
+            return f"{name} is a template over {variables}, which the triggerer cannot render"
     for name, value in fixed.items():
         if not isinstance(value, str | Collection) or "{{" in str(value) or "{%" in str(value):
             return f"{name} is a template"
     return None
 
 
-def _beyond_reach(template: str) -> str | None:
+def _not_renderable(template: str) -> str | None:
     environment = jinja2.Environment()  # noqa: S701 - only parsed, never rendered
     try:
-        used = meta.find_undeclared_variables(environment.parse(template))
+        variables = meta.find_undeclared_variables(environment.parse(template))
     except jinja2.TemplateError:
         return "something that is no template"
-    return ", ".join(sorted(used - _RENDERABLE)) or None
+    return ", ".join(sorted(variables - _RENDERABLE)) or None

@@ -10,10 +10,7 @@ from airflow.sdk import BaseOperator, BaseSensorOperator
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import (
-    AirflowRescheduleException,
-    AirflowSkipException,
-)
+from airflow_provider_ollang._compat import AirflowRescheduleException, AirflowSkipException
 from airflow_provider_ollang.domain.arguments import (
     LONGEST_TIMEOUT,
     NOT_GIVEN,
@@ -23,17 +20,10 @@ from airflow_provider_ollang.domain.arguments import (
     require_no_misspelt_status,
     seconds_of,
 )
-from airflow_provider_ollang.domain.freshness import Baseline
-from airflow_provider_ollang.domain.polling import (
-    MAX_POLL_FAILURES,
-    OUTPUTS_TIMEOUT,
-    STALE_TIMEOUT,
-    Wait,
-    WaitMemory,
-    WaitRules,
-    describe_end,
-)
+from airflow_provider_ollang.domain.goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, RerunGoal, StatusGoal
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, PollConfig
 from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.domain.values import number_of
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -41,26 +31,22 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
     OllangTimeoutError,
     OllangUnavailableError,
-    error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.context import require_task_instance
+from airflow_provider_ollang.runtime.wait import DEFERRABLE, GRACE, deferral_errors, read_event, wait_for, write_log
 from airflow_provider_ollang.runtime.wait_state import WaitState
-from airflow_provider_ollang.sensors._start_from_trigger import obstacle
-from airflow_provider_ollang.triggers.ollang import (
-    DEFERRABLE,
-    GRACE,
-    OllangOrderStatusTrigger,
-    deferral_errors,
-    hand_over,
-)
+from airflow_provider_ollang.sensors._start_from_trigger import unsupported_reason
+from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow.sdk import Context
 
+    from airflow_provider_ollang.domain.goals import Goal
     from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.domain.polling import Poller, PollState
 
 #: Seconds beyond which a wait for people's work should not hold a worker slot.
 LONG_TIMEOUT = 3600.0
@@ -70,11 +56,12 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     """
     Waits until an order is completed or delivered, and returns its facts.
 
-    After a rerun give it the receipt: ``OllangOrderStatusSensor(rerun=rerun.output)``. The order may still say
-    ``completed`` with its old files then, and this sensor does not believe it until there is evidence of the new
-    result: a newer delivery event, newer output documents, or that the order was seen at work in between.
+    After a rerun pass its receipt: ``OllangOrderStatusSensor(rerun=rerun.output)``. The order may still be
+    ``completed`` with its previous result then, so this sensor waits until there is evidence of the new one: a newer
+    delivery event, newer output documents, or that the order was observed running in between.
 
-    It only watches: killed or cleared, it cancels nothing at Ollang.
+    It only polls: killed or cleared, it cancels nothing at Ollang. It has no ``poke()``, which could not tell Airflow
+    how long to pause, fail without a retry in every mode, or return a result.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with ``rerun`` (templated).
     :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` whose result to
@@ -83,35 +70,36 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         ``delivered``. A misspelling of a known status is refused, an unknown one is not (templated).
     :param failure_statuses: statuses that fail the task at once, without retry; default ``failed`` and ``cancelled``
         (templated).
-    :param poke_interval: seconds, or ``timedelta``, between two looks; default 60 s, at least 1 s.
+    :param poke_interval: seconds, or ``timedelta``, between two polls; default 60 s, at least 1 s. In the first 30 s
+        after the request for a rerun polls are denser.
     :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
-        default_timeout``, 7 days; at most ten years. The last look is at the very end.
+        default_timeout``, 7 days; at most ten years. The last poll is at the very end.
     :param soft_fail: skip the task where it would fail without a retry: failure status, wrong key, timeout, …
     :param never_fail: skip the task where it would fail at all.
-    :param silent_fail: go on to the timeout when looks keep failing for passing reasons.
-    :param max_poll_failures: how many looks in a row may fail for passing reasons; default 10.
-    :param outputs_timeout: seconds, or ``timedelta``, that new output documents may lag behind a status that is proven
-        to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``.
-    :param stale_timeout: seconds, or ``timedelta``, that an order may say it is done without any evidence of the
-        rerun; default 2 h.
+    :param silent_fail: continue until the timeout when polls keep failing with transient errors.
+    :param max_poll_failures: how many consecutive polls may fail with transient errors; default 10.
+    :param outputs_timeout: seconds, or ``timedelta``, that new output documents may lag behind a status that is
+        verified to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``.
+    :param stale_timeout: seconds, or ``timedelta``, that an order may be done without any evidence of the rerun;
+        default 2 h.
     :param on_no_evidence: what that ends in: ``"fail"`` with
         :class:`~airflow_provider_ollang.exceptions.OllangStaleResultError`, or ``"accept"`` the result with
         ``evidence: []``.
     :param ollang_conn_id: the Airflow connection (templated).
-    :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
-    :param start_from_trigger: begin in the triggerer, so that a worker starts once instead of twice; implies
+    :param deferrable: wait in the triggerer, which holds no worker slot; default ``[operators] default_deferrable``.
+    :param start_from_trigger: start in the triggerer, so that a worker starts once instead of twice; implies
         ``deferrable``. Possible from Airflow 3.3 on for an order id that is a literal or a template over ``params``,
-        ``dag_run``, ``run_id``, ``ds``, ``ts``, ``logical_date`` and ``data_interval_*``; else a worker begins, and
-        says why.
+        ``dag_run``, ``run_id``, ``ds``, ``ts``, ``logical_date`` and ``data_interval_*``; else a worker starts, and
+        logs why.
     :param mode: without ``deferrable``: ``"poke"`` holds a worker slot all the time, ``"reschedule"`` only while it
-        looks.
+        polls.
     :return: ``{"order_id", "name", "type", "status", "level", "source_language", "target_language", "project_id",
         "folder_id", "created_at", "outputs", "outputs_changed", "evidence", "evaluation"}``, without links.
     :raises OllangOrderFailedError: the order reached a failure status.
-    :raises OllangStaleResultError: nothing shows that the result is the rerun's; it is pushed as XCom before, for
-        a task that is then marked as success.
+    :raises OllangStaleResultError: there is no evidence that the result is the rerun's; it is pushed as XCom before,
+        for a task that is then marked as success.
     :raises OllangTimeoutError: the timeout came first; never retried.
-    :raises OllangUnavailableError, OllangRateLimitError: too many looks in a row failed; retried.
+    :raises OllangUnavailableError, OllangRateLimitError: too many consecutive polls failed; retried.
     :raises OllangConfigurationError: an argument is wrong; where it is no template, when the DAG is parsed.
     :raises OllangError: as :meth:`.OllangHook.get_order`.
     """
@@ -158,23 +146,24 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         self.deferrable = deferrable or start_from_trigger
         if order_id is None and not self.rerun_given:
             raise OllangConfigurationError("OllangOrderStatusSensor needs an order_id or a rerun.")
-        self.obstacle = self._begin_in_the_triggerer() if start_from_trigger else None
+        self.unsupported_reason = self._prepare_start_from_trigger() if start_from_trigger else None
 
-    def _begin_in_the_triggerer(self) -> str | None:
-        """Prepare the start in the triggerer, or return what stands in its way."""
+    def _prepare_start_from_trigger(self) -> str | None:
+        """Let Airflow start the wait in the triggerer, or return why it cannot."""
         rendered = {"order_id": self.order_id, "ollang_conn_id": self.ollang_conn_id}
         fixed = {"target_statuses": self.target_statuses, "failure_statuses": self.failure_statuses}
         if self.execution_timeout is not None:
             return "execution_timeout is set, which Airflow would apply to the whole wait there"
-        if found := obstacle(rendered, fixed, has_rerun=self.rerun_given):
-            return found
+        if reason := unsupported_reason(rendered, fixed, has_rerun=self.rerun_given):
+            return reason
         self.start_from_trigger = True
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls=f"{OllangOrderStatusTrigger.__module__}.{OllangOrderStatusTrigger.__qualname__}",
             trigger_kwargs={
                 "ollang_conn_id": self.ollang_conn_id,
                 "order_id": self.order_id,
-                "rules": self._rules("", None).to_json(),
+                "config": self._config("").to_json(),
+                "goal": self._goal(None).to_json(),
             },
             next_method="execute_complete",
             timeout=timedelta(seconds=self.timeout) + GRACE,
@@ -182,40 +171,44 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         return None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait, in whichever mode, with the same ends."""
+        """Wait, in any mode with the same outcome."""
         require_task_instance(context)
-        with self._ends_alike(context):
-            return self._wait(context)
+        with self._failure_policy(context):
+            state = WaitState(context, timeout=self.timeout)
+            self._log_start_on_worker(context)
+            hook = OllangHook(self.ollang_conn_id)
+            poller = state.resume() if self._is_rescheduled else None
+            if poller is None:
+                poller = self._begin(state, hook)
+            return wait_for(
+                self,
+                hook,
+                poller,
+                ollang_conn_id=self.ollang_conn_id,
+                trigger=OllangOrderStatusTrigger,
+                deferrable=self.deferrable,
+                sleep=self._sleeper(poller),
+                on_decision=lambda decision: None if decision.is_final else self._save(state, poller),
+                is_started=state.is_started,
+            ).unwrap()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral, with the same ends as without one."""
-        with self._ends_alike(context), deferral_errors(self.timeout):
+        """Continue after a deferral, with the same outcome as without one."""
+        with self._failure_policy(context), deferral_errors(self.timeout):
             # Not by way of the sensor's own method, which skips on errors that should be retried.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return or raise what the wait in the triggerer ended in."""
-        result: dict[str, Any] | None = event["result"]
-        if result is not None:
-            self.log.info("%s", describe_end(result, event.get("waited")))
-            return result
-        if event["memory"]:
-            self._remember(context, WaitMemory.from_json(event["memory"]))
-        raise error_from_json(event["error"])
-
-    def _remember(self, context: Context, memory: WaitMemory) -> None:
-        """Keep what a failed wait has seen, for the next try."""
-        try:
-            receipt = self._receipt()
-            state = WaitState(context, timeout=self.timeout)
-            state.begin(self._rules(agreed_order_id(self.order_id, receipt), receipt))
-            state.memory = memory
-            state.write()
-        except Exception as trouble:  # noqa: BLE001 - only another try would read it; what happened counts
-            self._warn_of_forgetting(trouble)
+        decision, poll_state = read_event(event)
+        write_log(self.log, decision)
+        if decision.error is not None and poll_state is not None:
+            self._save_for_retry(context, poll_state)
+        return decision.unwrap()
 
     @contextmanager
-    def _ends_alike(self, context: Context) -> Iterator[None]:
+    def _failure_policy(self, context: Context) -> Iterator[None]:
+        """Skip or push as the task's arguments say when the wait has failed."""
         try:
             yield
         except OllangError as error:
@@ -228,101 +221,109 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             raise
 
     def _push(self, context: Context, result: dict[str, Any] | None) -> None:
-        """Push an unproven result, for a task that is then marked as success."""
+        """Push an unverified result, for a task that is then marked as success."""
         if not self.do_xcom_push:
             return
         try:
             context["ti"].xcom_push(key="return_value", value=result)
-        except Exception as trouble:  # noqa: BLE001 - the error counts
-            self.log.warning("The order's facts could not be pushed (%s).", type(trouble).__name__)
+        except Exception as error:  # noqa: BLE001 - the failure of the wait counts
+            self.log.warning("Could not push the order's facts as XCom (%s).", type(error).__name__)
 
-    def _warn_of_forgetting(self, trouble: Exception) -> None:
-        self.log.warning(
-            "What this wait has seen could not be kept in the task state store (%s): a retry would not know it.",
-            type(trouble).__name__,
+    # --- What to wait for -------------------------------------------------------------------------------------
+
+    def _begin(self, state: WaitState, hook: OllangHook) -> Poller:
+        receipt = self._receipt()
+        check_host(hook.settings, receipt)
+        return state.begin(self._config(agreed_order_id(self.order_id, receipt)), self._goal(receipt))
+
+    def _receipt(self) -> Receipt | None:
+        return Receipt.from_value(self.rerun) if self.rerun_given else None
+
+    def _config(self, order_id: str) -> PollConfig:
+        return PollConfig(
+            order_id=order_id,
+            poll_interval=self.poke_interval,
+            exponential_backoff=self.exponential_backoff,
+            max_interval=self.max_wait.total_seconds() if self.max_wait else None,
+            timeout=self.timeout,
+            max_poll_failures=self.max_poll_failures,
+            ignore_poll_failures=self.silent_fail,
         )
 
-    def _wait(self, context: Context) -> dict[str, Any]:
-        state = WaitState(context, timeout=self.timeout)
-        rules, receipt = state.rules if self._is_rescheduled else None, None
-        if rules is None:
-            receipt = self._receipt()
-            rules = self._rules(agreed_order_id(self.order_id, receipt), receipt)
-        obstacle = self.obstacle
-        if self.start_from_trigger:
-            mapped = (context["ti"].map_index or 0) >= 0
-            obstacle = "Airflow begins mapped tasks there" if mapped else "Airflow has begun it there"
-        if obstacle is not None:
-            self.log.info("start_from_trigger: begun on a worker all the same, since %s.", obstacle)
-        hook = OllangHook(self.ollang_conn_id)
-        check_host(hook.settings, receipt)
-        state.begin(rules)
-        wait = Wait(rules, state.memory, state.deadline, self.log)
-        if state.is_new:
-            wait.begin()
-        to_advise = self.timeout > LONG_TIMEOUT
-        while True:
-            step = hook.look(wait)
-            if step.error is not None:
-                raise step.error
-            if step.result is not None:
-                self.log.info("%s", describe_end(step.result, _clock.now() - wait.started_at))
-                return step.result
-            self._write(state, rules)
-            if self.deferrable:
-                hand_over(self, wait, step, ollang_conn_id=self.ollang_conn_id)
-            if self.reschedule:
-                again_at = datetime.fromtimestamp(_clock.now() + step.pause, UTC)
-                raise AirflowRescheduleException(again_at)  # type: ignore[no-untyped-call]
-            # Only poke mode gets here.
-            if to_advise and wait.latest is not None:
-                to_advise = False
-                self._advise(wait.latest)
-            _clock.sleep(step.pause)
+    def _goal(self, receipt: Receipt | None) -> Goal:
+        targets = frozenset(names_of("target_statuses", self.target_statuses))
+        failures = frozenset(names_of("failure_statuses", self.failure_statuses) if self.failure_statuses else ())
+        require_no_misspelt_status("target_statuses", targets)
+        require_no_misspelt_status("failure_statuses", failures)
+        if receipt is None:
+            return StatusGoal(target_statuses=targets, failure_statuses=failures)
+        return RerunGoal(
+            rerun=receipt.rerun,
+            target_statuses=targets,
+            failure_statuses=failures,
+            outputs_timeout=self.outputs_timeout,
+            stale_timeout=self.stale_timeout,
+            on_no_evidence=self.on_no_evidence,
+        )
+
+    # --- Between two polls ------------------------------------------------------------------------------------
 
     @property
     def _is_rescheduled(self) -> bool:
         """Whether each poll is a process of its own, which knows only what is stored."""
         return self.reschedule and not self.deferrable
 
-    def _write(self, state: WaitState, rules: WaitRules) -> None:
-        try:
-            state.write(rules if self._is_rescheduled else None)
-        except Exception as error:
-            if self._is_rescheduled:
-                raise OllangUnavailableError(
-                    "Airflow's task state store did not take what this wait has seen, and a rescheduled task has "
-                    f"nothing else to know its deadline from ({type(error).__name__})."
-                ) from error
-            self._warn_of_forgetting(error)
+    def _sleeper(self, poller: Poller) -> Callable[[float], None]:
+        """Return what sleeps between two polls on a worker, or ends the process until the next one."""
+        is_advised = self.timeout <= LONG_TIMEOUT
+
+        def sleep(seconds: float) -> None:
+            nonlocal is_advised
+            if self.reschedule:
+                next_poll = datetime.fromtimestamp(_clock.now() + seconds, UTC)
+                raise AirflowRescheduleException(next_poll)  # type: ignore[no-untyped-call]
+            if not is_advised and poller.order is not None:
+                is_advised = True
+                self._advise(poller.order)
+            _clock.sleep(seconds)
+
+        return sleep
 
     def _advise(self, order: Order) -> None:
-        if (Baseline.from_order(order).level or 0) >= 1:
+        if (number_of(order.get("level")) or 0) >= 1:
             self.log.warning(
                 "People work on this order, which may take days, and poke mode holds a worker slot all the time; with "
                 "deferrable=True the wait holds none."
             )
 
-    def _receipt(self) -> Receipt | None:
-        return Receipt.from_value(self.rerun) if self.rerun_given else None
+    def _save(self, state: WaitState, poller: Poller) -> None:
+        try:
+            state.save(poller, with_goal=self._is_rescheduled)
+        except OllangUnavailableError as error:
+            # A rescheduled task has nothing else to know its deadline from.
+            if self._is_rescheduled:
+                raise
+            self._warn_unsaved(error)
 
-    def _rules(self, order_id: str, receipt: Receipt | None) -> WaitRules:
-        targets = frozenset(names_of("target_statuses", self.target_statuses))
-        failures = frozenset(names_of("failure_statuses", self.failure_statuses) if self.failure_statuses else ())
-        require_no_misspelt_status("target_statuses", targets)
-        require_no_misspelt_status("failure_statuses", failures)
-        return WaitRules(
-            order_id=order_id,
-            target_statuses=targets,
-            failure_statuses=failures,
-            rerun=receipt.rerun if receipt else None,
-            poke_interval=self.poke_interval,
-            exponential_backoff=self.exponential_backoff,
-            max_wait=self.max_wait.total_seconds() if self.max_wait else None,
-            timeout=self.timeout,
-            max_poll_failures=self.max_poll_failures,
-            outlast_failures=self.silent_fail,
-            outputs_timeout=self.outputs_timeout,
-            stale_timeout=self.stale_timeout,
-            on_no_evidence=self.on_no_evidence,
-        )
+    def _save_for_retry(self, context: Context, poll_state: PollState) -> None:
+        """Store what a failed wait in the triggerer has seen, for the next try."""
+        try:
+            receipt = self._receipt()
+            state = WaitState(context, timeout=self.timeout)
+            poller = state.begin(self._config(agreed_order_id(self.order_id, receipt)), self._goal(receipt))
+            poller.state = poll_state
+            state.save(poller)
+        except Exception as error:  # noqa: BLE001 - only another try would read it; the failure of the wait counts
+            self._warn_unsaved(error)
+
+    def _warn_unsaved(self, error: Exception) -> None:
+        self.log.warning("A retry of this task will not know what this wait has seen: %s", error)
+
+    def _log_start_on_worker(self, context: Context) -> None:
+        """Say why a wait with ``start_from_trigger`` starts on a worker."""
+        reason = self.unsupported_reason
+        if self.start_from_trigger:
+            is_mapped = (context["ti"].map_index or 0) >= 0
+            reason = "Airflow starts mapped tasks there" if is_mapped else "Airflow has started it there"
+        if reason is not None:
+            self.log.info("start_from_trigger: starting on a worker instead, because %s.", reason)

@@ -191,8 +191,8 @@ def test_an_order_that_failed_is_said_in_one_sentence(
     open_log(page, *settled("bad"), "wait_for_new_result")
     words = error_in_log(page, "OllangOrderFailedError")
     expect(words).to_have_text(
-        f"OllangOrderFailedError: Order {ORDERS['bad']} is 'failed': it will not get to 'completed' or 'delivered'. "
-        "Look at the order in Ollang for the reason."
+        f"OllangOrderFailedError: Order {ORDERS['bad']} is 'failed' and will not reach 'completed' or 'delivered' "
+        "with a new result. Check the order in Ollang for the reason."
     )
     picture("failed", page)
 

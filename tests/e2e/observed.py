@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet
 
-from airflow_provider_ollang.triggers.ollang import GRACE
+from airflow_provider_ollang.runtime.wait import GRACE
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox

@@ -128,7 +128,7 @@ def test_a_wait_begins_in_the_triggerer_where_its_order_id_can_be_rendered_there
     assert starts == {"name_it": 1, "from_params": 1, "from_conf": 1, "from_xcom": 2, "pulled": 2, "mapped": 2}
     for task_id in ("from_params", "from_conf", "from_xcom", "pulled"):
         assert airflow.xcom("e2e_start_from_trigger", run_id, task_id)["order_id"] == order_id
-    assert "begun on a worker all the same" in airflow.logs("e2e_start_from_trigger", run_id, "from_xcom")
+    assert "starting on a worker instead" in airflow.logs("e2e_start_from_trigger", run_id, "from_xcom")
 
 
 def test_airflow_knows_the_provider_and_its_connection_type(airflow: AirflowStack) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Poller
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import MISSING, TaskStateStoreAccessor
@@ -22,6 +22,7 @@ from tests.integration.conftest import Run
 from tests.stories import ENDS, FLAGS, RETRIED, STORIES, UNEVENTFUL, Stage
 
 if TYPE_CHECKING:
+    from airflow_provider_ollang.domain.polling import Decision
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import RunDag
     from tests.stories import Story
@@ -70,26 +71,26 @@ class Records:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def _note(self, event: str, *arguments: Any) -> None:
-        self.lines.append(masked(event % arguments))
-
-    info = warning = error = _note
-
-    def debug(self, event: str, *arguments: Any) -> None:
-        """Not compared."""
+    def add(self, decision: Decision) -> None:
+        self.lines += [masked(line.message % line.args) for line in decision.log if line.level != "debug"]
 
 
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> Records:
-    """Listen to every wait, on a worker or in a trigger."""
+    """Record the log lines of every decision, on a worker or in a trigger."""
     found = Records()
-    original = Wait.__init__
 
-    def listen(self: Wait, rules: Any, memory: Any, deadline: float, log: Any) -> None:
-        original(self, rules, memory, deadline, found)
+    def recording(method: Any) -> Any:
+        def record(self: Poller, *arguments: Any) -> Decision:
+            decision: Decision = method(self, *arguments)
+            found.add(decision)
+            return decision
 
-    monkeypatch.setattr(Wait, "__init__", listen)
-    # Spread over the triggerer's time, looks would come at other moments of a story than in the other modes.
+        return record
+
+    monkeypatch.setattr(Poller, "on_order", recording(Poller.on_order))
+    monkeypatch.setattr(Poller, "on_error", recording(Poller.on_error))
+    # Spread over the triggerer's time, polls would come at other moments of a story than in the other modes.
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
     return found
 

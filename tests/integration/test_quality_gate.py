@@ -277,7 +277,7 @@ def test_an_evaluation_that_never_ends(ollang: Sandbox, run_dag: RunDag, mode: A
     evaluated(ollang, isLoading=True)
     started = ollang.now
     words = failed(gate(run_dag, on_missing=on_missing, poll_interval=600, **mode), OllangTimeoutError)
-    assert "did not get to a finished evaluation within 60 min" in words
+    assert "did not reach a finished evaluation within 60 min" in words
     assert (ollang.now - started).total_seconds() == 3600
 
 
@@ -316,7 +316,7 @@ def test_an_order_that_fails_meanwhile(ollang: Sandbox, run_dag: RunDag, mode: A
     evaluated(ollang, isLoading=True)
     ollang.change_order(ORDER, status=status, after=70)
     words = failed(gate(run_dag, **mode), OllangOrderFailedError)
-    assert f"Order {ORDER} is {status!r}: it will not get to a finished evaluation" in words
+    assert f"Order {ORDER} is {status!r} and will not reach a finished evaluation" in words
 
 
 @in_both_modes
@@ -337,7 +337,7 @@ def test_long_trouble_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag, m
     run = gate(run_dag, max_poll_failures=3, **mode)
     assert (run.states, run.tries) == ({"gate": "success"}, {"gate": 2})
     assert type(run.errors["gate"]) is OllangUnavailableError
-    assert "3 looks in a row" in str(run.errors["gate"])
+    assert "3 consecutive polls" in str(run.errors["gate"])
 
 
 def test_an_order_nobody_knows(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:

@@ -55,14 +55,14 @@ def test_wait_that_is_told_to_come_back_later_reconnects(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, delays: list[float], deferrable: bool
 ) -> None:
     wait: dict[str, Any] = {**WAITING, "deferrable": deferrable, "max_poll_failures": 1}
-    wait_for_result = OllangRerunOperator._wait
+    wait_for_result = OllangRerunOperator._poller
 
     def unavailable_once(self: OllangRerunOperator, *arguments: Any) -> Any:
         if not delays:
             ollang.add_fault("GET", **{**LIMITED, "status": 503})
         return wait_for_result(self, *arguments)
 
-    monkeypatch.setattr(OllangRerunOperator, "_wait", unavailable_once)
+    monkeypatch.setattr(OllangRerunOperator, "_poller", unavailable_once)
     run = run_dag(rerun_dag(**wait, retries=0, retry_policy=OllangRetryPolicy()))
     assert (run.states, run.tries, len(delays)) == ({"rerun": "success"}, {"rerun": 1}, 1)
     assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)

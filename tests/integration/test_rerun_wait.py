@@ -157,7 +157,7 @@ def test_too_many_failed_looks_are_retried_and_the_retry_joins(
     ollang.add_fault("GET", "/integration/orders/*", skip=2, times=3, status=503)
     run = run_dag(rerun_dag(**WAITING, **mode, max_poll_failures=3))
     assert isinstance(run.errors["rerun"], OllangUnavailableError)
-    assert "3 looks in a row" in str(run.errors["rerun"])
+    assert "3 consecutive polls" in str(run.errors["rerun"])
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
     assert "(run 2)" in first_output(run.results["rerun"])
     assert (accepted_reruns(ollang), run.results["rerun"]["reconnected"]) == (1, True)

@@ -309,7 +309,7 @@ def test_skip_says_why(
     assert run.states == {"wait": "skipped"}
     said = lines_with("Skipping this task", capfd)
     assert len(said) == 1
-    reason = {"failed": "it will not get to", "timeout": "did not get to", "gone": "404"}[story]
+    reason = {"failed": "will not reach", "timeout": "did not reach", "gone": "404"}[story]
     for words in ("[warning", flag, reason):
         assert words in said[0]
 
@@ -349,7 +349,7 @@ def test_result_of_an_older_triggerer_is_told_without_a_time(
     complete = OllangOrderStatusSensor.execute_complete
 
     def older(self: Any, context: Any, event: dict[str, Any]) -> Any:
-        return complete(self, context, {name: event[name] for name in ("result", "error", "memory")})
+        return complete(self, context, {name: event[name] for name in ("result", "error", "state")})
 
     monkeypatch.setattr(OllangOrderStatusSensor, "execute_complete", older)
     ollang.change_order(ORDER, status="ongoing")
@@ -375,7 +375,7 @@ def test_mapped_wait_that_cannot_begin_in_the_triggerer_says_so(
     with DAG("mapped", schedule=None, start_date=ollang.now) as dag:
         OllangOrderStatusSensor.partial(task_id="wait", start_from_trigger=True).expand(order_id=[ORDER])
     assert run_dag(dag).states == {"wait[0]": "success"}
-    [line] = lines_with("begun on a worker", capfd)
+    [line] = lines_with("starting on a worker", capfd)
     assert "mapped" in line
 
 

@@ -158,14 +158,15 @@ BELIEVED = {
 }
 
 
+@pytest.mark.parametrize("interval", [5, 60], ids=str)
 @pytest.mark.parametrize("options", BELIEVED.values(), ids=BELIEVED)
 def test_only_the_result_of_the_rerun_is_believed(
-    ollang: Sandbox, run_dag: RunDag, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ollang: Sandbox, run_dag: RunDag, options: dict[str, Any], interval: int
 ) -> None:
     ollang.change_order(ORDER, behaviour=options)
     with DAG("rerunning", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
         rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER)
-        OllangOrderStatusSensor(task_id="wait", rerun=rerun.output, poke_interval=5)
+        OllangOrderStatusSensor(task_id="wait", rerun=rerun.output, poke_interval=interval)
     run = run_dag(dag)
     result = run.results["wait"]
     assert result is not None

@@ -24,8 +24,10 @@ from airflow.sdk import BaseHook, Connection
 from airflow.serialization.serialized_objects import BaseSerialization
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.domain.freshness import Baseline, Rerun
-from airflow_provider_ollang.domain.polling import Wait, WaitMemory, WaitRules
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun
+from airflow_provider_ollang.domain.goals import RerunGoal, StatusGoal, goal_from_json
+from airflow_provider_ollang.domain.polling import PollConfig, Poller, PollState
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -36,6 +38,7 @@ from airflow_provider_ollang.exceptions import (
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.runtime.wait import read_event
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 from tests.installed_airflow import deserialize, serialize, smart_decode_trigger_kwargs
@@ -44,25 +47,23 @@ ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 KEY = "canary-7f3a-api-key"
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("trigger_v*.json"))
 YEAR_2100 = 4102444800.0
+NAMES = ["ollang_conn_id", "order_id", "config", "goal", "deadline", "state", "not_before", "pause"]
 #: A test that hangs must not hang for ever.
 LONGEST = 20
 
 
-def rules(**changes: Any) -> dict[str, Any]:
-    statuses = {
-        "target_statuses": frozenset({"completed", "delivered"}),
-        "failure_statuses": frozenset({"failed", "cancelled"}),
-    }
-    return WaitRules(**{"order_id": ORDER, **statuses, **changes}).to_json()
+def config(**changes: Any) -> dict[str, Any]:
+    return PollConfig(order_id=ORDER, **changes).to_json()
 
 
 def trigger(**changes: Any) -> OllangOrderStatusTrigger:
     usual: dict[str, Any] = {
         "ollang_conn_id": "ollang_default",
         "order_id": ORDER,
-        "rules": rules(),
+        "config": config(),
+        "goal": StatusGoal().to_json(),
         "deadline": YEAR_2100,
-        "memory": WaitMemory().to_json(),
+        "state": PollState().to_json(),
     }
     return OllangOrderStatusTrigger(**{**usual, **changes})
 
@@ -75,7 +76,7 @@ async def events_of(one: OllangOrderStatusTrigger) -> list[dict[str, Any]]:
 def event_of(one: OllangOrderStatusTrigger) -> dict[str, Any]:
     """Run it to its end, which is one event, and plain JSON."""
     (event,) = asyncio.run(events_of(one))
-    assert set(event) == {"result", "error", "memory", "waited"}
+    assert set(event) == {"result", "error", "state", "waited"}
     assert (event["result"] is None) != (event["error"] is None)
     assert json.loads(json.dumps(event)) == event
     assert deserialize(json.loads(json.dumps(serialize(event)))) == event
@@ -140,23 +141,21 @@ def stored_trigger() -> OllangOrderStatusTrigger:
         "latestEvaluation": {"id": "evaluation_1", "createdAt": "2024-01-16T14:25:00Z"},
     }
     return trigger(
-        rules=rules(
+        config=config(exponential_backoff=True, max_interval=600.0, ignore_poll_failures=True),
+        goal=RerunGoal(
             rerun=Rerun(Baseline.from_order(order), "2024-01-17T00:00:00+00:00", seen_running=True),
-            exponential_backoff=True,
-            max_wait=600.0,
-            outlast_failures=True,
             on_no_evidence="accept",
-        ),
-        memory=WaitMemory(
+        ).to_json(),
+        state=PollState(
             last_status="ongoing",
             seen_running=True,
-            reminded={"review": 1705400000.0},
-            unknown=["pondering"],
-            looks=3,
-            failures=1,
-            doubted_since=1705400001.0,
-            done_since=1705400002.0,
-            proven_since=1705400003.0,
+            warned_at={"review": 1705400000.0},
+            unknown_statuses=["pondering"],
+            poll_count=3,
+            consecutive_failures=1,
+            denied_since=1705400001.0,
+            unverified_since=1705400002.0,
+            verified_since=1705400003.0,
         ).to_json(),
         not_before=1705400004.0,
         pause=30.0,
@@ -177,7 +176,7 @@ def test_stored_trigger_runs(ollang: Sandbox, at_once: None, fixture: Path) -> N
     assert event["error"] is None
     assert [output["id"] for output in event["result"]["outputs"]] == ["doc_2"]
     assert "documents" in event["result"]["evidence"]
-    assert event["memory"]["unknown"] == ["pondering"]
+    assert event["state"]["unknown_statuses"] == ["pondering"]
 
 
 def test_arguments_are_plain_json_without_a_secret(live: Sandbox) -> None:
@@ -220,7 +219,14 @@ def test_round_trip(way: Callable[[dict[str, Any]], Any]) -> None:
     path, arguments = one.serialize()
     again = OllangOrderStatusTrigger(**way(arguments))
     assert again.serialize() == (path, arguments)
-    assert WaitRules.from_json(again.rules) == WaitRules.from_json(one.rules)
+    assert read(again) == read(one)
+
+
+def read(one: OllangOrderStatusTrigger) -> Any:
+    assert one.config is not None
+    assert one.goal is not None
+    assert one.state is not None
+    return PollConfig.from_json(one.config), goal_from_json(one.goal), PollState.from_json(one.state)
 
 
 def test_row_of_a_trigger() -> None:
@@ -246,7 +252,7 @@ NONSENSE: list[Any] = [
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=lambda one: repr(one)[:20])
-@pytest.mark.parametrize("name", ["ollang_conn_id", "order_id", "rules", "deadline", "memory", "not_before", "pause"])
+@pytest.mark.parametrize("name", NAMES)
 def test_nonsense_raises_nothing_and_ends_in_an_event(ollang: Sandbox, at_once: None, name: str, value: Any) -> None:
     """An error of a constructor takes the triggerer down, and every other wait with it."""
     ollang.add_fault("GET", times=None, status=404, body={"code": "ORDER_NOT_FOUND"})
@@ -256,15 +262,15 @@ def test_nonsense_raises_nothing_and_ends_in_an_event(ollang: Sandbox, at_once: 
     assert event["result"] is None
     assert str(error_from_json(event["error"]))
     # The sensor must be able to read what it gets.
-    assert isinstance(WaitMemory.from_json(event["memory"]), WaitMemory)
+    assert isinstance(read_event(event)[1], PollState | None)
 
 
 def test_unknown_arguments_are_ignored(ollang: Sandbox) -> None:
-    one = trigger(a_later_argument={"x": 1}, task_id="x", rules={**rules(), "a_later_rule": 1})
-    later = trigger(memory={**WaitMemory().to_json(), "a_later_memory": 1}, rules=rules())
+    one = trigger(a_later_argument={"x": 1}, task_id="x", config={**config(), "a_later_field": 1})
+    later = trigger(state={**PollState().to_json(), "later": 1}, goal={**StatusGoal().to_json(), "later": 1})
     for each in (one, later):
         assert event_of(each)["result"]["order_id"] == ORDER
-    names = {"ollang_conn_id", "order_id", "rules", "deadline", "memory", "not_before", "pause"}
+    names = set(NAMES)
     assert set(one.serialize()[1]) == names
 
 
@@ -274,7 +280,7 @@ def test_running_changes_nothing_of_what_is_stored(ollang: Sandbox, at_once: Non
     ollang.change_order(ORDER, status="completed", after=90)
     one = trigger()
     before = json.dumps(one.serialize())
-    assert event_of(one)["memory"]["unknown"] == ["pondering"]
+    assert event_of(one)["state"]["unknown_statuses"] == ["pondering"]
     assert json.dumps(one.serialize()) == before
 
 
@@ -284,7 +290,7 @@ def test_running_changes_nothing_of_what_is_stored(ollang: Sandbox, at_once: Non
 def test_done(ollang: Sandbox) -> None:
     event = event_of(trigger())
     assert event["result"]["order_id"] == ORDER
-    assert event["memory"]["last_status"] == "completed"
+    assert event["state"]["last_status"] == "completed"
     assert "http" not in json.dumps(event)
 
 
@@ -310,8 +316,8 @@ def test_permanent_error(ollang: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"rerun": {}}, {"rerun": {"baseline": {}}}], ids=str)
-def test_bad_rules(ollang: Sandbox, changes: dict[str, Any]) -> None:
-    error = error_of(trigger(rules={**rules(), **changes}))
+def test_bad_goal(ollang: Sandbox, changes: dict[str, Any]) -> None:
+    error = error_of(trigger(goal={**StatusGoal().to_json(), **changes}))
     assert type(error) is OllangConfigurationError
     assert ollang.request_log == []
 
@@ -336,15 +342,15 @@ def test_signed_url_as_order_id_is_in_no_event_and_no_log(
 ) -> None:
     event = event_of(trigger(order_id=order_id))
     assert event["error"]["class"] == "OllangConfigurationError"
-    # Rules that nobody can read end in another way, which is logged.
-    event_of(trigger(order_id=order_id, rules=None))
+    # A config that cannot be read ends in another way, which is logged.
+    event_of(trigger(order_id=order_id, config=[1]))
     assert "canary" not in f"{event} {capfd.readouterr()} {caplog.text}"
     assert ollang.request_log == []
 
 
-def test_rules_that_miss_something(ollang: Sandbox) -> None:
-    without = {name: value for name, value in rules().items() if name != "target_statuses"}
-    assert type(error_of(trigger(rules=without))) is OllangConfigurationError
+def test_goal_that_misses_something(ollang: Sandbox) -> None:
+    without = {name: value for name, value in StatusGoal().to_json().items() if name != "target_statuses"}
+    assert type(error_of(trigger(goal=without))) is OllangConfigurationError
 
 
 def test_missing_connection(ollang: Sandbox) -> None:
@@ -357,7 +363,7 @@ def test_bug_of_ours_is_an_event_that_is_tried_again(ollang: Sandbox, monkeypatc
     def bug(*_: object) -> None:
         raise KeyError("some bug")
 
-    monkeypatch.setattr(Wait, "saw", bug)
+    monkeypatch.setattr(Poller, "on_order", bug)
     error = error_of(trigger())
     assert type(error) is OllangUnavailableError
     assert "KeyError" in str(error)
@@ -379,7 +385,7 @@ def test_outage_ends_the_wait(ollang: Sandbox, at_once: None) -> None:
     ollang.add_fault(times=None, status=503)
     event = event_of(trigger())
     assert type(error_from_json(event["error"])) is OllangUnavailableError
-    assert event["memory"]["failures"] == len(ollang.request_log) == 10
+    assert event["state"]["consecutive_failures"] == len(ollang.request_log) == 10
 
 
 @pytest.mark.parametrize("late", [0.0, 1.0, 10 * 86400.0])
@@ -408,7 +414,7 @@ def test_deadline_ends_the_wait_with_a_last_look(ollang: Sandbox, at_once: None)
 def test_deadline_of_a_wait_that_begins_in_the_triggerer(ollang: Sandbox, behind: float | None) -> None:
     started = ollang.now
     ollang.change_order(ORDER, status="ongoing")
-    one = trigger(deadline=None, memory=None, rules=rules(timeout=600))
+    one = trigger(deadline=None, state=None, config=config(timeout=600))
     if behind is not None:
         one.timeout_after = started + timedelta(seconds=behind + 120)  # type: ignore[attr-defined]
     assert type(error_of(one)) is OllangTimeoutError

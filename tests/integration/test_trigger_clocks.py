@@ -10,23 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ollang.domain.polling import Wait, WaitMemory, WaitRules
+from airflow_provider_ollang.domain.goals import StatusGoal
+from airflow_provider_ollang.domain.polling import PollConfig, Poller, PollState
 from airflow_provider_ollang.exceptions import OllangTimeoutError, OllangUnavailableError
-from airflow_provider_ollang.triggers.ollang import GRACE, OllangOrderStatusTrigger
-from tests.integration.test_trigger import ORDER, error_of, event_of, events_of, rules, trigger
+from airflow_provider_ollang.runtime.wait import GRACE
+from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
+from tests.integration.test_trigger import ORDER, error_of, event_of, events_of, trigger
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
 
 TIMEOUT = 300.0
-
-
-class Silent:
-    """A log that nobody reads."""
-
-    def debug(self, *_: Any) -> None: ...
-
-    info = warning = error = debug
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +32,10 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def deferred(ollang: Sandbox, *, ahead: float, failed: bool = False, timeout: float = TIMEOUT) -> Any:
     """Return the trigger that a worker defers with, whose clock is so many seconds ahead of the triggerer's."""
     now = ollang.now.timestamp() + ahead
-    wait = Wait(WaitRules.from_json(rules(timeout=timeout)), WaitMemory(), now + timeout, Silent())
+    poller = Poller(PollConfig(order_id=ORDER, timeout=timeout), StatusGoal(), PollState(), now + timeout)
     order = {"id": ORDER, "status": "ongoing"}
-    step = wait.failed_to_look(OllangUnavailableError("503"), now) if failed else wait.saw(order, now)
-    one = OllangOrderStatusTrigger.taking_over(wait, step, ollang_conn_id="ollang_default", now=now)
+    decision = poller.on_error(OllangUnavailableError("503"), now) if failed else poller.on_order(order, now)
+    one = OllangOrderStatusTrigger.from_poller(poller, decision, ollang_conn_id="ollang_default", now=now)
     path, arguments = one.serialize()
     assert path.endswith(".OllangOrderStatusTrigger")
     return OllangOrderStatusTrigger(**json.loads(json.dumps(arguments)))
@@ -99,7 +93,7 @@ def test_deadline_past_at_the_start_names_clocks(ollang: Sandbox) -> None:
     ollang.change_order(ORDER, status="ongoing")
     error = str(error_of(deferred(ollang, ahead=-600)))
     assert len(ollang.request_log) == 1
-    for words in ("began", "clock", "triggerer", "300 s ago"):
+    for words in ("began", "clock", "triggerer", "300 s after its deadline"):
         assert words in error
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_ollang.domain.freshness import Baseline, Rerun
-from airflow_provider_ollang.domain.polling import Step, Wait, WaitMemory, WaitRules
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun
+from airflow_provider_ollang.domain.goals import Goal, RerunGoal, StatusGoal, goal_from_json
+from airflow_provider_ollang.domain.polling import Decision, PollConfig, Poller, PollState
 from airflow_provider_ollang.exceptions import OllangError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 JsonObject = dict[str, Any]
-#: What a look brings: an order, or the error it ended in.
-Sight = JsonObject | OllangError
+#: What a poll brings: an order, or the error it ended in.
+PollResult = JsonObject | OllangError
 
 ORDER_ID = "60b8d6f1e1b9b1d8c6c0d8e1"
 #: In the order in which they happened: the old result, an older version of it, the rerun, its result.
@@ -110,110 +112,126 @@ def rerun_of(before: Mapping[str, Any], *, requested_at: str | None = REQUESTED,
 
 # --- Waits ----------------------------------------------------------------------------------------------------
 
-#: When the waits of tests begin, epoch seconds.
-START = 1_709_294_400.0
+#: When the waits of tests begin, epoch seconds: an hour after the rerun was requested, so without a dense start.
+START = 1_709_298_000.0
 
 
 @dataclass
-class RecordingLog:
-    """A logger that keeps what it was told, with its arguments filled in."""
+class RecordedLog:
+    """The lines that decisions carried, with their arguments filled in."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
 
-    def debug(self, event: str, *args: Any) -> None:
-        self.lines.append(("debug", event % args))
-
-    def info(self, event: str, *args: Any) -> None:
-        self.lines.append(("info", event % args))
-
-    def warning(self, event: str, *args: Any) -> None:
-        self.lines.append(("warning", event % args))
-
-    def error(self, event: str, *args: Any) -> None:
-        self.lines.append(("error", event % args))
+    def add(self, decision: Decision) -> None:
+        self.lines += [(line.level, line.message % line.args) for line in decision.log]
 
     def of(self, level: str) -> list[str]:
         return [text for at, text in self.lines if at == level]
 
 
 @dataclass
-class Ended:
+class Outcome:
     """
     How a simulated wait went.
 
-    :param looks: when it looked, in seconds from its start.
-    :param pauses: the pauses between the looks.
-    :param memories: what it remembered after each look.
+    :param polls: when it polled, in seconds from its start.
+    :param pauses: the pauses between the polls.
+    :param states: its state after each poll.
     """
 
     result: JsonObject | None
     error: OllangError | None
-    looks: list[float]
+    polls: list[float]
     pauses: list[float]
-    memories: list[JsonObject]
-    log: RecordingLog
+    states: list[JsonObject]
+    log: RecordedLog
 
 
-def rules(**changes: Any) -> WaitRules:
-    """Return what a sensor waits for by default."""
-    return WaitRules(
-        **{
-            "order_id": ORDER_ID,
-            "target_statuses": frozenset({"completed", "delivered"}),
-            "failure_statuses": frozenset({"failed", "cancelled"}),
-            **changes,
-        }
-    )
+class Setup(NamedTuple):
+    """What a wait is made of, besides its state."""
+
+    config: PollConfig
+    goal: Goal
+
+    def stored(self) -> Setup:
+        """Return it by way of JSON, as a trigger gets it."""
+        config, goal = json.loads(json.dumps([self.config.to_json(), self.goal.to_json()]))
+        return Setup(PollConfig.from_json(config), goal_from_json(goal))
+
+    def poller(self, state: PollState | None = None) -> Poller:
+        return Poller(self.config, self.goal, state or PollState(), START + self.config.timeout)
 
 
-def in_turn(*sights: Sight) -> Callable[[int, float], Sight]:
-    """Tell a story look by look; the last sight stays."""
-    return lambda look, _seconds: sights[min(look, len(sights) - 1)]
+def setup(*, goal: Goal | None = None, **changes: Any) -> Setup:
+    """Return what a sensor waits for by default, or for a rerun; with changes to its config and to its goal."""
+    names = {item.name for item in fields(PollConfig)}
+    config = PollConfig(**{"order_id": ORDER_ID, **{name: changes.pop(name) for name in names & changes.keys()}})
+    if goal is None:
+        goal = RerunGoal(**changes) if changes.get("rerun") else StatusGoal(**_for_status(changes))
+    return Setup(config, goal)
 
 
-def by_time(sights: Mapping[Any, Any]) -> Callable[[int, float], Sight]:
-    """Tell a story by the clock: from each of these seconds on, what is seen."""
+def _for_status(changes: JsonObject) -> JsonObject:
+    """Leave out what a wait for any result ignores."""
+    return {name: value for name, value in changes.items() if name in {"target_statuses", "failure_statuses"}}
 
-    def sight(_look: int, seconds: float) -> Sight:
-        found: Sight = sights[max(since for since in sights if since <= seconds)]
-        return found
 
-    return sight
+def in_turn(*results: PollResult) -> Callable[[int, float], PollResult]:
+    """Tell a story poll by poll; the last result stays."""
+    return lambda number, _seconds: results[min(number, len(results) - 1)]
+
+
+def by_time(results: Mapping[Any, Any]) -> Callable[[int, float], PollResult]:
+    """Tell a story by the clock: what polls bring from each of these seconds on."""
+
+    def result(_number: int, seconds: float) -> PollResult:
+        current: PollResult = results[max(since for since in results if since <= seconds)]
+        return current
+
+    return result
+
+
+def feed(poller: Poller, poll_result: PollResult, now: float) -> Decision:
+    """Hand what a poll brought to a poller."""
+    if isinstance(poll_result, OllangError):
+        return poller.on_error(poll_result, now)
+    return poller.on_order(poll_result, now)
 
 
 def wait_through(
-    story: Callable[[int, float], Sight],
-    wanted: WaitRules,
+    story: Callable[[int, float], PollResult],
+    wait: Setup,
     *,
-    memory: WaitMemory | None = None,
-    round_trip: Callable[[WaitMemory], WaitMemory] | None = None,
-) -> Ended:
+    state: PollState | None = None,
+    round_trip: Callable[[PollState], PollState] | None = None,
+    start: float = START,
+) -> Outcome:
     """
     Wait on a virtual clock, as the drivers do on the real one.
 
-    :param story: what the n-th look, at this many seconds, brings.
-    :param wanted: the rules.
-    :param memory: what earlier looks left.
-    :param round_trip: what happens to the memory between two looks.
+    :param story: what the n-th poll, at this many seconds, brings.
+    :param wait: what is waited for.
+    :param state: what earlier polls have shown.
+    :param round_trip: what happens to the state between two polls.
+    :param start: when the wait begins, epoch seconds.
     """
-    log, now, memory = RecordingLog(), START, memory or WaitMemory()
-    ended = Ended(None, None, [], [], [], log)
-    for look in range(5_000):
-        wait = Wait(wanted, memory, START + wanted.timeout, log)
-        sight = story(look, now - START)
-        ended.looks.append(now - START)
-        step = wait.failed_to_look(sight, now) if isinstance(sight, OllangError) else wait.saw(sight, now)
-        ended.memories.append(memory.to_json())
-        if step.result is not None or step.error is not None:
-            ended.result, ended.error = step.result, step.error
-            return ended
-        ended.pauses.append(step.pause)
-        now += step.pause
-        memory = round_trip(memory) if round_trip else memory
+    now, state = start, state or PollState()
+    outcome = Outcome(None, None, [], [], [], RecordedLog())
+    for number in range(5_000):
+        poller = Poller(wait.config, wait.goal, state, start + wait.config.timeout)
+        outcome.polls.append(now - start)
+        decision = feed(poller, story(number, now - start), now)
+        outcome.log.add(decision)
+        outcome.states.append(state.to_json())
+        if decision.is_final:
+            outcome.result, outcome.error = decision.result, decision.error
+            return outcome
+        outcome.pauses.append(decision.pause)
+        now += decision.pause
+        state = round_trip(state) if round_trip else state
     raise AssertionError("the wait does not end")
 
 
-def one_look(sight: Sight, wanted: WaitRules, memory: WaitMemory | None = None) -> Step:
-    """Look once, at the very start."""
-    wait = Wait(wanted, memory or WaitMemory(), START + wanted.timeout, RecordingLog())
-    return wait.failed_to_look(sight, START) if isinstance(sight, OllangError) else wait.saw(sight, START)
+def one_poll(poll_result: PollResult, wait: Setup, state: PollState | None = None) -> Decision:
+    """Poll once, at the very start."""
+    return feed(wait.poller(state), poll_result, START)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.freshness import Baseline, summarize
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import summarize
 from airflow_provider_ollang.domain.orders import (
     KNOWN_STATUSES,
     MAX_LISTED_OUTPUTS,

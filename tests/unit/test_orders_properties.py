@@ -12,7 +12,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang.domain.freshness import Baseline, Rerun, summarize
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun, summarize
 from airflow_provider_ollang.domain.orders import KNOWN_STATUSES, document_kind, rerun_readiness, shows_running
 from airflow_provider_ollang.domain.values import parse_time
 from tests.unit.builders import BEFORE, ORDER_ID, REQUESTED, SIGNATURE, order, rerun_of

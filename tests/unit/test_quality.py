@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ollang.domain.evaluations import Evaluation
-from airflow_provider_ollang.domain.thresholds import Bar, passed_of
+from airflow_provider_ollang.domain.thresholds import Thresholds, parse_passed
 from airflow_provider_ollang.domain.values import plain_name, score_of
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from tests.unit.builders import BEFORE, ORDER_ID, evaluation, order
@@ -23,26 +23,26 @@ many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 NO_NUMBERS: list[Any] = [None, True, False, "", "high", "90%", float("nan"), "NaN", float("inf"), [90], {}, 10**400]
 
 
-def judged(
+def report_of(
     scores: list[tuple[Any, Any]] | JsonObject, min_scores: Any = None, min_average: Any = None
 ) -> dict[str, Any]:
     """Judge these scores, by way of JSON as in an Airflow run."""
     pairs = scores.items() if isinstance(scores, dict) else scores
     found = {**KEY, "is_loading": False, "scores": [{"name": name, "score": score} for name, score in pairs]}
-    report = Bar.from_arguments(min_scores, min_average).judge(ORDER_ID, json.loads(json.dumps(found)))
+    report = Thresholds.from_arguments(min_scores, min_average).evaluate(ORDER_ID, json.loads(json.dumps(found)))
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     return report
 
 
 def passes(scores: Any, min_scores: Any = None, min_average: Any = None) -> bool:
-    passed = judged(scores, min_scores, min_average)["passed"]
+    passed = report_of(scores, min_scores, min_average)["passed"]
     assert isinstance(passed, bool)
     return passed
 
 
 class TestReport:
     def test_says_all_there_is(self) -> None:
-        assert judged(
+        assert report_of(
             {"Accuracy": 92.5, "Tone": 60, "Fluency": 81}, {"accuracy": 90, "Tone": "70", "Style": 50}, 70
         ) == {
             "order_id": ORDER_ID,
@@ -59,7 +59,7 @@ class TestReport:
         }
 
     def test_of_an_order_without_evaluation(self) -> None:
-        assert Bar.from_arguments({"Tone": 70, "Accuracy": 90}, 80).judge(ORDER_ID, None) == {
+        assert Thresholds.from_arguments({"Tone": 70, "Accuracy": 90}, 80).evaluate(ORDER_ID, None) == {
             "order_id": ORDER_ID,
             "passed": False,
             "average": None,
@@ -72,8 +72,8 @@ class TestReport:
         }
 
     def test_without_evaluation_no_average_is_high_enough(self) -> None:
-        assert Bar.from_arguments(None, 0).judge(ORDER_ID, None)["passed"] is False
-        assert Bar.from_arguments(None, 0).judge(ORDER_ID, {**KEY, "scores": []})["passed"] is False
+        assert Thresholds.from_arguments(None, 0).evaluate(ORDER_ID, None)["passed"] is False
+        assert Thresholds.from_arguments(None, 0).evaluate(ORDER_ID, {**KEY, "scores": []})["passed"] is False
 
     @pytest.mark.parametrize("shape", [("value", "id", "explain"), ("score", "segmentId", "comments")])
     def test_of_either_shape_is_the_same(self, shape: tuple[str, str, str]) -> None:
@@ -81,7 +81,9 @@ class TestReport:
         scores = [{"name": "Accuracy", number: "92.5"}, {"name": "cultural_fit", number: 70}]
         found = Evaluation.of_order(order(latestEvaluation=evaluation(scores=scores)))
         assert found is not None
-        report = Bar.from_arguments({"Accuracy": 92.5, "Cultural Fit": 71}, None).judge(ORDER_ID, found.to_json())
+        report = Thresholds.from_arguments({"Accuracy": 92.5, "Cultural Fit": 71}, None).evaluate(
+            ORDER_ID, found.to_json()
+        )
         assert [(one["name"], one["score"], one["passed"]) for one in report["criteria"]] == [
             ("Accuracy", 92.5, True),
             ("cultural_fit", 70.0, False),
@@ -121,7 +123,7 @@ class TestThresholds:
         ids=repr,
     )
     def test_what_is_wanted_and_absent_has_not_passed(self, scores: JsonObject) -> None:
-        report = judged(scores, {"Accuracy": 0})
+        report = report_of(scores, {"Accuracy": 0})
         assert report["passed"] is False
         assert report["missing"] == ["Accuracy"]
         assert {"name": "Accuracy", "score": None, "minimum": 0.0, "passed": False} in report["criteria"]
@@ -129,7 +131,7 @@ class TestThresholds:
     def test_of_duplicates_the_lowest_counts(self) -> None:
         for scores in ([99, 70, 85], [70, 99], [85, 99, 70]):
             pairs = [(name, score) for name, score in zip(["Tone", "tone", "T_one"], scores, strict=False)]
-            report = judged(pairs, {"TONE": 71})
+            report = report_of(pairs, {"TONE": 71})
             assert report["criteria"] == [{"name": "Tone", "score": 70.0, "minimum": 71.0, "passed": False}]
             assert report["average"] == 70
 
@@ -137,15 +139,15 @@ class TestThresholds:
         assert passes([("Tone", None), ("Tone", 80), ("Tone", "n/a")], {"Tone": 80})
 
     def test_what_has_no_name_is_no_criterion(self) -> None:
-        report = judged([(None, 0), ("", 0), (" _- ", 0), ("Tone", 80)], {"Tone": 80}, 80)
+        report = report_of([(None, 0), ("", 0), (" _- ", 0), ("Tone", 80)], {"Tone": 80}, 80)
         assert (report["passed"], report["average"], len(report["criteria"])) == (True, 80, 1)
 
     @pytest.mark.parametrize("score", [value for value in NO_NUMBERS if not isinstance(value, float)], ids=repr)
     def test_what_is_no_number_is_not_in_the_average(self, score: Any) -> None:
-        assert judged({"Tone": 80, "Accuracy": score, "Fluency": "60"}, {"Tone": 1})["average"] == 70
+        assert report_of({"Tone": 80, "Accuracy": score, "Fluency": "60"}, {"Tone": 1})["average"] == 70
 
     def test_the_average_has_no_weights(self) -> None:
-        report = judged([("Tone", 90), ("tone", 60), ("Accuracy", 100)], {"Tone": 1}, 80)
+        report = report_of([("Tone", 90), ("tone", 60), ("Accuracy", 100)], {"Tone": 1}, 80)
         assert (report["average"], report["passed"]) == (80, True)
         assert not passes([("Tone", 90), ("tone", 59), ("Accuracy", 100)], None, 80)
 
@@ -153,7 +155,7 @@ class TestThresholds:
         ("scores", "average"), [([60.8] * 3, 60.8), ([83.6, 75.8], 79.7), ([1.1] * 10, 1.1), ([99.7] * 2, 99.7)]
     )
     def test_an_average_that_people_find_equal_is_enough(self, scores: list[float], average: float) -> None:
-        report = judged([(f"Criterion {number}", score) for number, score in enumerate(scores)], None, average)
+        report = report_of([(f"Criterion {number}", score) for number, score in enumerate(scores)], None, average)
         assert (report["average"], report["passed"]) == (average, True)
 
 
@@ -161,35 +163,35 @@ class TestArguments:
     @pytest.mark.parametrize("min_scores", [None, {}])
     def test_without_a_threshold_anything_would_pass(self, min_scores: Any) -> None:
         with pytest.raises(OllangConfigurationError, match="Give min_scores, min_average or both"):
-            Bar.from_arguments(min_scores, None)
+            Thresholds.from_arguments(min_scores, None)
 
     def test_a_threshold_of_zero_is_one(self) -> None:
-        assert Bar.from_arguments({"Tone": 0}, None) == Bar({"Tone": 0.0}, None)
-        assert Bar.from_arguments(None, 0) == Bar({}, 0.0)
+        assert Thresholds.from_arguments({"Tone": 0}, None) == Thresholds({"Tone": 0.0}, None)
+        assert Thresholds.from_arguments(None, 0) == Thresholds({}, 0.0)
 
     @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:20])
     def test_a_threshold_is_a_number(self, value: Any) -> None:
         with pytest.raises(OllangConfigurationError, match=r"min_scores\['Tone'\] must be a number, not "):
-            Bar.from_arguments({"Accuracy": 90, "Tone": value}, None)
+            Thresholds.from_arguments({"Accuracy": 90, "Tone": value}, None)
         if value is not None:
             with pytest.raises(OllangConfigurationError, match="min_average must be a number, not "):
-                Bar.from_arguments({"Accuracy": 90}, value)
+                Thresholds.from_arguments({"Accuracy": 90}, value)
 
     @pytest.mark.parametrize(
         "value", ["Accuracy", "{'Accuracy': 90}", 90, True, [("Accuracy", 90)], ["Accuracy"], set()]
     )
     def test_thresholds_are_a_mapping(self, value: Any) -> None:
         with pytest.raises(OllangConfigurationError, match=r"min_scores must be a mapping such as \{'Accuracy': 90\}"):
-            Bar.from_arguments(value, 90)
+            Thresholds.from_arguments(value, 90)
 
     @pytest.mark.parametrize("name", [None, 5, "", " ", "_-", ("a",)])
     def test_a_criterion_has_a_name(self, name: Any) -> None:
         with pytest.raises(OllangConfigurationError, match="min_scores names a criterion"):
-            Bar.from_arguments({name: 90}, None)
+            Thresholds.from_arguments({name: 90}, None)
 
     def test_two_thresholds_for_one_criterion_are_a_mistake(self) -> None:
         with pytest.raises(OllangConfigurationError, match="min_scores names 'cultural_fit' twice"):
-            Bar.from_arguments({"Cultural Fit": 90, "cultural_fit": 10}, None)
+            Thresholds.from_arguments({"Cultural Fit": 90, "cultural_fit": 10}, None)
 
     @pytest.mark.parametrize(
         ("name", "meant"),
@@ -202,7 +204,7 @@ class TestArguments:
         ],
     )
     def test_a_misspelling_of_a_known_criterion_is_refused(self, name: str, meant: str) -> None:
-        for check in (Bar.from_arguments, Bar.check_literals):
+        for check in (Thresholds.from_arguments, Thresholds.check_literals):
             with pytest.raises(OllangConfigurationError, match=f"min_scores names {name!r}.*did you mean {meant!r}"):
                 check({"Tone": 90, name: 60}, None)
 
@@ -211,7 +213,7 @@ class TestArguments:
     )
     def test_a_criterion_of_an_accounts_own_is_taken(self, name: str) -> None:
         assert passes({name: 90}, {name: 90})
-        Bar.check_literals({name: 90}, None)
+        Thresholds.check_literals({name: 90}, None)
 
     @pytest.mark.parametrize(
         ("value", "words"),
@@ -219,17 +221,17 @@ class TestArguments:
             (900, "from 0 to 100"),
             (-1, "from 0 to 100"),
             (100.5, "from 0 to 100"),
-            (0.99, "share of 1: write 99"),
+            (0.99, "fraction of 1: write 99"),
             (0.5, "write 50"),
         ],
     )
     def test_impossible_or_trivial_threshold_is_refused(self, value: float, words: str) -> None:
-        for check in (Bar.from_arguments, Bar.check_literals):
+        for check in (Thresholds.from_arguments, Thresholds.check_literals):
             for arguments in (({"Tone": value}, None), (None, value)):
                 with pytest.raises(OllangConfigurationError, match=words):
                     check(*arguments)
         with pytest.raises(OllangConfigurationError, match=words):
-            Bar.from_arguments({"Tone": str(value)}, None)
+            Thresholds.from_arguments({"Tone": str(value)}, None)
 
     @pytest.mark.parametrize(
         ("min_scores", "min_average"),
@@ -242,21 +244,21 @@ class TestArguments:
         ids=["nothing", "a template", "another task's", "parts that are templates"],
     )
     def test_what_is_known_only_later_is_not_checked_early(self, min_scores: Any, min_average: Any) -> None:
-        Bar.check_literals(min_scores, min_average)
+        Thresholds.check_literals(min_scores, min_average)
 
     def test_errors_are_short(self) -> None:
         for arguments in (("x" * 10_000, None), ({"Tone": "x" * 10_000}, None), (None, [1] * 10_000)):
             with pytest.raises(OllangConfigurationError) as caught:
-                Bar.from_arguments(*arguments)
+                Thresholds.from_arguments(*arguments)
             assert len(str(caught.value)) < 250
 
 
 class TestTable:
     def test_has_a_line_for_each_criterion_and_the_average(self) -> None:
-        bar = Bar.from_arguments({"Accuracy": 90, "Tone": 70, "Style": 50}, 80)
+        thresholds = Thresholds.from_arguments({"Accuracy": 90, "Tone": 70, "Style": 50}, 80)
         found = {**KEY, "scores": [{"name": "Accuracy", "score": 92.5}, {"name": "Tone", "score": 60}]}
         found["scores"] = [*found["scores"], {"name": "Cultural Fit", "score": 81}]
-        assert bar.table(bar.judge(ORDER_ID, found)).split("\n") == [
+        assert thresholds.format_table(thresholds.evaluate(ORDER_ID, found)).split("\n") == [
             "  Accuracy        92.5  minimum 90      passed",
             "  Tone              60  minimum 70      below",
             "  Cultural Fit      81",
@@ -265,23 +267,27 @@ class TestTable:
         ]
 
     def test_without_scores(self) -> None:
-        bar = Bar.from_arguments(None, 80)
-        assert bar.table(bar.judge(ORDER_ID, None)) == "  average       -  minimum 80      missing"
-        bar = Bar.from_arguments({"Tone": 80}, None)
-        assert bar.table(bar.judge(ORDER_ID, None)).split("\n") == [
+        thresholds = Thresholds.from_arguments(None, 80)
+        assert (
+            thresholds.format_table(thresholds.evaluate(ORDER_ID, None)) == "  average       -  minimum 80      missing"
+        )
+        thresholds = Thresholds.from_arguments({"Tone": 80}, None)
+        assert thresholds.format_table(thresholds.evaluate(ORDER_ID, None)).split("\n") == [
             "  Tone          -  minimum 80      missing",
             "  average       -",
         ]
 
-    def test_an_average_without_threshold_is_not_judged(self) -> None:
-        bar = Bar.from_arguments({"Tone": 80}, None)
-        report = bar.judge(ORDER_ID, {**KEY, "scores": [{"name": "Tone", "score": 80}]})
-        assert bar.table(report).split("\n")[-1] == "  average      80"
+    def test_an_average_without_threshold_is_not_compared(self) -> None:
+        thresholds = Thresholds.from_arguments({"Tone": 80}, None)
+        report = thresholds.evaluate(ORDER_ID, {**KEY, "scores": [{"name": "Tone", "score": 80}]})
+        assert thresholds.format_table(report).split("\n")[-1] == "  average      80"
 
     @pytest.mark.parametrize(("score", "minimum"), [(89.996, 90), (89.9999999, 90), (90, 90.001), (99.999, 100)])
     def test_a_score_that_is_below_looks_so(self, score: float, minimum: float) -> None:
-        bar = Bar.from_arguments({"Tone": minimum}, None)
-        line = bar.table(bar.judge(ORDER_ID, {**KEY, "scores": [{"name": "Tone", "score": score}]})).split("\n")[0]
+        thresholds = Thresholds.from_arguments({"Tone": minimum}, None)
+        line = thresholds.format_table(
+            thresholds.evaluate(ORDER_ID, {**KEY, "scores": [{"name": "Tone", "score": score}]})
+        ).split("\n")[0]
         _, shown, _, wanted, verdict = line.split()
         assert verdict == "below"
         assert float(shown) < float(wanted)
@@ -290,9 +296,9 @@ class TestTable:
 class TestPassedOf:
     @pytest.mark.parametrize("passed", [True, False])
     def test_reads_the_report(self, *, passed: bool) -> None:
-        report = judged({"Tone": 80}, {"Tone": 80 if passed else 81})
-        assert passed_of(report, ORDER_ID) is passed
-        assert passed_of({**report, "mood": "good"}, ORDER_ID) is passed
+        report = report_of({"Tone": 80}, {"Tone": 80 if passed else 81})
+        assert parse_passed(report, ORDER_ID) is passed
+        assert parse_passed({**report, "mood": "good"}, ORDER_ID) is passed
 
     @pytest.mark.parametrize(
         "report",
@@ -309,33 +315,33 @@ class TestPassedOf:
     )
     def test_what_is_no_report_is_refused(self, report: Any) -> None:
         with pytest.raises(OllangConfigurationError) as caught:
-            passed_of(report, ORDER_ID)
+            parse_passed(report, ORDER_ID)
         for part in ("skip_if_passed must be the report that OllangQualityGateOperator returns", "by hand"):
             assert part in str(caught.value)
         assert ("not None" in str(caught.value)) is (report is None)
 
     def test_what_was_not_evaluated_is_no_reason_for_a_rerun(self) -> None:
-        report = judged({"Accuracy": 93}, {"Accuracy": 90, "Style": 60})
+        report = report_of({"Accuracy": 93}, {"Accuracy": 90, "Style": 60})
         with pytest.raises(OllangConfigurationError, match=r"no score for 'Style'\. Nothing was sent\."):
-            passed_of(report, ORDER_ID)
+            parse_passed(report, ORDER_ID)
         # Whoever says on_missing="pass" has decided.
-        assert passed_of({**report, "passed": True}, ORDER_ID) is True
+        assert parse_passed({**report, "passed": True}, ORDER_ID) is True
 
     def test_an_order_without_evaluation_is_no_reason_for_a_rerun(self) -> None:
-        for bar in (Bar.from_arguments({"Accuracy": 90}, None), Bar.from_arguments(None, 90)):
+        for thresholds in (Thresholds.from_arguments({"Accuracy": 90}, None), Thresholds.from_arguments(None, 90)):
             with pytest.raises(OllangConfigurationError, match="no evaluation that counts"):
-                passed_of(bar.judge(ORDER_ID, None), ORDER_ID)
+                parse_passed(thresholds.evaluate(ORDER_ID, None), ORDER_ID)
 
     def test_the_order_is_compared_as_the_api_does(self) -> None:
-        report = {**judged({"Tone": 80}, {"Tone": 80}), "order_id": "60B8D6F1E1B9B1D8C6C0D8E1"}
-        assert passed_of(report, "60b8d6f1e1b9b1d8c6c0d8e1") is True
+        report = {**report_of({"Tone": 80}, {"Tone": 80}), "order_id": "60B8D6F1E1B9B1D8C6C0D8E1"}
+        assert parse_passed(report, "60b8d6f1e1b9b1d8c6c0d8e1") is True
 
     @pytest.mark.parametrize("order_id", ["other", None, ...])
     @pytest.mark.parametrize("passed", [True, False])
     def test_the_report_of_another_order_is_refused(self, order_id: Any, *, passed: bool) -> None:
         report = {} if order_id is ... else {"order_id": order_id}
         with pytest.raises(OllangConfigurationError, match="and the quality report of order"):
-            passed_of({"passed": passed, **report}, ORDER_ID)
+            parse_passed({"passed": passed, **report}, ORDER_ID)
 
 
 # --- What holds for any scores --------------------------------------------------------------------------------------
@@ -371,7 +377,7 @@ def test_it_passes_if_and_only_if_all_is_reached(scores: Any, wanted: Any, avera
     if not wanted and average is None:
         return
     found = reckoned(scores)
-    report = judged(scores, wanted, average)
+    report = report_of(scores, wanted, average)
     minimums = {plain_name(name): float(value) for name, value in wanted.items()}
     reached = {name: name in found and found[name] >= minimum for name, minimum in minimums.items()}
     assert {plain_name(name) for name in report["missing"]} == minimums.keys() - found.keys()
@@ -397,7 +403,7 @@ def test_the_order_of_the_scores_does_not_matter(scores: Any, wanted: Any, avera
     if not wanted and average is None:
         return
     shuffled = random.sample(scores, len(scores))
-    one, other = (judged(each, wanted, average) for each in (scores, shuffled))
+    one, other = (report_of(each, wanted, average) for each in (scores, shuffled))
     assert one["passed"] is other["passed"] or math.isclose(one["average"], float(average or 0), rel_tol=1e-9)
     assert sorted(one["missing"]) == sorted(other["missing"])
     for report in (one, other):
@@ -431,9 +437,9 @@ def test_a_higher_bar_never_passes_what_failed(scores: Any, wanted: Any, average
 def test_any_report_has_its_table(scores: Any, wanted: Any, average: Any) -> None:
     if not wanted and average is None:
         return
-    bar = Bar.from_arguments(wanted, average)
+    thresholds = Thresholds.from_arguments(wanted, average)
     found = {**KEY, "scores": [{"name": name, "score": score} for name, score in scores]}
-    report = bar.judge(ORDER_ID, found)
-    lines = bar.table(report).split("\n")
+    report = thresholds.evaluate(ORDER_ID, found)
+    lines = thresholds.format_table(report).split("\n")
     assert len(lines) == len(report["criteria"]) + 1
     assert any(" below" in line or " missing" in line for line in lines) is not report["passed"]

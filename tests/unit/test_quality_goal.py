@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.freshness import Baseline
+from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.operators.quality import _goal

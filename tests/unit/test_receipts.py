@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.freshness import Baseline, Rerun
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.receipts import Receipt
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from tests.unit.builders import ORDER_ID, REQUESTED, SIGNATURE, evaluation, new_result, order

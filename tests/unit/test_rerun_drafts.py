@@ -6,19 +6,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from airflow_provider_ollang.exceptions import OllangStaleResultError
-from airflow_provider_ollang.transfers._plan import Wanted, plan
 from tests.unit.builders import (
     AFTER,
     BEFORE,
-    ORDER_ID,
     by_time,
     document,
     event,
     new_document,
     order,
     rerun_of,
-    rules,
+    setup,
     wait_through,
 )
 
@@ -143,29 +140,19 @@ class TestApprovedDrafts:
 
     def test_are_taken_once_no_reviewed_documents_come(self) -> None:
         story = {0: at_level_1(DRAFT, status="review", events=REVIEWING), 600: at_level_1(DRAFT, events=APPROVED)}
-        ended = wait_through(by_time(story), rules(rerun=rerun_of(at_level_1(document()))))
-        assert ended.looks[-1] == 720
-        assert ended.result is not None
-        assert (ended.result["outputs_changed"], [one["id"] for one in ended.result["outputs"]]) == (True, ["doc_new"])
-        assert ended.result["evidence"] == ["event", "documents", "running"]
+        outcome = wait_through(by_time(story), setup(rerun=rerun_of(at_level_1(document()))))
+        assert outcome.polls[-1] == 720
+        assert outcome.result is not None
+        assert (outcome.result["outputs_changed"], [one["id"] for one in outcome.result["outputs"]]) == (
+            True,
+            ["doc_new"],
+        )
+        assert outcome.result["evidence"] == ["event", "documents", "running"]
 
     def test_are_not_taken_before_the_reviewed_documents_that_come(self) -> None:
         story = {0: at_level_1(DRAFT, events=APPROVED), 60: at_level_1(REVIEWED, events=APPROVED)}
-        ended = wait_through(by_time(story), rules(rerun=rerun_of(at_level_1(document()))))
-        assert ended.looks == [0, 60]
-        assert ended.result is not None
-        assert [one["id"] for one in ended.result["outputs"]] == ["doc_reviewed"]
-        assert ended.log.of("warning") == []
-
-    def test_are_delivered(self) -> None:
-        wanted = Wanted(ORDER_ID, rerun=rerun_of(at_level_1(document())))
-        chosen = plan(at_level_1(document(), DRAFT, events=APPROVED), wanted)
-        assert [(file.document_id, file.is_new) for file in chosen.files] == [("doc_new", True)]
-        assert chosen.outputs_changed is True
-        (warning,) = chosen.warnings
-        assert "drafts" in warning
-
-    def test_are_not_delivered_while_they_are_under_review(self) -> None:
-        wanted = Wanted(ORDER_ID, rerun=rerun_of(at_level_1(document())))
-        with pytest.raises(OllangStaleResultError, match="no newer event"):
-            plan(at_level_1(DRAFT, events=REVIEWING), wanted)
+        outcome = wait_through(by_time(story), setup(rerun=rerun_of(at_level_1(document()))))
+        assert outcome.polls == [0, 60]
+        assert outcome.result is not None
+        assert [one["id"] for one in outcome.result["outputs"]] == ["doc_reviewed"]
+        assert outcome.log.of("warning") == []

@@ -588,7 +588,7 @@ class TestDescription:
             BEFORE,
             "'delivered'",
             "subtitle doc_old",
-            "never seen at work",
+            "never observed running",
         ):
             assert part in said
 
@@ -617,8 +617,8 @@ class TestDescription:
 
     def test_explains_a_dropped_level(self) -> None:
         said = rerun_of(order(level=1), seen_running=True).describe_comparison(order(level=0))
-        assert "seen at work" in said
-        assert "never seen" not in said
+        assert "observed running" in said
+        assert "never observed" not in said
         assert "level" in said
         assert "level" not in rerun_of(order(level=1)).describe_comparison(order(level=1))
 

@@ -33,7 +33,7 @@ def wait(**arguments: Any) -> OllangOrderStatusSensor:
 )
 def test_what_the_triggerer_can_render_begins_there(order_id: object) -> None:
     sensor = wait(order_id=order_id)
-    assert sensor.obstacle is None
+    assert sensor.unsupported_reason is None
     assert sensor.start_from_trigger is True
     assert sensor.start_trigger_args is not None
     assert sensor.start_trigger_args.trigger_kwargs is not None
@@ -55,8 +55,8 @@ def test_what_the_triggerer_can_render_begins_there(order_id: object) -> None:
 )
 def test_all_else_begins_on_a_worker_and_defers(arguments: dict[str, Any], words: str) -> None:
     sensor = wait(**arguments)
-    assert sensor.obstacle is not None
-    assert words in sensor.obstacle
+    assert sensor.unsupported_reason is not None
+    assert words in sensor.unsupported_reason
     assert not sensor.start_from_trigger
     assert sensor.start_trigger_args is None
     assert sensor.deferrable is True
@@ -67,9 +67,9 @@ def test_the_output_of_another_task_begins_on_a_worker() -> None:
     with DAG("reaching", schedule=None):
         other = OllangGetOrderOperator(task_id="get", order_id=ORDER)
         sensor = wait(order_id=other.output)
-    assert sensor.obstacle == "order_id comes from another task"
+    assert sensor.unsupported_reason == "order_id comes from another task"
 
 
 def test_an_airflow_that_renders_nothing_there_begins_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(BaseTrigger, "render_template_fields", raising=False)
-    assert wait().obstacle == "this version of Airflow renders no templates in the triggerer"
+    assert wait().unsupported_reason == "this version of Airflow renders no templates in the triggerer"
