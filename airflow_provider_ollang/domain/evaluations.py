@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_ollang.domain.values import mappings_of, parse_time, readable, score_of, text_of
 
-#: What an evaluation can judge: its name there, and its switch in the request.
+#: The criteria of an evaluation: the name there, and the switch in the request.
 CRITERIA = {"Accuracy": "accuracy", "Fluency": "fluency", "Tone": "tone", "Cultural Fit": "culturalFit"}
 
 MAX_SHOWN_SEGMENTS = 5
@@ -118,7 +118,7 @@ def find_evaluation(
 
     An order that keeps one evaluation under one id says nothing by that id, so that there the times decide. An own
     evaluation under another id does not count if the clock that dates it is behind the clock of ``since``: then the
-    wait ends with its timeout, and nobody else's scores let anything through.
+    wait ends with its timeout, and no other evaluation lets anything through.
 
     :param order: the order as ``GET`` answered it.
     :param before: the ``key`` of an evaluation that does not count any more; only newer ones do.

@@ -206,8 +206,10 @@ class RerunGoal(StatusGoal):
 
     def early_poll_within(self, state: PollState, now: float) -> float | None:
         """Return the seconds to the next poll of a dense start; ``None`` if the rerun is not new or was observed."""
+        if state.seen_running or self.rerun.seen_running:
+            return None
         requested = parse_time(self.rerun.requested_at)
-        if requested is None or self._rerun_so_far(state).seen_running:
+        if requested is None:
             return None
         age = now - requested.timestamp()
         # A clock that is off makes it look older, or not requested yet: then there is no dense start.

@@ -1,4 +1,4 @@
-"""Log lines as values, and how durations and statuses are written: rules say what to log, whoever runs them logs it."""
+"""Log lines as values, which rules return and drivers log; how durations and statuses are written."""
 
 from __future__ import annotations
 

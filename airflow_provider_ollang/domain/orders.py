@@ -1,8 +1,8 @@
 """
-What an Ollang order is, which of its documents are results, and when a result is new.
+What an Ollang order is: its statuses, and its documents.
 
-Pure functions over the JSON of `Get Order by ID`: no network, no Airflow. Every field of that answer may be
-missing, null or of another type, so nothing here raises because of what an order holds.
+Pure functions over the JSON of `Get Order by ID`. Every field of that response may be missing, null or of another type,
+so nothing here raises because of what an order holds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Readiness = Literal["ready", "running", "not_eligible"]
 DONE_STATUSES = frozenset({"completed", "delivered"})
 #: Statuses from which no result comes; used by Ollang's own polling code, though by no page of its documentation.
 FAILURE_STATUSES = frozenset({"failed", "cancelled"})
-#: Statuses that usually last until somebody at the customer or at Ollang acts.
+#: Statuses that usually last until a person at the customer or at Ollang acts.
 ATTENTION_STATUSES = frozenset({"review", "waitingForApprove", "revision", "delayed"})
 #: Every status on record. The set is open: an unknown one means "not finished".
 KNOWN_STATUSES = (
@@ -71,7 +71,7 @@ def rerun_readiness(status: str) -> Readiness:
     """
     Tell whether an order in this status can be rerun.
 
-    :return: ``"ready"``; ``"running"``: it will be once its current run is finished; ``"not_eligible"``: somebody
+    :return: ``"ready"``; ``"running"``: it will be once its current run is finished; ``"not_eligible"``: a person
         has to act first.
     """
     if status in DONE_STATUSES:
@@ -80,7 +80,7 @@ def rerun_readiness(status: str) -> Readiness:
 
 
 def shows_running(status: str) -> bool:
-    """Tell whether an order in this status is at work; see :meth:`Rerun.shows_running` for whose work that is."""
+    """Tell whether an order in this status is running; :meth:`Rerun.shows_running` tells whether it is the rerun."""
     return status not in DONE_STATUSES | FAILURE_STATUSES | {"revision"}
 
 
@@ -127,7 +127,7 @@ class Document:
         return self.newest_time is not None and self.newest_time <= time
 
     def differs_from(self, earlier: Document) -> bool:
-        """Tell whether this is a later state of the same document; a value unknown on one side proves nothing."""
+        """Tell whether this is a later version of the same document; a value unknown on one side proves nothing."""
         is_older = False
         for mine, theirs in zip(self.times, earlier.times, strict=True):
             if mine and theirs and mine > theirs:

@@ -1,5 +1,5 @@
 """
-How one waits for an order, whoever polls it and wherever.
+How one waits for an order, in any process.
 
 Theory of operation
 ===================
@@ -367,7 +367,8 @@ class Poller:
         if status in ATTENTION_STATUSES and now - state.warned_at.get(status, -_WARN_AGAIN_AFTER) >= _WARN_AGAIN_AFTER:
             state.warned_at[status] = now
             lines.append(warning("Order %s is in %s until a person acts in Ollang.", order_id, status))
-        if status not in KNOWN_STATUSES | self.goal.statuses and status not in state.unknown_statuses:
+        is_known = status in KNOWN_STATUSES or status in self.goal.statuses
+        if not is_known and status not in state.unknown_statuses:
             state.unknown_statuses.append(status)
             lines.append(warning("Order %s has the unknown status %s; treating it as unfinished.", order_id, status))
         return lines

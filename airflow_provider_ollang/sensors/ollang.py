@@ -317,7 +317,9 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             self._warn_unsaved(error)
 
     def _warn_unsaved(self, error: Exception) -> None:
-        self.log.warning("A retry of this task will not know what this wait has seen: %s", error)
+        # Messages of other libraries may contain anything.
+        reason = error if isinstance(error, OllangError) else type(error).__name__
+        self.log.warning("A retry of this task will not know what this wait has seen: %s", reason)
 
     def _log_start_on_worker(self, context: Context) -> None:
         """Say why a wait with ``start_from_trigger`` starts on a worker."""

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ollang.domain.goals import StatusGoal
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun
+from airflow_provider_ollang.domain.goals import RerunGoal, StatusGoal
 from airflow_provider_ollang.domain.polling import PollConfig, Poller, PollState
 from airflow_provider_ollang.exceptions import OllangTimeoutError, OllangUnavailableError
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.wait import GRACE
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
-from tests.integration.test_trigger import ORDER, error_of, event_of, events_of, trigger
+from tests.integration.test_trigger import ORDER, config, error_of, event_of, events_of, trigger
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -87,6 +90,15 @@ def test_airflows_own_timeout_tells_when_the_wait_ends(ollang: Sandbox, ahead: f
     # Another triggerer, 100 s later, ends it when the first one would have.
     assert type(error_of(again)) is OllangTimeoutError
     assert (ollang.now - started).total_seconds() == pytest.approx(TIMEOUT, abs=0.1)
+
+
+def test_new_rerun_is_polled_densely_at_first(ollang: Sandbox) -> None:
+    baseline = Baseline.from_order(OllangHook().get_order(ORDER))
+    started = ollang.now
+    goal = RerunGoal(rerun=Rerun(baseline, started.isoformat()))
+    one = trigger(goal=goal.to_json(), config=config(timeout=100), deadline=started.timestamp() + 100)
+    assert type(error_of(one)) is OllangTimeoutError
+    assert seconds_of_polls(ollang, started)[1:] == [0, 1, 3, 6, 11, 19, 30, 90, 100]
 
 
 def test_deadline_past_at_the_start_names_clocks(ollang: Sandbox) -> None:
