@@ -276,8 +276,8 @@ class OllangQualityGateOperator(OllangOperator):
         )
         worst = f"\nWorst segments:\n{segments}" if segments else ""
         return OllangQualityError(
-            f"Order {order_id} is below its thresholds:\n{thresholds.format_table(report)}{worst}\nRerun the order, have "
-            "a person check it in Ollang, or lower the thresholds.",
+            f"Order {order_id} is below its thresholds:\n{thresholds.format_table(report)}{worst}\nRerun the order, "
+            "have a person check it in Ollang, or lower the thresholds.",
             order_id=order_id,
         )
 
