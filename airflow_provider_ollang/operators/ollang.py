@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowSkipException, AirflowTaskTimeout, conf
+from airflow_provider_ollang.client.requests import rerun_order
 from airflow_provider_ollang.domain.arguments import NOT_GIVEN, names_of, one_of, order_id_of, seconds_of
 from airflow_provider_ollang.domain.freshness import Baseline
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES, rerun_readiness, shows_running
@@ -34,7 +35,7 @@ from airflow_provider_ollang.exceptions import (
     error_from_json,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
+from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator, submit_on_record
 from airflow_provider_ollang.runtime.task_state import RecordBook, has_store
 from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, StoppableOperator, WaitingOperator
 from airflow_provider_ollang.triggers.ollang import DEFERRABLE
@@ -236,7 +237,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
         return super()._retention() + timedelta(seconds=self.timeout)
 
     def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> Receipt:
-        order, looked_at = hook.get_dated_order(order_id)
+        order, looked_at = hook.client.get_dated_order(order_id)
         status = self._last_status = order["status"]
         baseline = Baseline.from_order(order)
         readiness = rerun_readiness(status)
@@ -274,9 +275,9 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
             receipt.last_status,
             "an unknown number of" if outputs is None else len(outputs),
         )
-        accepted = hook.rerun_order(receipt.order_id, **options)
+        accepted = submit_on_record(hook, rerun_order(receipt.order_id), **options)
         return dataclasses.replace(
-            receipt, message=accepted["message"], requested_at=accepted["requested_at"] or receipt.requested_at
+            receipt, message=accepted.message, requested_at=accepted.requested_at or receipt.requested_at
         )
 
     def _processed(self, receipt: Receipt, order: Order) -> Receipt | None:
@@ -297,7 +298,7 @@ class OllangRerunOperator(WaitingOperator, OncePerWishOperator[Receipt]):
     def _still_under_way(self, hook: OllangHook, receipt: Receipt) -> Receipt | None:
         if receipt.result is not None:
             return None
-        order, looked_at = hook.get_dated_order(receipt.order_id)
+        order, looked_at = hook.client.get_dated_order(receipt.order_id)
         seen = _seen(receipt, order)
         if order["status"] not in DONE_STATUSES:
             return seen if receipt.rerun.shows_running(order) else None

@@ -17,7 +17,7 @@ from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSE
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Wait, WaitMemory, WaitRules, describe_end
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.domain.thresholds import Bar, is_below, missing_criteria
-from airflow_provider_ollang.domain.values import parse_time
+from airflow_provider_ollang.domain.values import number_of, parse_time, text_of
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangOrderNotEligibleError,
@@ -26,7 +26,7 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.context import require_task_instance
-from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator
+from airflow_provider_ollang.runtime.submit import RECONCILE_TIMEOUT, OncePerWishOperator, submit_on_record
 from airflow_provider_ollang.runtime.wait import POLL_INTERVAL, WaitingOperator
 from airflow_provider_ollang.triggers.ollang import DEFERRABLE
 
@@ -113,7 +113,7 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         return super().execute(context)
 
     def _before(self, hook: OllangHook, order_id: str, *, join: bool = False) -> EvaluationReceipt:
-        order, looked_at = hook.get_dated_order(order_id)
+        order, looked_at = hook.client.get_dated_order(order_id)
         status = self._last_status = order["status"]
         if status not in DONE_STATUSES:
             raise OllangOrderNotEligibleError(
@@ -159,11 +159,15 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         return Receipt.from_value(self.order_id) if is_receipt else None
 
     def _request(self, hook: OllangHook, receipt: EvaluationReceipt, **options: Any) -> EvaluationReceipt:
-        accepted = hook.evaluate_order(
-            receipt.order_id, criteria=self.criteria, custom_prompt=self.custom_prompt, **options
+        request = evaluate_order(receipt.order_id, self.criteria, self.custom_prompt)
+        accepted = submit_on_record(hook, request, **options)
+        return dataclasses.replace(
+            receipt,
+            message=accepted.message,
+            requested_at=accepted.requested_at or receipt.requested_at,
+            evaluation_id=text_of(accepted.value.get("evalId")),
+            credits_used=number_of(accepted.value.get("creditsUsed")),
         )
-        known = {name: value for name, value in accepted.items() if value is not None}
-        return dataclasses.replace(receipt, **known)
 
     def _processed(self, receipt: EvaluationReceipt, order: Order) -> EvaluationReceipt | None:
         # Whether the clocks agree or not: an evaluation that is not seen here may be bought again.
@@ -183,7 +187,7 @@ class OllangEvaluateOrderOperator(OncePerWishOperator[EvaluationReceipt]):
         return f"before the request its evaluation was {f'the one of {before}' if before else 'none'}; now it is {now}"
 
     def _still_under_way(self, hook: OllangHook, receipt: EvaluationReceipt) -> EvaluationReceipt | None:
-        order, looked_at = hook.get_dated_order(receipt.order_id)
+        order, looked_at = hook.client.get_dated_order(receipt.order_id)
         found = receipt.goal.find(order)
         if found is not None:
             return receipt if _is_being_made(found, looked_at) else None

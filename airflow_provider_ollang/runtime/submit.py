@@ -23,10 +23,13 @@ from airflow_provider_ollang.runtime.task_state import RecordBook, tries_of
 from airflow_provider_ollang.runtime.wait import StoppableOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
+    from airflow_provider_ollang.client.requests import Request
+    from airflow_provider_ollang.client.responses import Accepted
     from airflow_provider_ollang.domain.orders import Order
     from airflow_provider_ollang.hooks.ollang import OllangHook
 
@@ -36,6 +39,26 @@ _KEEP_FOR = timedelta(days=30)
 #: What an error about a lost answer tells of it.
 _ANSWER_FIELDS = ("reason", "status_code", "code", "method", "path", "detail")
 ReceiptT = TypeVar("ReceiptT", bound=PaidReceipt)
+
+
+def submit_on_record(
+    hook: OllangHook, request: Request, *, around_send: Callable[[], AbstractContextManager[None]]
+) -> Accepted:
+    """
+    Submit a paid request, and submit it again as long as it surely was not processed.
+
+    :param around_send: makes a context manager that is entered just before each submission: what it raises keeps the
+        request from being sent. It is left with what came of it.
+    """
+
+    def submit() -> Accepted:
+        with around_send():
+            return hook.client.submit(request)
+
+    try:
+        return hook.client.retry(submit)
+    except InterruptedBeforeSending as marker:
+        raise (marker.__cause__ or marker) from None
 
 
 class OncePerWishOperator(StoppableOperator, Generic[ReceiptT]):

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.domain.arguments import count_of, seconds_of, timeout_of
 from airflow_provider_ollang.domain.polling import describe_end
-from airflow_provider_ollang.exceptions import OllangTransientError
+from airflow_provider_ollang.exceptions import OllangAuthenticationError, OllangError, OllangTransientError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.triggers.ollang import deferral_errors, hand_over
 
@@ -23,6 +23,29 @@ if TYPE_CHECKING:
 
 
 POLL_INTERVAL = 60.0
+
+
+def poll(hook: OllangHook, wait: Wait) -> Step:
+    """
+    Poll once the order a wait is for; when the key is refused, with the one that may have replaced it.
+
+    :param hook: gets the order, in one attempt.
+    :param wait: the wait, which takes in what was seen.
+    :return: what to do next.
+    """
+    order_id = wait.rules.order_id
+    try:
+        try:
+            order = hook.get_order(order_id, max_attempts=1)
+        except OllangAuthenticationError:
+            if not hook.reload():
+                raise
+            order = hook.get_order(order_id, max_attempts=1)
+    except OllangError as error:
+        return wait.failed_to_look(error, _clock.now())
+    return wait.saw(order, _clock.now())
+
+
 #: A task that was ended from outside should notice while it sleeps.
 _LONGEST_SLEEP = 1.0
 
@@ -103,7 +126,7 @@ class WaitingOperator(StoppableOperator):
         """
         wait.begin()
         while True:
-            step = hook.look(wait)
+            step = poll(hook, wait)
             self._last_status = wait.memory.last_status
             after_look(step)
             if step.result is not None:

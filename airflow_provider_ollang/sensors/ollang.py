@@ -45,6 +45,7 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.context import require_task_instance
+from airflow_provider_ollang.runtime.wait import poll
 from airflow_provider_ollang.runtime.wait_state import WaitState
 from airflow_provider_ollang.sensors._start_from_trigger import obstacle
 from airflow_provider_ollang.triggers.ollang import (
@@ -262,7 +263,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
             wait.begin()
         to_advise = self.timeout > LONG_TIMEOUT
         while True:
-            step = hook.look(wait)
+            step = poll(hook, wait)
             if step.error is not None:
                 raise step.error
             if step.result is not None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperator
 
-    from airflow_provider_ollang.client.aio_client import OllangAsyncClient
+    from airflow_provider_ollang.client.aio import OllangAsyncClient
 
 #: How much later than the wait's own deadline Airflow's timeout of a deferral comes, as a net behind it.
 GRACE = timedelta(seconds=120)
