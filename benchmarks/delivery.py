@@ -129,7 +129,7 @@ class Bench:
         """Make an order with so many files of so many bytes."""
         order_id = f"bench-{files}-of-{size}"
         names = [f"part-{number}.mp4" for number in range(files)]
-        self._server.control(
+        self._server.admin(
             "PUT",
             f"/orders/{order_id}",
             {
@@ -138,7 +138,7 @@ class Bench:
             },
         )
         documents = {one["id"]: one for one in self._server.order(order_id)["orderDocs"]}
-        expected = {name: self._server.control("GET", f"/orders/{order_id}/files/{name}")["sha256"] for name in names}
+        expected = {name: self._server.admin("GET", f"/orders/{order_id}/files/{name}")["sha256"] for name in names}
         return Order(order_id, documents[names[0]]["url"], expected, files * size)
 
     def bring(self, way: str, order: Order) -> Cost:

@@ -60,7 +60,7 @@ def quantile(values: Iterable[float], share: float) -> float:
 
 
 def one_round(server: Server, client: str, waits: int, seconds: float) -> Round:
-    """Let a client poll, and read the server's journal."""
+    """Let a client poll, and read the server's request log."""
     last = server.last()
     cost = server.poll(client, waits=waits, interval=INTERVAL, warm=3, seconds=seconds)
     looks = server.looks(last)

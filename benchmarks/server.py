@@ -62,7 +62,7 @@ class Server:
         try:
             self._read_address()
             for number in range(self._orders):
-                self.control("PUT", f"/orders/{order_id(number)}", {"order": {"type": "subtitle", "status": "ongoing"}})
+                self.admin("PUT", f"/orders/{order_id(number)}", {"order": {"type": "subtitle", "status": "ongoing"}})
             if self._orders:
                 self._dbt_fault = self._answer_dbt(DBT_RUNNING)
         except BaseException:
@@ -102,8 +102,8 @@ class Server:
             "REQUESTS_CA_BUNDLE": self._session.verify,
         }
 
-    def control(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the sandbox's control for something; `path` begins after `/_sandbox`."""
+    def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the sandbox's admin API; `path` begins after `/_sandbox`."""
         answer = self._session.request(method, f"{self.url}/_sandbox{path}", json=body, timeout=60)
         if not answer.ok:
             raise StackError(f"{method} {path}: {answer.status_code} {answer.text}")
@@ -121,26 +121,26 @@ class Server:
 
     def fault(self, path: str, *, skip: int = 0, times: int | None = None, **do: Any) -> int:
         """Put a fault in force and return its number; of several that match a request the first added hits it."""
-        return int(self.control("POST", "/faults", {"path": path, "skip": skip, "times": times, "do": do})["id"])
+        return int(self.admin("POST", "/faults", {"path": path, "skip": skip, "times": times, "do": do})["id"])
 
     def _answer_dbt(self, status: int) -> int:
-        order = self.control("GET", f"/orders/{order_id(0)}")["order"]
+        order = self.admin("GET", f"/orders/{order_id(0)}")["order"]
         return self.fault("/api/v2/accounts/1/runs/*", body={"data": {**order, "id": 1, "status": status}})
 
     def finish_all(self) -> None:
         """Let every order and every job of dbt Cloud be done."""
         for number in range(self._orders):
-            self.control("PATCH", f"/orders/{order_id(number)}", {"order": {"status": "completed"}})
+            self.admin("PATCH", f"/orders/{order_id(number)}", {"order": {"status": "completed"}})
         self._answer_dbt(DBT_SUCCESS)
-        self.control("DELETE", f"/faults?id={self._dbt_fault}")
+        self.admin("DELETE", f"/faults?id={self._dbt_fault}")
 
     def last(self) -> int:
         """Return the number of the latest request."""
-        return int(self.control("GET", "/journal?after=1000000000")["last"])
+        return int(self.admin("GET", "/requests?after=1000000000")["last"])
 
     def looks(self, after: int = 0) -> list[Look]:
         """Return the requests that came after a numbered one."""
-        entries = self.control("GET", f"/journal?after={after}")["requests"]
+        entries = self.admin("GET", f"/requests?after={after}")["requests"]
         return [
             Look(datetime.fromisoformat(one["time"]).timestamp(), one["path"], one["connection"], one["status"])
             for one in entries

@@ -1,8 +1,8 @@
 """`make demo`: a real Airflow reruns an order, waits for the new result, has it evaluated and delivers its files.
 
 On the way the task that asks for the rerun is killed, right after Ollang has accepted it. What is printed is read back
-from Airflow's REST API and the sandbox's journal; nothing is printed by the DAG. With `OLLANG_API_KEY` and `ORDER_ID`
-set it only reruns that order, on the live service, after asking.
+from Airflow's REST API and the sandbox's request log; nothing is printed by the DAG. With `OLLANG_API_KEY` and
+`ORDER_ID` set it only reruns that order, on the live service, after asking.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_ollang.sandbox import Sandbox
-from airflow_provider_ollang.sandbox.views import SIGNATURE
+from airflow_provider_ollang.sandbox import SIGNATURE, Sandbox
 from dev import story
 from dev.leaks import find_leaks
 from dev.processes import Interrupted, StackError, interruptible, wait_until
@@ -122,16 +121,16 @@ def on_sandbox() -> int:
             run = _finish(airflow, SANDBOX_DAG, run_id, timeout=120)
             airflow.stop()
             leaks = find_leaks(airflow.home, {"API key": ollang.api_key, "link signature": SIGNATURE})
-        journal = [entry.as_json() for entry in ollang.journal]
+        request_log = [entry.as_json() for entry in ollang.request_log]
         report = ollang.order(SANDBOX_ORDER)
         delivered = check_files(run.returned("deliver_files"), ollang)
     _tell_tasks(run)
-    reruns, connections = report["reruns_accepted"], len({entry["connection"] for entry in journal})
+    reruns, connections = report["reruns_accepted"], len({entry["connection"] for entry in request_log})
     rerun = next(task for task in run.all_tasks if task.name == RERUN_TASK)
     reconnected = isinstance(rerun.returned, Mapping) and rerun.returned["reconnected"] is True
     print(f"\n{story.killed(RERUN_TASK, pid=pid, tries=rerun.tries, reconnected=reconnected, reruns=reruns)}")
-    print(f"\nThe order, by the sandbox's journal (its seconds after the rerun; {SPEED:g} pass in a real one)")
-    _show(story.stage_lines(story.stages(report, journal)))
+    print(f"\nThe order, by the sandbox's request log (its seconds after the rerun; {SPEED:g} pass in a real one)")
+    _show(story.stage_lines(story.stages(report, request_log)))
     _tell_evidence(run)
     print("\nIts scores")
     _show(story.score_lines(run.returned("good_enough")))
@@ -141,7 +140,7 @@ def on_sandbox() -> int:
     print(
         story.proof(
             reruns=reruns,
-            requests=len(journal),
+            requests=len(request_log),
             connections=connections,
             starts=run.worker_starts,
             leaks=len(leaks),
@@ -175,7 +174,7 @@ def check_files(delivery: Any, ollang: Sandbox) -> dict[str, bool]:
         content = path.read_bytes() if path.is_file() else b""
         sums = {hashlib.sha256(content).hexdigest(), file["sha256"]}
         if file["document_id"]:
-            sums.add(ollang.expected_sha256(SANDBOX_ORDER, file["document_id"]))
+            sums.add(ollang.content(SANDBOX_ORDER, file["document_id"]).sha256())
         found[f"{path.name}  {file['bytes']} bytes  sha256 {file['sha256'][:16]}…"] = len(sums) == 1
     return found
 

@@ -48,7 +48,7 @@ def introduction(airflow: AirflowStack, ollang: Sandbox) -> str:
   its connection   {airflow.url}/connections: ollang_default
   its CLI          . {shlex.quote(str(script))} && {airflow_command} dags list
   its home         {airflow.home}
-  Ollang sandbox   {ollang.url} (key: {ollang.api_key}; orders and control: {ollang.url}/_sandbox/)
+  Ollang sandbox   {ollang.url} (key: {ollang.api_key}; orders and admin API: {ollang.url}/_sandbox/)
 
 A rerun takes half a minute here. Ctrl-C stops everything and removes Airflow's home."""
 

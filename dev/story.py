@@ -1,4 +1,4 @@
-"""Tells what happened in a run: from what Airflow's REST API and the sandbox's journal say, in plain lines."""
+"""Tells what happened in a run: from what Airflow's REST API and the sandbox's request log say, in plain lines."""
 
 from __future__ import annotations
 
@@ -84,21 +84,21 @@ def _name(item: Mapping[str, Any]) -> str:
     return str(item.get("name") or str(item.get("path")).rpartition("/")[2])
 
 
-def stages(report: Json, journal: Sequence[Json]) -> list[Stage]:
+def stages(report: Json, request_log: Sequence[Json]) -> list[Stage]:
     """Return how the order looked from its rerun on, and how often Airflow looked at it meanwhile.
 
     :param report: the sandbox's report on the order: `order`, and `history` with each status.
-    :param journal: the sandbox's journal.
+    :param request_log: the sandbox's request log.
     """
     order = report["order"]
-    rerun = _accepted_rerun(order["id"], journal)
+    rerun = _accepted_rerun(order["id"], request_log)
     if rerun is None:
         return []
     accepted = _time(rerun["time"])
     path = f"/integration/orders/{order['id']}"
     looks = [
         _time(entry["time"])
-        for entry in journal
+        for entry in request_log
         if entry["n"] > rerun["n"] and (entry["method"], entry["path"]) == ("GET", path)
     ]
     before = [line for line in report["history"] if _time(line["time"]) <= accepted]
@@ -135,9 +135,9 @@ def stages(report: Json, journal: Sequence[Json]) -> list[Stage]:
     return found
 
 
-def _accepted_rerun(order_id: str, journal: Iterable[Json]) -> Json | None:
+def _accepted_rerun(order_id: str, request_log: Iterable[Json]) -> Json | None:
     wanted = ("POST", f"/integration/orders/{order_id}/rerun")
-    for entry in journal:
+    for entry in request_log:
         if (entry["method"], entry["path"]) == wanted and 200 <= (entry["status"] or 0) < 300:
             return entry
     return None

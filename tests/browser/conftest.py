@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from airflow_provider_ollang.sandbox import Sandbox
-from airflow_provider_ollang.sandbox.views import SIGNATURE
+from airflow_provider_ollang.sandbox import SIGNATURE, Sandbox
 from dev import browser as chromium
 from dev.stack import AirflowStack
 from tests.browser.pages import TYPED, ConnectionForm, Connections

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_ollang.sandbox.changes import event_of
-from airflow_provider_ollang.sandbox.clock import milliseconds
-from airflow_provider_ollang.sandbox.documents import is_output, made_anew, named
+from airflow_provider_ollang.sandbox.lifecycle import delivery_event
+
+from airflow_provider_ollang.sandbox.clock import to_milliseconds
+from airflow_provider_ollang.sandbox.documents import is_output, numbered_name, renew_document
 from tests.crash.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def accepted(ollang: Sandbox, order_id: str) -> int:
 def report_the_end(ollang: Sandbox, order_id: str) -> None:
     """Add the event of the end of an order's run; its new documents still lag behind."""
     order = ollang.order(order_id)["order"]
-    event = event_of("order_delivered", milliseconds(ollang.now.timestamp()))
+    event = delivery_event("order_delivered", to_milliseconds(ollang.now.timestamp()))
     ollang.change_order(order_id, deliveryEvents=[*order["deliveryEvents"], event])
 
 
@@ -60,9 +61,9 @@ def deliver(ollang: Sandbox, order_id: str, *, dated: bool = True) -> None:
         if not is_output(old):
             return old
         return (
-            made_anew(old, run=run, moment=moment, how="replaced")
+            renew_document(old, run=run, moment=moment, how="replaced")
             if dated
-            else {**old, "name": named(old["name"], run)}
+            else {**old, "name": numbered_name(old["name"], run)}
         )
 
     documents = [new(old) for old in known["order"]["orderDocs"]]

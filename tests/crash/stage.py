@@ -112,7 +112,7 @@ class Stage(Generic[CellT]):
         return all(one.is_over for one in self._wishes.all)
 
     def _follow(self, cell: CellT, one: Wish, course: Course) -> None:
-        now = self._wishes.ollang.log.last
+        now = self._wishes.ollang.last_request
         if course.accepted_at is None and self._wishes.accepted_of(one.order_id):
             course.accepted_at = now
         if course.killed_at is None and (one.tries > 1 or one.state == "up_for_retry"):

@@ -135,7 +135,7 @@ def test_clearing_a_deferred_and_a_running_wait_sends_nothing(airflow: AirflowSt
         lambda: deferred.stays_away and bool(running.posts) and running.looks_after(running.posts[0].n) >= 2,
         "one is deferred, one waits on its worker",
     )
-    last = ollang.log.last
+    last = ollang.last_request
     reruns.clear()
     reruns.until(
         lambda: deferred.tries > 1 and deferred.stays_away and running.tries > 1 and running.looks_after(last) >= 2,

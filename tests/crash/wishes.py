@@ -14,8 +14,9 @@ from tests.crash.cells import End
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from airflow_provider_ollang.sandbox.request_log import LoggedRequest
+
     from airflow_provider_ollang.sandbox import Sandbox
-    from airflow_provider_ollang.sandbox.journal import Entry
     from dev.stack import AirflowStack
 
 LIMIT = 180
@@ -43,8 +44,8 @@ class Wish:
     tries: int = 0
     pid: int | None = None
     deferred_since: float | None = None
-    looks: list[Entry] = field(default_factory=list)
-    posts: list[Entry] = field(default_factory=list)
+    looks: list[LoggedRequest] = field(default_factory=list)
+    posts: list[LoggedRequest] = field(default_factory=list)
 
     @property
     def is_over(self) -> bool:
@@ -92,7 +93,7 @@ class Wishes:
     ) -> None:
         self.airflow, self.ollang, self.dag_id = airflow, ollang, dag_id or self.usual_dag
         self.all = [Wish(order_id) for order_id, _ in given]
-        self._read = ollang.log.last
+        self._read = ollang.last_request
         arguments = [{**self.usual, **options, "order_id": order_id} for order_id, options in given]
         self.run_id = airflow.trigger(self.dag_id, {"given": arguments, "turn": turn})
 
@@ -106,7 +107,7 @@ class Wishes:
 
     def refresh(self) -> None:
         """Look at Airflow and at what the sandbox was asked."""
-        for entry in self.ollang.log.after(self._read):
+        for entry in self.ollang.requests(after=self._read):
             self._read = entry.n
             for one in self.all:
                 if entry.path == f"/integration/orders/{one.order_id}":

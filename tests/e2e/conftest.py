@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_ollang.sandbox import Sandbox
-from airflow_provider_ollang.sandbox.views import SIGNATURE
+from airflow_provider_ollang.sandbox import SIGNATURE, Sandbox
 from dev.leaks import find_leaks
 from dev.stack import AirflowStack
 

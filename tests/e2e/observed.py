@@ -15,8 +15,9 @@ from cryptography.fernet import Fernet
 from airflow_provider_ollang.triggers.ollang import GRACE
 
 if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox.request_log import LoggedRequest
+
     from airflow_provider_ollang.sandbox import Sandbox
-    from airflow_provider_ollang.sandbox.journal import Entry
     from dev.stack import AirflowStack
 
 _LOUD = {"info", "warning", "error", "critical"}
@@ -59,7 +60,7 @@ def outcome(airflow: AirflowStack, dag_id: str, run_id: str, task: dict[str, Any
     }
 
 
-def looks(ollang: Sandbox, order_id: str) -> list[Entry]:
+def looks(ollang: Sandbox, order_id: str) -> list[LoggedRequest]:
     """Return the looks at an order so far."""
     return ollang.requests("GET", f"/integration/orders/{order_id}")
 

@@ -114,7 +114,7 @@ def test_the_files_of_the_newest_run_are_delivered(
     assert documents
     for file in documents:
         assert f"(run {reruns + 1})" in file["name"]
-        assert file["sha256"] == ollang.expected_sha256(order_id, file["document_id"])
+        assert file["sha256"] == ollang.content(order_id, file["document_id"]).sha256()
 
 
 def test_no_key_went_to_the_host_of_the_files(localized: tuple[dict[str, str], str, Path], ollang: Sandbox) -> None:

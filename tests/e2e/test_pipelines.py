@@ -158,11 +158,11 @@ def test_the_ui_is_served_the_connection_form(airflow: AirflowStack) -> None:
 
 
 def test_airflow_tests_the_connection(airflow: AirflowStack, ollang: Sandbox) -> None:
-    before = ollang.log.last
+    before = ollang.last_request
     tested = airflow.cli("connections", "test", "ollang_default")
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert "Connection success!" in tested.stdout
-    assert [entry.path.partition("?")[0] for entry in ollang.journal if entry.n > before] == ["/integration/orders"]
+    assert [entry.path.partition("?")[0] for entry in ollang.request_log if entry.n > before] == ["/integration/orders"]
 
 
 def test_the_test_button_says_what_is_wrong(airflow: AirflowStack, ollang: Sandbox) -> None:

@@ -11,8 +11,9 @@ from tests.e2e.dags.e2e_triggerer_dies import POKE_INTERVAL, TIMEOUT
 from tests.e2e.observed import looks, outcome, stored_trigger
 
 if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox.request_log import LoggedRequest
+
     from airflow_provider_ollang.sandbox import Sandbox
-    from airflow_provider_ollang.sandbox.journal import Entry
     from dev.stack import AirflowStack
 
 DAG_ID = "e2e_triggerer_dies"
@@ -39,7 +40,7 @@ def add_orders(ollang: Sandbox) -> dict[str, str]:
     }
 
 
-def epoch(ollang: Sandbox, look: Entry) -> float:
+def epoch(ollang: Sandbox, look: LoggedRequest) -> float:
     """Return when a look came, in epoch seconds."""
     ago = ollang.now - datetime.fromisoformat(look.time)
     return time.time() - ago.total_seconds() / ollang.clock.speed
@@ -65,9 +66,9 @@ def test_another_triggerer_ends_each_wait_at_its_own_deadline_with_its_own_resul
     wait_until(all_are_waiting, LIMIT, "waits in the triggerer", every=0.1)
     before = {task_id: stored_trigger(airflow, run_id, task_id) for task_id in IN_THE_TRIGGERER}
     airflow.kill("triggerer")
-    last_seen = ollang.log.last
+    last_seen = ollang.last_request
 
-    def looks_of_the_other(task_id: str) -> list[Entry]:
+    def looks_of_the_other(task_id: str) -> list[LoggedRequest]:
         return [look for look in looks(ollang, orders[task_id]) if look.n > last_seen]
 
     # Nobody is there to see it happen.

@@ -155,15 +155,15 @@ def test_each_story_ends_the_same_way_in_every_mode(
 
 
 @pytest.mark.parametrize("flag", ["plain", "soft_fail"])
-@pytest.mark.parametrize(("knobs", "end"), RERUN_STORIES.values(), ids=RERUN_STORIES)
+@pytest.mark.parametrize(("options", "end"), RERUN_STORIES.values(), ids=RERUN_STORIES)
 def test_each_rerun_ends_the_same_way_in_every_mode(
-    ollang: Sandbox, run_dag: RunDag, records: Records, knobs: dict[str, Any], end: str, flag: str
+    ollang: Sandbox, run_dag: RunDag, records: Records, options: dict[str, Any], end: str, flag: str
 ) -> None:
     ends = {}
     for mode in COMPARED:
         ollang.reset()
         records.lines.clear()
-        ollang.change_order(ORDER, behaviour=knobs)
+        ollang.change_order(ORDER, behaviour=options)
         dag = dag_of(mode, rerun=True, poke_interval=10, timeout=240, stale_timeout=150, **FLAGS[flag])
         ends[mode] = told(run_dag(dag), records)
     wanted = "skipped" if end == "failed" and flag == "soft_fail" else end

@@ -132,7 +132,7 @@ def test_bad_order_id_sends_nothing_and_gives_advice(
         assert words in str(run.errors[name])
         assert "canary" not in str(run.errors[name])
     assert "canary" not in "".join(capfd.readouterr())
-    assert [entry.path for entry in ollang.journal] == [f"/integration/orders/{ORDER}"]
+    assert [entry.path for entry in ollang.request_log] == [f"/integration/orders/{ORDER}"]
 
 
 def test_uppercase_order_id_matches_the_response(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -156,7 +156,7 @@ def test_getting_an_order_asks_no_more_once_the_task_was_ended(
     with DAG("getting", schedule=None, start_date=START) as dag:
         OllangGetOrderOperator(task_id="get", order_id=ORDER)
     run = run_dag(dag)
-    assert (run.states, len(ollang.journal)) == ({"get": "failed"}, 1)
+    assert (run.states, len(ollang.request_log)) == ({"get": "failed"}, 1)
     assert (ollang.now - started).total_seconds() <= 1
 
 
@@ -171,7 +171,7 @@ def test_rerun_looks_asks_once_and_watches_it_begin(ollang: Sandbox, run_dag: Ru
     assert receipt["seen_running"] is True
     assert receipt["last_status"] == "pending"
     assert receipt["baseline"]["outputs"][0]["id"] == "doc_456def"
-    assert [entry.method for entry in ollang.journal] == ["GET", "POST", "GET", "GET"]
+    assert [entry.method for entry in ollang.request_log] == ["GET", "POST", "GET", "GET"]
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 

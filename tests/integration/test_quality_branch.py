@@ -180,7 +180,7 @@ def test_a_wrong_name_shows_before_anybody_looks(
     assert (run.states["branch"], run.tries["branch"]) == ("failed", 1)
     assert isinstance(run.errors["branch"], OllangConfigurationError)
     assert "is no task or task group right behind branch; there are ['a', 'b']" in str(run.errors["branch"])
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("names", ["", [], ["a", ""], [None], 5, None])
@@ -248,7 +248,7 @@ def check_refused(run: Run, ollang: Sandbox) -> None:
         assert isinstance(run.errors[name], OllangConfigurationError)
         assert str(run.errors[name]).endswith(REFUSAL)
     assert not {name for name, state in run.states.items() if state == "success"}
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_in_a_mapped_group_it_refuses(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:

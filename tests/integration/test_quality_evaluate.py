@@ -106,7 +106,7 @@ def test_it_looks_and_asks_once(ollang: Sandbox, run_dag: RunDag) -> None:
         "credits_used": 5,
         "before": OLD,
     }
-    assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
+    assert [entry.method for entry in ollang.request_log] == ["GET", "POST"]
     assert (run.states, bought(ollang), state_on_record()) == ({"evaluate": "success"}, 1, "finished")
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_criterion_is_refused_before_anybody_looks(ollang: Sandbox, r
     ollang.change_order(ORDER, status="ongoing")
     run = run_dag(evaluate_dag(criteria="Style"))
     assert isinstance(run.errors["evaluate"], OllangConfigurationError)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("status", ["pending", "ongoing", "qualityCheck", "revision", "review", "failed", "pondering"])
@@ -359,7 +359,7 @@ def test_died_at_the_very_end(ollang: Sandbox, run_dag: RunDag, monkeypatch: pyt
     run = run_dag(evaluate_dag())
     assert (run.states, run.tries, run.results["evaluate"]["reconnected"]) == (*SECOND_TRY, False)
     # It has its receipt on record, and asks nobody for it.
-    assert [entry.method for entry in ollang.journal] == ["GET", "POST"]
+    assert [entry.method for entry in ollang.request_log] == ["GET", "POST"]
 
 
 @needs_task_state_store

@@ -99,7 +99,7 @@ def failed(run: Run, kind: type[BaseException], task_id: str = "gate") -> str:
 
 def test_good_scores_pass(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
     run = gate(run_dag, min_scores={"accuracy": "92.5", "CULTURAL_FIT": 85}, min_average=89, **mode)
-    assert (run.states, len(ollang.journal)) == ({"gate": "success"}, 1)
+    assert (run.states, len(ollang.request_log)) == ({"gate": "success"}, 1)
     assert run.results["gate"] == {
         "order_id": ORDER,
         "passed": True,
@@ -218,7 +218,7 @@ def test_bad_arguments_are_refused_before_anybody_looks(
     dag = gate_dag(**arguments)
     dag.params["bar"] = "high"
     assert words in failed(run_dag(dag), OllangConfigurationError)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_wait_ended_from_outside_tells_the_last_status_and_looks_no_more(
     evaluated(ollang, isLoading=True)
     in_pause(monkeypatch, killing(monkeypatch, OllangQualityGateOperator))
     run = gate(run_dag, deferrable=False, retries=0)
-    assert (run.states, len(ollang.journal)) == ({"gate": "failed"}, 1)
+    assert (run.states, len(ollang.request_log)) == ({"gate": "failed"}, 1)
     assert "last known status: completed" in capfd.readouterr().out
 
 
@@ -361,8 +361,8 @@ MEANWHILE = ["loading", "kept", "cleared"]
 def test_only_the_evaluation_that_was_asked_for_counts(
     ollang: Sandbox, run_dag: RunDag, mode: Any, meanwhile: str, qc_id: str
 ) -> None:
-    knobs = {"qc_meanwhile": meanwhile, "qc_id": qc_id, "qc_seconds": 100, "qc_scores": [{"Accuracy": 7}]}
-    ollang.change_order(ORDER, behaviour=knobs)
+    options = {"qc_meanwhile": meanwhile, "qc_id": qc_id, "qc_seconds": 100, "qc_scores": [{"Accuracy": 7}]}
+    ollang.change_order(ORDER, behaviour=options)
     report = run_dag(chain(evaluate=True, **mode)).results["gate"]
     assert (report["average"], report["passed"]) == (7, True)
     assert report["evaluation"]["id"] == ollang.order(ORDER)["evaluations"][0]["shown_id"]
@@ -401,8 +401,8 @@ def test_older_evaluation_of_lagging_replica_does_not_count(
 def test_evaluation_missed_by_lagging_baseline_does_not_count(
     ollang: Sandbox, run_dag: RunDag, mode: Any, qc_id: str
 ) -> None:
-    knobs = {"qc_id": qc_id, "qc_seconds": 0, "qc_meanwhile": "kept", "qc_scores": [{"Accuracy": 3}, {"Accuracy": 7}]}
-    ollang.change_order(ORDER, behaviour=knobs)
+    options = {"qc_id": qc_id, "qc_seconds": 0, "qc_meanwhile": "kept", "qc_scores": [{"Accuracy": 3}, {"Accuracy": 7}]}
+    ollang.change_order(ORDER, behaviour=options)
     OllangHook().evaluate_order(ORDER)
     ollang.advance(10)
     ollang.change_order(ORDER, behaviour={"qc_seconds": 100, "stale_every": 2, "stale_by": 60})
@@ -431,19 +431,19 @@ def test_scores_in_the_answer_itself(ollang: Sandbox, run_dag: RunDag, mode: Any
     assert run_dag(chain(evaluate=True, **mode)).results["gate"]["average"] == 7
 
 
-@pytest.mark.parametrize("knob", ["kept", "cleared", "new", "loading"])
+@pytest.mark.parametrize("option", ["kept", "cleared", "new", "loading"])
 @pytest.mark.parametrize("on_missing", ["fail", "wait", "pass"])
 def test_only_an_evaluation_of_the_reruns_result_counts(
-    ollang: Sandbox, run_dag: RunDag, mode: Any, knob: str, on_missing: str
+    ollang: Sandbox, run_dag: RunDag, mode: Any, option: str, on_missing: str
 ) -> None:
-    ollang.change_order(ORDER, behaviour={"evaluation": knob})
+    ollang.change_order(ORDER, behaviour={"evaluation": option})
     run = run_dag(chain(rerun=True, on_missing=on_missing, poll_interval=600, **mode))
     assert run.states["rerun"] == "success"
-    if knob == "new":
+    if option == "new":
         report = run.results["gate"]
         # The sandbox's usual score of the second run.
         assert (report["criteria"][0]["score"], report["passed"]) == (93, True)
-    elif knob == "loading" or on_missing == "wait":
+    elif option == "loading" or on_missing == "wait":
         failed(run, OllangTimeoutError)
     elif on_missing == "pass":
         assert run.results["gate"]["evaluation"] is None
@@ -452,13 +452,13 @@ def test_only_an_evaluation_of_the_reruns_result_counts(
         assert f"Order {ORDER} has no evaluation that is newer than its receipt" in words
 
 
-@pytest.mark.parametrize("knob", ["kept", "new"])
+@pytest.mark.parametrize("option", ["kept", "new"])
 def test_without_its_time_the_id_tells_an_evaluation_of_the_reruns_result(
-    ollang: Sandbox, run_dag: RunDag, knob: str
+    ollang: Sandbox, run_dag: RunDag, option: str
 ) -> None:
-    ollang.change_order(ORDER, behaviour={"evaluation": knob, "null_fields": ["latestEvaluation.createdAt"]})
+    ollang.change_order(ORDER, behaviour={"evaluation": option, "null_fields": ["latestEvaluation.createdAt"]})
     run = run_dag(chain(rerun=True, on_missing="wait", poll_interval=600))
-    if knob == "kept":
+    if option == "kept":
         failed(run, OllangTimeoutError)
     else:
         assert run.results["gate"]["criteria"][0]["score"] == 93
@@ -531,7 +531,7 @@ def test_what_is_no_receipt_is_refused_before_anybody_looks(
 ) -> None:
     run = gate(run_dag, on_missing="pass", **{name: value})
     assert f"{name} must be the receipt that Ollang" in failed(run, OllangConfigurationError)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("name", ["rerun", "evaluation"])
@@ -561,7 +561,7 @@ def test_a_receipt_of_the_other_kind_is_refused(ollang: Sandbox, run_dag: RunDag
 def test_a_receipt_of_something_else_is_refused(ollang: Sandbox, run_dag: RunDag, name: str, wrong: str) -> None:
     results = run_dag(chain(rerun=True, evaluate=True)).results
     receipts = {"rerun": results["rerun"], "evaluation": results["evaluate"]}
-    requests = len(ollang.journal)
+    requests = len(ollang.request_log)
     if wrong == "host":
         receipts[name] = {**receipts[name], "host": "https://api.example.com"}
         run = gate(run_dag, **receipts)
@@ -570,7 +570,7 @@ def test_a_receipt_of_something_else_is_refused(ollang: Sandbox, run_dag: RunDag
         receipts[name] = {**receipts[name], "order_id": "other"}
         given = {name: receipts[name], "order_id": ORDER} if wrong == "order" else {**receipts, "order_id": None}
         assert "give only one of them" in failed(gate(run_dag, **given), OllangConfigurationError)
-    assert len(ollang.journal) == requests
+    assert len(ollang.request_log) == requests
 
 
 # --- Secrets and size ---------------------------------------------------------------------------------------------

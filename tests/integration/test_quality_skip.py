@@ -123,7 +123,7 @@ def test_what_is_no_report_is_an_error_and_nothing_is_sent(ollang: Sandbox, run_
     assert (run.states, run.tries) == ({"rerun": "failed"}, {"rerun": 1})
     assert isinstance(run.errors["rerun"], OllangConfigurationError)
     assert "skip_if_passed must be the report that OllangQualityGateOperator returns" in str(run.errors["rerun"])
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_a_gate_that_was_marked_as_success_by_hand_buys_nothing(ollang: Sandbox, run_dag: RunDag) -> None:
@@ -137,7 +137,7 @@ def test_a_gate_that_was_marked_as_success_by_hand_buys_nothing(ollang: Sandbox,
     run = run_dag(dag)
     assert run.states["rerun"] == "failed"
     assert "by hand" in str(run.errors["rerun"])
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("minimum", [90, 95], ids=["passed", "below"])

@@ -164,11 +164,11 @@ def test_clear_without_state_polls_and_says_so_before_it_submits(
 ) -> None:
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
-    last, cleared_at = ollang.log.last, ollang.now
+    last, cleared_at = ollang.last_request, ollang.now
     again = clear_run(dag, run, keep_task_state=False)
     assert "has no record of an earlier rerun. Polling for 30 s" in capfd.readouterr().out
     submission = ollang.requests("POST")[-1]
-    polls = [entry for entry in ollang.log.after(last) if entry.n < submission.n]
+    polls = [entry for entry in ollang.requests(after=last) if entry.n < submission.n]
     assert [entry.method for entry in polls] == ["GET"] * 7
     assert (datetime.fromisoformat(submission.time) - cleared_at).total_seconds() == pytest.approx(30)
     assert "(run 3)" in made_by(again.results["rerun"])

@@ -224,14 +224,14 @@ def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_s
 
     def end() -> None:
         kill()
-        seen.append((len(ollang.journal), ollang.now))
+        seen.append((len(ollang.request_log), ollang.now))
 
     in_pause(monkeypatch, end)
     run = run_dag(rerun_dag(retries=0))
     assert (run.states, record()) == ({"rerun": "failed"}, None)
     assert "ended from outside" in str(run.errors["rerun"])
     [(requests, killed_at)] = seen
-    assert len(ollang.journal) == requests
+    assert len(ollang.request_log) == requests
     assert (ollang.now - killed_at).total_seconds() <= 1
 
 
@@ -244,12 +244,12 @@ def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
 
     def end() -> None:
         kill()
-        looks.append(len(ollang.journal))
+        looks.append(len(ollang.request_log))
 
     in_pause(monkeypatch, end, after=60)
     run = run_dag(rerun_dag(retries=0, on_unknown_outcome="resubmit"))
     assert isinstance(run.errors["rerun"], OllangTransientError)
-    assert (posts(ollang), len(ollang.journal), state_on_record()) == (1, looks[0], "sending")
+    assert (posts(ollang), len(ollang.request_log), state_on_record()) == (1, looks[0], "sending")
 
 
 @needs_task_state_store
@@ -263,10 +263,10 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
 
     def end() -> None:
         kill()
-        seen.append((len(ollang.journal), ollang.now))
+        seen.append((len(ollang.request_log), ollang.now))
 
     def counted(self: OllangRerunOperator, context: Any) -> Any:
-        seen.append((len(ollang.journal), ollang.now))
+        seen.append((len(ollang.request_log), ollang.now))
         # The retry is another process, with another operator.
         self._killed = False
         return retry(self, context)

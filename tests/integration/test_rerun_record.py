@@ -207,7 +207,7 @@ def test_died_at_the_very_end(
     looks: list[int] = []
 
     def die_at_the_end() -> None:
-        looks.append(len(ollang.journal))
+        looks.append(len(ollang.request_log))
         raise Died
 
     at_record(monkeypatch, "set", die_at_the_end, state="finished", written=moment == "finished")
@@ -219,7 +219,7 @@ def test_died_at_the_very_end(
     assert state_on_record() == "finished"
     if moment == "finished":
         # It has its result, and asks nobody for it.
-        assert len(ollang.journal) == looks[0]
+        assert len(ollang.request_log) == looks[0]
         assert receipt["reconnected"] is False
     else:
         assert receipt["reconnected"] is True
@@ -233,7 +233,7 @@ def test_died_when_it_had_concluded_without_waiting(
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
     assert run.results["rerun"] == record()["receipt"]
-    assert [entry.method for entry in ollang.journal] == ["GET", "POST", "GET", "GET"]
+    assert [entry.method for entry in ollang.request_log] == ["GET", "POST", "GET", "GET"]
 
 
 @needs_task_state_store

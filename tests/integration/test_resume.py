@@ -388,7 +388,7 @@ def test_endless_timeout_fits_airflows_dates(ollang: Sandbox, run_dag: RunDag, m
 
 def test_misspelt_status_of_a_template_fails_at_once(ollang: Sandbox, run_dag: RunDag) -> None:
     run = run_dag(dag_of(target_statuses="{{ dag_run.conf['wanted'] }}"), wanted="Completed")
-    assert (run.states, run.tries, ollang.journal) == ({"wait": "failed"}, {"wait": 1}, [])
+    assert (run.states, run.tries, ollang.request_log) == ({"wait": "failed"}, {"wait": 1}, [])
     assert "did you mean 'completed'" in str(run.errors["wait"])
 
 

@@ -135,7 +135,7 @@ def test_bad_input_fails_at_once_and_sends_nothing(ollang: Sandbox, run_dag: Run
     assert run.states == {"wait": "failed"}
     assert run.tries == {"wait": 1}
     assert isinstance(run.errors["wait"], OllangConfigurationError)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 BELIEVED = {
@@ -159,11 +159,11 @@ BELIEVED = {
 
 
 @pytest.mark.parametrize("confirm", [0, 30], ids=["unconfirmed", "confirmed"])
-@pytest.mark.parametrize("knobs", BELIEVED.values(), ids=BELIEVED)
+@pytest.mark.parametrize("options", BELIEVED.values(), ids=BELIEVED)
 def test_only_the_result_of_the_rerun_is_believed(
-    ollang: Sandbox, run_dag: RunDag, knobs: dict[str, Any], confirm: int, monkeypatch: pytest.MonkeyPatch
+    ollang: Sandbox, run_dag: RunDag, options: dict[str, Any], confirm: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ollang.change_order(ORDER, behaviour=knobs)
+    ollang.change_order(ORDER, behaviour=options)
     with DAG("rerunning", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
         rerun = OllangRerunOperator(task_id="rerun", order_id=ORDER, confirm_timeout=confirm)
         OllangOrderStatusSensor(task_id="wait", rerun=rerun.output, poke_interval=5)
@@ -171,7 +171,7 @@ def test_only_the_result_of_the_rerun_is_believed(
     result = run.results["wait"]
     assert result is not None
     assert result["evidence"]
-    if knobs.get("outputs") == "unchanged":
+    if options.get("outputs") == "unchanged":
         assert result["outputs_changed"] is False
     else:
         assert result["outputs_changed"] is True

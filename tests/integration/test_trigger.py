@@ -292,7 +292,7 @@ def test_done_later(ollang: Sandbox, at_once: None) -> None:
     ollang.change_order(ORDER, status="ongoing")
     ollang.change_order(ORDER, status="delivered", after=150)
     assert event_of(trigger())["result"]["status"] == "delivered"
-    assert len(ollang.journal) == 4
+    assert len(ollang.request_log) == 4
 
 
 def test_failure_status(ollang: Sandbox) -> None:
@@ -313,13 +313,13 @@ def test_permanent_error(ollang: Sandbox) -> None:
 def test_bad_rules(ollang: Sandbox, changes: dict[str, Any]) -> None:
     error = error_of(trigger(rules={**rules(), **changes}))
     assert type(error) is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("order_id", ["", None, "None", "{{ params.order }}", {}, True], ids=repr)
 def test_bad_order_id(ollang: Sandbox, order_id: object) -> None:
     assert type(error_of(trigger(order_id=order_id))) is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_signed_url_as_order_id_is_in_no_event_and_no_log(
     # Rules that nobody can read end in another way, which is logged.
     event_of(trigger(order_id=order_id, rules=None))
     assert "canary" not in f"{event} {capfd.readouterr()} {caplog.text}"
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_rules_that_miss_something(ollang: Sandbox) -> None:
@@ -379,7 +379,7 @@ def test_outage_ends_the_wait(ollang: Sandbox, at_once: None) -> None:
     ollang.add_fault(times=None, status=503)
     event = event_of(trigger())
     assert type(error_from_json(event["error"])) is OllangUnavailableError
-    assert event["memory"]["failures"] == len(ollang.journal) == 10
+    assert event["memory"]["failures"] == len(ollang.request_log) == 10
 
 
 @pytest.mark.parametrize("late", [0.0, 1.0, 10 * 86400.0])
@@ -389,7 +389,7 @@ def test_deadline_in_the_past_ends_with_one_last_look(ollang: Sandbox, late: flo
     error = error_of(trigger(deadline=ollang.now.timestamp() - late))
     assert type(error) is OllangTimeoutError
     assert "'ongoing'" in str(error)
-    assert (len(ollang.journal), ollang.now) == (1, started)
+    assert (len(ollang.request_log), ollang.now) == (1, started)
 
 
 def test_last_look_may_find_it_done(ollang: Sandbox) -> None:
@@ -419,7 +419,7 @@ def test_not_before(ollang: Sandbox) -> None:
     started = ollang.now
     event_of(trigger(not_before=started.timestamp() + 100))
     assert 99.9 <= (ollang.now - started).total_seconds() <= 160.1
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 def test_first_looks_are_spread_over_one_interval(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,7 +457,7 @@ def test_key_rotated_half_way(ollang: Sandbox, at_once: None, monkeypatch: pytes
     monkeypatch.setattr(_clock, "asleep", asleep)
     with nothing_left_open():
         assert event_of(trigger())["result"]["status"] == "completed"
-    assert [entry.status for entry in ollang.journal] == [200, 200, 401, 200, 200]
+    assert [entry.status for entry in ollang.request_log] == [200, 200, 401, 200, 200]
     # The look with the new key is at once.
     assert pauses == [0, 60, 60, 0, 60]
 
@@ -465,7 +465,7 @@ def test_key_rotated_half_way(ollang: Sandbox, at_once: None, monkeypatch: pytes
 def test_key_that_is_wrong_from_the_start(ollang: Sandbox) -> None:
     ollang.api_key = "another"
     assert error_of(trigger()).status_code == 401
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 def test_connection_deleted_half_way(ollang: Sandbox, at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -507,14 +507,14 @@ def test_cancelled_it_sends_nothing_more(live: Sandbox, monkeypatch: pytest.Monk
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
         tasks = [asyncio.create_task(events_of(trigger())) for _ in range(3)]
-        await until(lambda: len(sleeping) == 3 * wanted and (stage != "in flight" or len(live.journal) == 3))
-        sent = len(live.journal)
+        await until(lambda: len(sleeping) == 3 * wanted and (stage != "in flight" or len(live.request_log) == 3))
+        sent = len(live.request_log)
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(end) for end in ends] == [asyncio.CancelledError] * 3
         await asyncio.sleep(0.05)
-        assert len(live.journal) == sent
+        assert len(live.request_log) == sent
 
     with nothing_left_open():
         asyncio.run(main())
@@ -634,7 +634,7 @@ def test_nothing_blocks_the_loop(
         monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", ollang.connection_json)
         with nothing_left_open():
             asyncio.run(main(ollang))
-        assert len({entry.connection for entry in ollang.journal}) <= 100
+        assert len({entry.connection for entry in ollang.request_log}) <= 100
     assert blocking_calls == []
     # The loop is busy, on a machine that is; a wait that blocks it stops it for as long as a look takes, 200 times.
     assert max(lags) < 2

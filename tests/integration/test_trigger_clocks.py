@@ -48,7 +48,7 @@ def deferred(ollang: Sandbox, *, ahead: float, failed: bool = False, timeout: fl
 
 
 def seconds_of_polls(ollang: Sandbox, started: Any) -> list[float]:
-    times = [type(started).fromisoformat(entry.time) for entry in ollang.journal]
+    times = [type(started).fromisoformat(entry.time) for entry in ollang.request_log]
     return [round((time - started).total_seconds()) for time in times]
 
 
@@ -98,7 +98,7 @@ def test_airflows_own_timeout_tells_when_the_wait_ends(ollang: Sandbox, ahead: f
 def test_deadline_past_at_the_start_names_clocks(ollang: Sandbox) -> None:
     ollang.change_order(ORDER, status="ongoing")
     error = str(error_of(deferred(ollang, ahead=-600)))
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
     for words in ("began", "clock", "triggerer", "300 s ago"):
         assert words in error
 

@@ -9,11 +9,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.sandbox import Sandbox
-from airflow_provider_ollang.sandbox.clock import Clock, milliseconds
+from airflow_provider_ollang.sandbox.clock import Clock, to_milliseconds
 from tests.model.story import Event, Story
 
 if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox.answers import Answer
+    from airflow_provider_ollang.sandbox.responses import Response
 
 _BEGIN = 1_767_600_000.25
 _DONE = ("completed", "delivered")
@@ -156,12 +156,12 @@ class World(Sandbox):
 
     def at(self, seconds: float, act: Callable[[], object]) -> None:
         """Let something happen so many seconds from now."""
-        insort(self._coming, (self.moment() + milliseconds(seconds), act), key=itemgetter(0))
+        insort(self._coming, (self.moment() + to_milliseconds(seconds), act), key=itemgetter(0))
 
     def advance(self, seconds: float) -> None:
         """Move the clock, stopping where something is to happen."""
         with self.lock:
-            until = self.moment() + milliseconds(max(seconds, 0.0))
+            until = self.moment() + to_milliseconds(max(seconds, 0.0))
             while self._coming and self._coming[0][0] <= until:
                 at, act = self._coming.pop(0)
                 super().advance(max(at - self.moment(), 0) / 1000)
@@ -174,27 +174,27 @@ class World(Sandbox):
 
     # What tasks ask for
 
-    def get_order(self, order_id: str) -> Answer:
+    def get_order(self, order_id: str) -> Response:
         """Answer, a moment later."""
         self.advance(_ON_THE_WIRE)
         return super().get_order(order_id)
 
-    def rerun_order(self, order_id: str) -> Answer:  # noqa: ARG002 - there is one
+    def rerun_order(self, order_id: str) -> Response:  # noqa: ARG002 - there is one
         """Take in a rerun that came over the wire: the task's."""
         return self._slowly(lambda: self._run(is_ours=True))
 
-    def evaluate_order(self, order_id: str, body: dict[str, Any]) -> Answer:  # noqa: ARG002 - there is one
+    def evaluate_order(self, order_id: str, body: dict[str, Any]) -> Response:  # noqa: ARG002 - there is one
         """Take in an evaluation that came over the wire: the task's."""
         return self._slowly(lambda: self._evaluation(body, is_ours=True))
 
-    def _slowly(self, act: Callable[[], Answer]) -> Answer:
+    def _slowly(self, act: Callable[[], Response]) -> Response:
         is_first, self.is_first = self.is_first, False
         self.advance(self.story.arriving * is_first + _ON_THE_WIRE)
         answer = act()
         self.advance(self.story.answering * is_first)
         return answer
 
-    def _run(self, *, is_ours: bool) -> Answer:
+    def _run(self, *, is_ours: bool) -> Response:
         answer = super().rerun_order(self.order_id)
         if answer.status < 300:
             self._note(self._new_run(is_ours=is_ours), "rerun")
@@ -216,17 +216,17 @@ class World(Sandbox):
             order.run,
             now,
             is_ours,
-            shows=None if shows is None else now + milliseconds(shows),
-            over=None if over is None else now + milliseconds(over),
+            shows=None if shows is None else now + to_milliseconds(shows),
+            over=None if over is None else now + to_milliseconds(over),
             good=good,
         )
 
-    def _evaluation(self, body: dict[str, Any], *, is_ours: bool) -> Answer:
+    def _evaluation(self, body: dict[str, Any], *, is_ours: bool) -> Response:
         answer = super().evaluate_order(self.order_id, body)
         if answer.status < 300:
             now, order = self.moment(), self._orders[self.order_id]
             seconds = order.behaviour.qc_seconds
-            over = _LONGEST_EVALUATION if seconds is None else milliseconds(seconds)
+            over = _LONGEST_EVALUATION if seconds is None else to_milliseconds(seconds)
             shows = now if order.behaviour.qc_meanwhile == "loading" else None
             number = order.evaluations_accepted
             self._note(Effect(number, now, is_ours, shows=shows, over=now + over, good=seconds is not None), "evaluate")
@@ -235,7 +235,7 @@ class World(Sandbox):
     def _note(self, effect: Effect, kind: str) -> None:
         if self.story.kind == kind:
             options = self._orders[self.order_id].behaviour
-            lag = milliseconds(options.stale_by) if options.stale_every else 0
+            lag = to_milliseconds(options.stale_by) if options.stale_every else 0
             under_way = self.truth.under_way(effect.accepted)
             self.truth.add(effect, lag)
             self._end(under_way)

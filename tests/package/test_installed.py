@@ -55,7 +55,7 @@ def test_an_example_dag_runs_against_the_installed_sandbox(installed: Installed,
     connected.run("airflow", "db", "migrate")
     connected.run("airflow", "dags", "test", DAG)
 
-    with urllib.request.urlopen(f"{sandbox['url']}/_sandbox/journal", timeout=30) as answer:  # noqa: S310 - our own
+    with urllib.request.urlopen(f"{sandbox['url']}/_sandbox/requests", timeout=30) as answer:  # noqa: S310 - our own
         requests = json.load(answer)["requests"]
     reruns = [one["status"] for one in requests if one["method"] == "POST" and one["path"].endswith("/rerun")]
     assert reruns == [200]

@@ -33,7 +33,7 @@ REPORT: dict[str, Any] = {
     },
     "history": history(("00.000", "completed"), ("15.000", "ongoing"), ("40.000", "completed")),
 }
-JOURNAL = [
+REQUEST_LOG = [
     entry(1, "05.000"),
     entry(2, "10.000", "POST", f"/integration/orders/{ORDER}/rerun"),
     entry(3, "11.000"),
@@ -46,7 +46,7 @@ JOURNAL = [
 
 
 def test_each_look_is_counted_where_it_fell() -> None:
-    assert story.stages(REPORT, JOURNAL) == [
+    assert story.stages(REPORT, REQUEST_LOG) == [
         Stage(0.0, "completed", "still says completed, same files: not believed", 2),
         Stage(5.0, "ongoing", "at work", 1),
         Stage(30.0, "completed", "says completed, the new files are not there yet: waited for", 1),
@@ -56,16 +56,16 @@ def test_each_look_is_counted_where_it_fell() -> None:
 
 def test_files_that_come_with_the_status_make_one_stage() -> None:
     at_once = {**REPORT, "order": {"id": ORDER, "orderDocs": [{"name": "A", "updatedAt": "2026-01-01T00:00:40.000Z"}]}}
-    assert [stage.meaning for stage in story.stages(at_once, JOURNAL)][-1] == "new files: A"
+    assert [stage.meaning for stage in story.stages(at_once, REQUEST_LOG)][-1] == "new files: A"
 
 
 def test_a_rerun_that_failed_is_not_called_work() -> None:
     failed = {**REPORT, "history": history(("00.000", "completed"), ("15.000", "failed"))}
-    assert story.stages(failed, JOURNAL)[1].meaning == "the rerun came to nothing"
+    assert story.stages(failed, REQUEST_LOG)[1].meaning == "the rerun came to nothing"
 
 
 def test_without_an_accepted_rerun_there_is_no_story() -> None:
-    refused = [{**one, "status": 400} if one["method"] == "POST" else one for one in JOURNAL]
+    refused = [{**one, "status": 400} if one["method"] == "POST" else one for one in REQUEST_LOG]
     assert story.stages(REPORT, refused) == []
 
 

@@ -101,7 +101,7 @@ def submit(hook: OllangHook, request: Request) -> Accepted:
 
 def sent(ollang: Sandbox) -> list[tuple[str, str, int | None]]:
     """Return method, path without query, and status of each request."""
-    return [(entry.method, entry.path.partition("?")[0], entry.status) for entry in ollang.journal]
+    return [(entry.method, entry.path.partition("?")[0], entry.status) for entry in ollang.request_log]
 
 
 def status_of(error: OllangError) -> int | None:

@@ -52,11 +52,11 @@ def raised(hook: OllangHook, what: str, order_id: object) -> OllangError:
     return caught.value
 
 
-def style(ollang: Sandbox, **knobs: Any) -> None:
-    """Set knobs of answers for the sandbox and for the orders in it."""
-    ollang.behaviour = replace(ollang.behaviour, **knobs)
+def style(ollang: Sandbox, **options: Any) -> None:
+    """Set options of answers for the sandbox and for the orders in it."""
+    ollang.behaviour = replace(ollang.behaviour, **options)
     for order_id in (ORDER, FOREIGN, RUNNING):
-        ollang.change_order(order_id, behaviour=knobs)
+        ollang.change_order(order_id, behaviour=options)
 
 
 @pytest.mark.parametrize("shape", ["documented", "unknown_error", "message_only"])
@@ -95,19 +95,19 @@ def test_documented_error_with_another_status(ollang: Sandbox, hook: OllangHook,
     assert type(error) is expected
     assert error.status_code == 422
     assert said[1] in str(error)
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 def test_get_order(ollang: Sandbox, hook: OllangHook) -> None:
     assert hook.get_order(ORDER) == ollang.order(ORDER)["order"]
     assert sent(ollang) == [("GET", f"/integration/orders/{ORDER}", 200)]
-    assert ollang.journal[0].authorized
+    assert ollang.request_log[0].authorized
 
 
 def test_get_order_of_a_mapping(ollang: Sandbox, hook: OllangHook) -> None:
     order = hook.get_order({"order_id": ORDER})
     assert hook.get_order(order) == order
-    assert {entry.path for entry in ollang.journal} == {f"/integration/orders/{ORDER}"}
+    assert {entry.path for entry in ollang.request_log} == {f"/integration/orders/{ORDER}"}
 
 
 def test_rerun_order(ollang: Sandbox, hook: OllangHook) -> None:
@@ -123,7 +123,7 @@ def test_rerun_order(ollang: Sandbox, hook: OllangHook) -> None:
 def test_rerun_accepted_by_another_2xx(ollang: Sandbox, hook: OllangHook, status: int) -> None:
     order_id = ollang.add_order(behaviour={"rerun_accepted_status": status})
     assert hook.rerun_order(order_id)["order_id"] == order_id
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_rerun_accepted_by_another_2xx(ollang: Sandbox, hook: OllangHook, status
 def test_rerun_with_a_meagre_answer(ollang: Sandbox, hook: OllangHook, body: Any, message: str | None) -> None:
     ollang.add_fault("POST", status=200, body=body, processed=True)
     assert hook.rerun_order(ORDER)["message"] == message
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 def test_rerun_refused_by_success_false(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
@@ -148,12 +148,12 @@ def test_rerun_refused_by_success_false(ollang: Sandbox, hook: OllangHook, clock
     assert (error.status_code, error.order_id, error.method) == (200, order_id, "POST")
     assert error.detail == "Order rerun could not be initiated"
     assert error.detail in str(error)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert ollang.order(order_id)["reruns_accepted"] == 0
 
 
 @pytest.mark.parametrize(
-    ("knobs", "expected", "status"),
+    ("options", "expected", "status"),
     [
         ({"no_credits": 402}, OllangBadRequestError, 402),
         ({"no_credits": 403}, OllangAccessDeniedError, 403),
@@ -161,14 +161,14 @@ def test_rerun_refused_by_success_false(ollang: Sandbox, hook: OllangHook, clock
     ],
 )
 def test_rerun_without_credits(
-    ollang: Sandbox, hook: OllangHook, knobs: dict[str, Any], expected: type[OllangError], status: int
+    ollang: Sandbox, hook: OllangHook, options: dict[str, Any], expected: type[OllangError], status: int
 ) -> None:
-    order_id = ollang.add_order(behaviour=knobs)
+    order_id = ollang.add_order(behaviour=options)
     error = raised(hook, "rerun", order_id)
     assert type(error) is expected
     assert error.status_code == status
     assert "Not enough credits" in str(error)
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_second_rerun_refused(
     error = raised(hook, "rerun", order_id)
     assert type(error) is expected
     assert error.status_code == int(policy)
-    assert (len(ollang.journal), clock.sleeps) == (2, [])
+    assert (len(ollang.request_log), clock.sleeps) == (2, [])
     assert ollang.order(order_id)["reruns_accepted"] == 1
 
 
@@ -190,7 +190,7 @@ def test_second_rerun_accepted(ollang: Sandbox, hook: OllangHook) -> None:
     order_id = ollang.add_order(behaviour={"rerun_while_running": "accept"})
     hook.rerun_order(order_id)
     hook.rerun_order(order_id)
-    assert ollang.order(order_id)["reruns_accepted"] == len(ollang.journal) == 2
+    assert ollang.order(order_id)["reruns_accepted"] == len(ollang.request_log) == 2
 
 
 def test_another_order_in_the_answer(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
@@ -199,26 +199,26 @@ def test_another_order_in_the_answer(ollang: Sandbox, hook: OllangHook, clock: C
     error = raised(hook, "get", order_id)
     assert type(error) is OllangUnavailableError
     assert "another order" in str(error)
-    assert (len(ollang.journal), len(clock.sleeps)) == (5, 4)
+    assert (len(ollang.request_log), len(clock.sleeps)) == (5, 4)
 
     error = raised(hook, "rerun", order_id)
     assert type(error) is OllangOutcomeUnknownError
     assert "another order" in str(error)
-    assert (len(ollang.journal), len(clock.sleeps)) == (6, 4)
+    assert (len(ollang.request_log), len(clock.sleeps)) == (6, 4)
 
 
-@pytest.mark.parametrize("knobs", [{"missing_fields": ("status",)}, {"null_fields": ("status",)}])
-def test_order_without_a_status(ollang: Sandbox, hook: OllangHook, knobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{"missing_fields": ("status",)}, {"null_fields": ("status",)}])
+def test_order_without_a_status(ollang: Sandbox, hook: OllangHook, options: dict[str, Any]) -> None:
     link = f"https://files.example/a?Signature={LINK_SIGNATURE}"
-    order_id = ollang.add_order(vttUrl=link, behaviour=knobs)
+    order_id = ollang.add_order(vttUrl=link, behaviour=options)
     error = raised(hook, "get", order_id)
     assert type(error) is OllangUnavailableError
     assert "without a status" in str(error)
-    assert len(ollang.journal) == 5
+    assert len(ollang.request_log) == 5
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "options",
     [
         {"missing_fields": ("id", "orderDocs", "name")},
         {"null_fields": ("id", "orderDocs", "level", "vttUrl", "deliveryEvents")},
@@ -226,10 +226,10 @@ def test_order_without_a_status(ollang: Sandbox, hook: OllangHook, knobs: dict[s
         {"delivery_events": "absent", "sign_links": True},
     ],
 )
-def test_order_with_holes_is_an_order(ollang: Sandbox, hook: OllangHook, knobs: dict[str, Any]) -> None:
-    order_id = ollang.add_order(behaviour=knobs)
+def test_order_with_holes_is_an_order(ollang: Sandbox, hook: OllangHook, options: dict[str, Any]) -> None:
+    order_id = ollang.add_order(behaviour=options)
     assert hook.get_order(order_id)["status"] == "completed"
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 ODD_IDS = {
@@ -258,12 +258,12 @@ def test_odd_order_id_is_one_segment(ollang: Sandbox, hook: OllangHook, order_id
     if segment is None:
         with pytest.raises(OllangConfigurationError):
             hook.get_order(order_id)
-        assert ollang.journal == []
+        assert ollang.request_log == []
         return
     ollang.add_order(id=order_id)
     assert hook.get_order(order_id)["id"] == order_id
     assert hook.rerun_order(order_id)["order_id"] == order_id
-    assert [entry.path for entry in ollang.journal] == [
+    assert [entry.path for entry in ollang.request_log] == [
         f"/integration/orders/{segment}",
         f"/integration/orders/{segment}/rerun",
     ]
@@ -273,14 +273,14 @@ def test_odd_order_id_is_one_segment(ollang: Sandbox, hook: OllangHook, order_id
 def test_bad_order_id_is_refused_before_anything_is_sent(ollang: Sandbox, hook: OllangHook, order_id: object) -> None:
     for what in ("get", "rerun"):
         assert type(raised(hook, what, order_id)) is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_bad_connection_is_refused_before_anything_is_sent(ollang: Sandbox, connect: Connect) -> None:
     for hook in (connect(ollang.url, key=f"{KEY}\nx"), connect(ollang.url, timeout="soon")):
         for what in ("get", "rerun"):
             assert type(raised(hook, what, ORDER)) is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize(
@@ -294,14 +294,14 @@ def test_wrong_base_path(ollang: Sandbox, connect: Connect, path: str, status: i
         assert error.status_code == status
         assert "base URL" in str(error)
         assert hook.settings.base_url in str(error)
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 def test_base_path_is_kept_and_integration_trimmed(ollang: Sandbox, connect: Connect) -> None:
     connect(f"{ollang.url}/integration/").get_order(ORDER)
     with pytest.raises(OllangConfigurationError):
         connect(f"{ollang.url}/gateway/integration").get_order(ORDER)
-    assert [entry.path for entry in ollang.journal] == [
+    assert [entry.path for entry in ollang.request_log] == [
         f"/integration/orders/{ORDER}",
         f"/gateway/integration/orders/{ORDER}",
     ]

@@ -150,7 +150,7 @@ def test_answer(ollang: Sandbox, hook: OllangHook, clock: Clock, fault: dict[str
     ollang.add_fault(times=None, **fault)
     end = alike(hook)
     assert (end.order is None) != (end.error is None)
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
     assert clock.sleeps == []
 
 
@@ -163,7 +163,7 @@ def test_documented_answer(ollang: Sandbox, hook: OllangHook, order_id: str, sha
         ollang.change_order(one, behaviour={"error_style": shape})
     end = alike(hook, order_id)
     assert end.error is None if order_id == ORDER else end.error is not None
-    first, second = (entry.status for entry in ollang.journal)
+    first, second = (entry.status for entry in ollang.request_log)
     assert first == second
 
 
@@ -182,14 +182,14 @@ def test_order_is_the_same_value(ollang: Sandbox, hook: OllangHook) -> None:
 def test_order_id_is_sent_alike(ollang: Sandbox, hook: OllangHook, order_id: object) -> None:
     ollang.add_order(id=str(order_id))
     assert alike(hook, order_id).error is None
-    one, other = ollang.journal
+    one, other = ollang.request_log
     assert one.path == other.path
 
 
 @pytest.mark.parametrize("order_id", [None, "", "None", "..", "{{ x }}", "a\nb", {}, [ORDER], 1.5, "\ud800"], ids=ascii)
 def test_bad_order_id_is_refused_alike(ollang: Sandbox, hook: OllangHook, order_id: object) -> None:
     assert alike(hook, order_id).error is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 # --- The wire -----------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_redirect_is_not_followed(ollang: Sandbox, hook: OllangHook) -> None:
     with Sandbox(api_key=KEY, speed=0) as other:
         ollang.add_fault(times=None, redirect=f"{other.url}/integration/orders/{ORDER}")
         assert alike(hook).error is OllangConfigurationError
-        assert other.journal == []
+        assert other.request_log == []
 
 
 def drips_head(peer: Peer, request: bytes) -> None:
@@ -421,7 +421,7 @@ def test_certificates(connect: Connect, tmp_path: Path, extra: dict[str, Any]) -
         bundle = places[named] if named in places else str(tmp_path / str(named))
         end = alike(connect(ollang.url, **{**extra, "ca_bundle": bundle}))
         trusted = named == "own" or extra.get("verify") is False
-        assert len(ollang.journal) == (2 if trusted else 0)
+        assert len(ollang.request_log) == (2 if trusted else 0)
     assert (end.error is None) == trusted
     assert trusted or named in {"missing.pem", "empty.pem"} or "certificate verify failed" in end.whole_text
 
@@ -437,14 +437,14 @@ def test_certificate_of_another_host(connect: Connect) -> None:
     with Sandbox(host="0.0.0.0", api_key=KEY, speed=0, tls=True) as ollang:  # noqa: S104 - reached as 127.0.0.2
         hook = connect(f"https://127.0.0.2:{ollang.port}", ca_bundle=ollang.ca_bundle)
         end = alike(hook)
-        assert ollang.journal == []
+        assert ollang.request_log == []
     assert "certificate verify failed" in end.whole_text
 
 
 def test_tls_to_a_server_that_speaks_none(ollang: Sandbox, connect: Connect) -> None:
     end = alike(connect(ollang.url.replace("http:", "https:")))
     assert "no connection to https://127.0.0.1" in end.text
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 # --- Proxies, .netrc, cookies -------------------------------------------------------------------------------------
@@ -463,7 +463,7 @@ def test_proxy_of_the_connection_gets_the_same_from_both(ollang: Sandbox, connec
 def test_proxy_with_tls_never_sees_the_key(connect: Connect) -> None:
     with ForwardProxy() as proxy, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         assert alike(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle)).error is None
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
     assert [line.split(" ")[:2] for line in proxy.first_lines] == [["CONNECT", f"127.0.0.1:{ollang.port}"]] * 2
     assert not any(KEY.encode() in request for request in proxy.requests)
 
@@ -472,8 +472,8 @@ def test_proxy_over_tls(ollang: Sandbox, connect: Connect) -> None:
     """The certificates to trust are those for the proxy too. A sandbox answers whole URLs itself, as a proxy may."""
     with Sandbox(api_key=KEY, speed=0, tls=True) as proxy:
         assert alike(connect(ollang.url, proxy=proxy.url, ca_bundle=proxy.ca_bundle)).error is None
-        assert [entry.path.startswith(ollang.url) for entry in proxy.journal] == [True, True]
-    assert ollang.journal == []
+        assert [entry.path.startswith(ollang.url) for entry in proxy.request_log] == [True, True]
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_proxy_of_the_environment(
         for name, value in variables.items():
             monkeypatch.setenv(name, proxy.url if value == "it" else value)
         assert alike(connect(ollang.url, ca_bundle=ollang.ca_bundle)).error is None
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
     assert len(proxy.requests) == through
 
 
@@ -532,7 +532,7 @@ def test_headers_are_the_same(connect: Connect, monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize("key", [f"{KEY}\n{KEY}", f"{KEY}\x7f", f"{KEY}\u00fc", f"{KEY}\u2028x", " "], ids=ascii)
 def test_key_that_is_none(ollang: Sandbox, connect: Connect, key: str) -> None:
     assert alike(connect(ollang.url, key=key)).error is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_no_cookie_is_sent_back(connect: Connect) -> None:
@@ -559,4 +559,4 @@ def test_connection_that_does_not_exist() -> None:
 )
 def test_connection_that_is_not_usable(ollang: Sandbox, connect: Connect, extra: dict[str, Any]) -> None:
     assert alike(connect(ollang.url, **extra)).error is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []

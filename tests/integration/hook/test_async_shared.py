@@ -92,8 +92,8 @@ def test_readers_share_one_pool(ollang: Sandbox, hook: OllangHook, monkeypatch: 
 
     with nothing_left_open():
         run(main())
-    assert [entry.status for entry in ollang.journal] == [200] * 90
-    assert len({entry.connection for entry in ollang.journal}) <= 4
+    assert [entry.status for entry in ollang.request_log] == [200] * 90
+    assert len({entry.connection for entry in ollang.request_log}) <= 4
 
 
 def test_pool_is_of_a_hundred(ollang: Sandbox, hook: OllangHook) -> None:
@@ -104,8 +104,8 @@ def test_pool_is_of_a_hundred(ollang: Sandbox, hook: OllangHook) -> None:
             await asyncio.gather(*(reader.get_order(ORDER) for _ in range(250)))
 
     run(main())
-    assert len(ollang.journal) == 250
-    assert 10 < len({entry.connection for entry in ollang.journal}) <= 100
+    assert len(ollang.request_log) == 250
+    assert 10 < len({entry.connection for entry in ollang.request_log}) <= 100
 
 
 def test_connection_lives_as_long_as_somebody_uses_it(ollang: Sandbox, hook: OllangHook) -> None:
@@ -118,7 +118,7 @@ def test_connection_lives_as_long_as_somebody_uses_it(ollang: Sandbox, hook: Oll
 
     with nothing_left_open():
         run(main())
-    assert [entry.connection for entry in ollang.journal] == [1, 1, 1, 2]
+    assert [entry.connection for entry in ollang.request_log] == [1, 1, 1, 2]
 
 
 def test_last_one_to_leave_hangs_up(connect: Connect) -> None:
@@ -191,7 +191,7 @@ def test_one_look_is_one_request(ollang: Sandbox, hook: OllangHook, fault: dict[
             assert (await reader.get_order(ORDER))["id"] == ORDER
 
     run(main())
-    assert [entry.status for entry in ollang.journal] == [200, None, 200]
+    assert [entry.status for entry in ollang.request_log] == [200, None, 200]
 
 
 def test_certificates_are_not_read_again_for_each_wait(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_certificates_are_not_read_again_for_each_wait(connect: Connect, monkeyp
     with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         hook = connect(ollang.url, ca_bundle=ollang.ca_bundle)
         run(main())
-        assert len(ollang.journal) == 30
+        assert len(ollang.request_log) == 30
     assert len(read) <= 3
 
 
@@ -243,9 +243,9 @@ def test_cancelled_readers_leave_nothing_behind(
         ready: list[bool] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
         tasks = [asyncio.create_task(reader()) for _ in range(5)]
-        there = {"in flight": lambda: len(ollang.journal) == 5, "queued": lambda: len(ollang.journal) == 1}
+        there = {"in flight": lambda: len(ollang.request_log) == 5, "queued": lambda: len(ollang.request_log) == 1}
         await until(there.get(stage, lambda: len(ready) == 5))
-        sent = len(ollang.journal)
+        sent = len(ollang.request_log)
         for task in tasks:
             task.cancel()
         assert [type(end) for end in await asyncio.gather(*tasks, return_exceptions=True)] == [
@@ -254,8 +254,8 @@ def test_cancelled_readers_leave_nothing_behind(
         # The next one begins anew, with a session of its own.
         ollang.remove_faults()
         await look(hook)
-        assert len(ollang.journal) == sent + 1
-        assert ollang.journal[-1].connection == max(entry.connection for entry in ollang.journal)
+        assert len(ollang.request_log) == sent + 1
+        assert ollang.request_log[-1].connection == max(entry.connection for entry in ollang.request_log)
 
     with Sandbox(api_key=KEY, speed=0, tls=tls) as ollang:
         if stage in {"in flight", "queued"}:
@@ -333,13 +333,13 @@ def test_two_event_loops_do_not_share(ollang: Sandbox, hook: OllangHook) -> None
         for one in threads:
             one.join()
     assert problems == []
-    assert sorted(entry.connection for entry in ollang.journal) == [1, 1, 1, 2, 2, 2]
+    assert sorted(entry.connection for entry in ollang.request_log) == [1, 1, 1, 2, 2, 2]
 
 
 def test_loops_one_after_another_do_not_share(ollang: Sandbox, hook: OllangHook) -> None:
     for _ in range(3):
         run(look(hook))
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 3]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 3]
 
 
 def test_changed_key_gets_another_session(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +358,7 @@ def test_changed_key_gets_another_session(ollang: Sandbox, hook: OllangHook, mon
 
     with nothing_left_open():
         run(main())
-    assert [(entry.connection, entry.status) for entry in ollang.journal] == [(1, 200), (2, 200), (1, 401)]
+    assert [(entry.connection, entry.status) for entry in ollang.request_log] == [(1, 200), (2, 200), (1, 401)]
 
 
 # --- Too many requests --------------------------------------------------------------------------------------------
@@ -384,20 +384,20 @@ def test_429_pauses_all_on_the_connection_and_nobody_else(
             await asyncio.gather(one.get_order(ORDER), two.get_order(ORDER))
             ollang.add_fault(status=429, headers={"Retry-After": "60"})
             assert await refused(one) == 60
-            assert len(ollang.journal) == 3
+            assert len(ollang.request_log) == 3
             for reader in (one, two):
                 assert await refused(reader) == pytest.approx(60, abs=1)
             async with hook.async_client() as late:
                 await refused(late)
             clock.sleep(55)
             assert await refused(two) == pytest.approx(5, abs=1)
-            assert len(ollang.journal) == 3
+            assert len(ollang.request_log) == 3
             await apart.get_order(ORDER)
             clock.sleep(6)
             await asyncio.gather(one.get_order(ORDER), two.get_order(ORDER))
 
     run(main())
-    assert [entry.status for entry in ollang.journal] == [200, 200, 429, 200, 200, 200]
+    assert [entry.status for entry in ollang.request_log] == [200, 200, 429, 200, 200, 200]
 
 
 def test_shorter_429_does_not_end_a_longer_one(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
@@ -411,7 +411,7 @@ def test_shorter_429_does_not_end_a_longer_one(ollang: Sandbox, hook: OllangHook
             assert await refused(reader) == pytest.approx(50, abs=1)
 
     run(main())
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 @pytest.mark.parametrize("asked", [None, "0", "-1", "soon"])
@@ -423,7 +423,7 @@ def test_429_that_asks_for_no_time_pauses_nobody(ollang: Sandbox, hook: OllangHo
             await reader.get_order(ORDER)
 
     run(main())
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 def test_those_who_wait_for_a_connection_do_not_send_after_a_429(
@@ -438,7 +438,7 @@ def test_those_who_wait_for_a_connection_do_not_send_after_a_429(
             await asyncio.gather(*(refused(reader) for _ in range(20)))
 
     run(main())
-    assert len(ollang.journal) == 3
+    assert len(ollang.request_log) == 3
 
 
 # --- Nothing shows the key ----------------------------------------------------------------------------------------

@@ -40,10 +40,10 @@ def use(hook: OllangHook) -> None:
 
 def test_good_connection(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     assert hook.test_connection() == (True, f"{ollang.url} answered and accepts the API key.")
-    assert [entry.path for entry in ollang.journal] == [
+    assert [entry.path for entry in ollang.request_log] == [
         "/integration/orders?pageOptions%5Bpage%5D=1&pageOptions%5Btake%5D=1"
     ]
-    assert ollang.journal[0].method == "GET"
+    assert ollang.request_log[0].method == "GET"
     assert clock.sleeps == []
 
 
@@ -71,7 +71,7 @@ def test_connection_that_fails(ollang: Sandbox, hook: OllangHook, clock: Clock, 
     works, message = hook.test_connection()
     assert not works
     assert [word for word in words if word not in message] == []
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 def test_connection_with_a_wrong_key(ollang: Sandbox, connect: Connect, clock: Clock) -> None:
@@ -80,7 +80,7 @@ def test_connection_with_a_wrong_key(ollang: Sandbox, connect: Connect, clock: C
     assert not works
     assert "does not accept the API key of this connection" in message
     assert "Invalid or missing API key" in message
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 def test_connection_to_nobody(connect: Connect, clock: Clock) -> None:
@@ -96,7 +96,7 @@ def test_connection_with_a_wrong_path(ollang: Sandbox, connect: Connect) -> None
     assert not works
     assert f"{ollang.url}/api answered 404" in message
     assert "base URL" in message
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 @pytest.mark.parametrize(
@@ -196,14 +196,14 @@ def test_reload(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPat
     assert hook.reload()
     assert hook.get_order(ORDER)["id"] == ORDER
     assert not hook.reload()
-    assert [entry.status for entry in ollang.journal] == [200, 401, 200]
+    assert [entry.status for entry in ollang.request_log] == [200, 401, 200]
 
 
 def test_reload_of_the_same_key_keeps_the_connection(ollang: Sandbox, hook: OllangHook) -> None:
     hook.get_order(ORDER)
     hook.reload()
     hook.get_order(ORDER)
-    assert {entry.connection for entry in ollang.journal} == {1}
+    assert {entry.connection for entry in ollang.request_log} == {1}
 
 
 def test_reload_of_a_connection_that_became_unusable(
@@ -255,7 +255,7 @@ def test_environment_that_changes_later_changes_nothing(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
     hook.close()
     hook.get_order(ORDER)
-    assert len(ollang.journal) == 3
+    assert len(ollang.request_log) == 3
 
 
 @pytest.mark.parametrize(
@@ -296,13 +296,13 @@ def test_proxy_of_the_connection(ollang: Sandbox, connect: Connect) -> None:
         f"GET {ollang.url}/integration/orders/{ORDER} HTTP/1.1",
         f"POST {ollang.url}/integration/orders/{ORDER}/rerun HTTP/1.1",
     ]
-    assert [entry.status for entry in ollang.journal] == [200, 200]
+    assert [entry.status for entry in ollang.request_log] == [200, 200]
 
 
 def test_proxy_with_tls_to_the_server_never_sees_the_key(connect: Connect) -> None:
     with ForwardProxy() as proxy, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         use(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle))
-        assert [entry.status for entry in ollang.journal] == [200, 200]
+        assert [entry.status for entry in ollang.request_log] == [200, 200]
     assert [line.split(" ")[0] for line in proxy.first_lines] == ["CONNECT", "CONNECT"]
     for request in proxy.requests:
         assert KEY.encode() not in request
@@ -324,7 +324,7 @@ def test_proxy_of_the_environment(connect: Connect, monkeypatch: pytest.MonkeyPa
     with ForwardProxy() as proxy, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         monkeypatch.setenv(name, proxy.url)
         use(connect(ollang.url, ca_bundle=ollang.ca_bundle))
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
     assert len(proxy.requests) == 2
 
 
@@ -343,7 +343,7 @@ def test_no_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch, exempt: str
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", exempt)
         use(connect(ollang.url, ca_bundle=ollang.ca_bundle))
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
     assert proxy.requests == []
 
 
@@ -355,7 +355,7 @@ def test_sandbox_is_reached_though_the_environment_has_a_proxy(
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         use(hook)
     assert proxy.requests == []
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 def test_proxy_that_is_not_there(ollang: Sandbox, connect: Connect, clock: Clock) -> None:
@@ -365,7 +365,7 @@ def test_proxy_that_is_not_there(ollang: Sandbox, connect: Connect, clock: Clock
             getattr(connect(ollang.url, proxy=proxy), what)(ORDER)
         assert status_of(caught.value) is None
     assert len(clock.sleeps) == 4
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_proxy_that_wants_another_password(connect: Connect) -> None:
@@ -400,7 +400,7 @@ def test_private_ca_of_the_connection(connect: Connect) -> None:
         hook = connect(ollang.url, ca_bundle=ollang.ca_bundle)
         use(hook)
         assert hook.test_connection()[0]
-        assert [entry.status for entry in ollang.journal] == [200, 200, 200]
+        assert [entry.status for entry in ollang.request_log] == [200, 200, 200]
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -409,7 +409,7 @@ def test_private_ca_of_the_environment(connect: Connect, monkeypatch: pytest.Mon
         assert ollang.ca_bundle
         monkeypatch.setenv(name, ollang.ca_bundle)
         use(connect(ollang.url))
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
 
 
 def test_ca_of_the_connection_goes_before_that_of_the_environment(
@@ -419,27 +419,27 @@ def test_ca_of_the_connection_goes_before_that_of_the_environment(
         assert other.ca_bundle
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", other.ca_bundle)
         use(connect(ollang.url, ca_bundle=ollang.ca_bundle))
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
 
 
 def test_wrong_ca(connect: Connect, clock: Clock) -> None:
     with Sandbox(api_key=KEY, speed=0, tls=True) as ollang, Sandbox(tls=True) as other:
         text = refusal(connect(ollang.url, ca_bundle=other.ca_bundle), clock)
         assert text.count("certificate verify failed") == 3
-        assert ollang.journal == []
+        assert ollang.request_log == []
 
 
 def test_private_ca_that_nobody_named(connect: Connect, clock: Clock) -> None:
     with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         text = refusal(connect(ollang.url), clock)
         assert text.count("certificate verify failed") == 3
-        assert ollang.journal == []
+        assert ollang.request_log == []
 
 
 def test_certificate_of_another_host(connect: Connect, clock: Clock) -> None:
     with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         text = refusal(connect(ollang.url.replace("127.0.0.1", "127.0.0.2"), ca_bundle=ollang.ca_bundle), clock)
-        assert ollang.journal == []
+        assert ollang.request_log == []
     assert "127.0.0.2" in text
 
 
@@ -451,7 +451,7 @@ def test_unverified(connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str
         extra = {name: other.ca_bundle} if name == "ca_bundle" else {}
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", other.ca_bundle)
         use(connect(ollang.url, verify=False, **extra))
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
 
 
 @pytest.mark.parametrize("content", ["", "no certificate"], ids=["empty", "text"])
@@ -474,12 +474,12 @@ def test_file_without_certificates(connect: Connect, tmp_path: Path, content: st
 def test_tls_to_a_server_that_speaks_none(ollang: Sandbox, connect: Connect, clock: Clock) -> None:
     text = refusal(connect(ollang.url.replace("http:", "https:")), clock)
     assert text.count("no connection to https://127.0.0.1") == 3
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_proxy_over_tls(ollang: Sandbox, connect: Connect) -> None:
     """The certificates to trust are those for the proxy too. A sandbox answers whole URLs itself, as a proxy may."""
     with Sandbox(api_key=KEY, speed=0, tls=True) as proxy:
         use(connect(ollang.url, proxy=proxy.url, ca_bundle=proxy.ca_bundle))
-        assert [entry.path.startswith(ollang.url) for entry in proxy.journal] == [True, True]
-    assert ollang.journal == []
+        assert [entry.path.startswith(ollang.url) for entry in proxy.request_log] == [True, True]
+    assert ollang.request_log == []

@@ -142,7 +142,7 @@ def test_criterion_that_there_is_not_is_refused_before_anything_is_sent(
     error = failing(hook, criteria=criteria)
     assert type(error) is OllangConfigurationError
     assert words in str(error)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("prompt", [object(), 0, {"text": "Mind the puns"}])
@@ -152,13 +152,13 @@ def test_prompt_that_is_no_text_is_refused_before_anything_is_sent(
     error = failing(hook, custom_prompt=prompt)
     assert type(error) is OllangConfigurationError
     assert "custom_prompt must be a text" in str(error)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("order_id", [None, "", "None", "{{ x }}", "..", "a\nb", {}, True])
 def test_bad_id_is_refused_before_anything_is_sent(ollang: Sandbox, hook: OllangHook, order_id: Any) -> None:
     assert type(failing(hook, order_id)) is OllangConfigurationError
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize("order_id", ["a/b&c#d", "ä=ö", "..%2f"])
@@ -216,7 +216,7 @@ def test_doubtful_answer_is_never_followed_by_a_second_request(
 ) -> None:
     ollang.add_fault("POST", times=None, processed=processed, **fault)
     check_unknown(failing(hook), fault.get("status", 200))
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert accepted(ollang) == int(processed)
 
 
@@ -226,7 +226,7 @@ def test_lost_answer_is_never_followed_by_a_second_request(
 ) -> None:
     ollang.add_fault("POST", drop=drop, times=None)
     check_unknown(failing(hook), None)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert accepted(ollang) == processed
 
 
@@ -236,7 +236,7 @@ def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock
     with pytest.raises(OllangOutcomeUnknownError) as caught:
         submit(hook, evaluate_order(ORDER, None, None))
     check_unknown(caught.value, None)
-    assert (len(ollang.journal), len(clock.sleeps), accepted(ollang)) == (2, 1, 1)
+    assert (len(ollang.request_log), len(clock.sleeps), accepted(ollang)) == (2, 1, 1)
 
 
 # --- Surely not sent, or refused -----------------------------------------------------------------------------------
@@ -245,14 +245,14 @@ def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock
 def test_rate_limited_evaluation_is_submitted_again(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=4)
     submit(hook, evaluate_order(ORDER, None, None))
-    assert [entry.status for entry in ollang.journal] == [429, 429, 429, 429, 200]
+    assert [entry.status for entry in ollang.request_log] == [429, 429, 429, 429, 200]
     assert (len(clock.sleeps), accepted(ollang)) == (4, 1)
 
 
 def test_hook_submits_rate_limited_evaluation_once(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=None)
     assert type(failing(hook)) is OllangRateLimitError
-    assert (len(ollang.journal), len(clock.sleeps), accepted(ollang)) == (1, 0, 0)
+    assert (len(ollang.request_log), len(clock.sleeps), accepted(ollang)) == (1, 0, 0)
 
 
 def test_what_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
@@ -286,7 +286,7 @@ def test_what_is_refused_is_not_sent_again(
     assert type(error) is expected
     assert (error.status_code, error.order_id, error.method, error.path) == (status, ORDER, "POST", PATH)
     assert f"evaluate order {ORDER}" in str(error)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -315,4 +315,4 @@ def test_it_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) -> No
     hook.evaluate_order(ORDER)
     hook.evaluate_order(ORDER)
     hook.get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 3, 1]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 3, 1]

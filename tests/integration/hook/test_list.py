@@ -33,7 +33,7 @@ def ids(rows: Any) -> list[str]:
 
 
 def queries(ollang: Sandbox) -> list[dict[str, str]]:
-    return [dict(parse_qsl(urlsplit(entry.path).query)) for entry in ollang.journal]
+    return [dict(parse_qsl(urlsplit(entry.path).query)) for entry in ollang.request_log]
 
 
 def test_all_orders_once_newest_first(ollang: Sandbox, hook: OllangHook) -> None:
@@ -52,18 +52,18 @@ def test_pages(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
     assert queries(ollang) == [
         {"pageOptions[page]": str(page), "pageOptions[take]": str(page_size)} for page in range(1, pages + 1)
     ]
-    assert {entry.connection for entry in ollang.journal} == {1}
+    assert {entry.connection for entry in ollang.request_log} == {1}
 
 
 def test_nothing_is_sent_before_the_first_row_is_wanted(ollang: Sandbox, hook: OllangHook) -> None:
     rows = hook.list_orders(page_size=5)
-    assert ollang.journal == []
+    assert ollang.request_log == []
     next(rows)
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
     list(itertools.islice(rows, 4))
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
     next(rows)
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 def test_making_the_list_reads_no_connection() -> None:
@@ -74,7 +74,7 @@ def test_making_the_list_reads_no_connection() -> None:
 def test_page_size_is_checked_at_once(ollang: Sandbox, hook: OllangHook, page_size: Any) -> None:
     with pytest.raises(OllangConfigurationError, match=r"page_size .* 50"):
         hook.list_orders(page_size=page_size)
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_filter_that_is_no_text_is_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(OllangConfigurationError, match="must be a text, not"):
         list(hook.list_orders(**wrong))
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_page_size_of_a_template_is_a_number_all_the_same(ollang: Sandbox, hook: OllangHook) -> None:
@@ -159,10 +159,10 @@ def test_filter_that_the_server_ignores_is_applied_here(ollang: Sandbox, hook: O
         "projectId": {"project_id": "proj_list"},
     }
     right = ids(hook.list_orders(**arguments[ignored]))
-    before = len(ollang.journal)
+    before = len(ollang.request_log)
     ollang.behaviour = replace(ollang.behaviour, ignored_filters=(ignored,))
     assert ids(hook.list_orders(page_size=2, **arguments[ignored])) == right != []
-    assert len(ollang.journal) - before == -(-len(own(ollang)) // 2)
+    assert len(ollang.request_log) - before == -(-len(own(ollang)) // 2)
 
 
 def page(numbers: Any, **meta: Any) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_order_that_moved_to_the_next_page_comes_once(ollang: Sandbox, hook: Oll
     """Orders that are made while the list is read push the others on."""
     scripted(ollang, page([1, 2, 3], hasNextPage=True), page([3, 4], hasNextPage=True), page([4, 5], hasNextPage=False))
     assert ids(hook.list_orders()) == ["1", "2", "3", "4", "5"]
-    assert len(ollang.journal) == 3
+    assert len(ollang.request_log) == 3
 
 
 def test_order_twice_on_one_page_comes_once(ollang: Sandbox, hook: OllangHook) -> None:
@@ -189,13 +189,13 @@ def test_order_twice_on_one_page_comes_once(ollang: Sandbox, hook: OllangHook) -
 def test_server_that_ignores_the_page_number_does_not_go_on_for_ever(ollang: Sandbox, hook: OllangHook) -> None:
     ollang.add_fault(status=200, body=page([1, 2, 3], hasNextPage=True), times=None)
     assert ids(hook.list_orders()) == ["1", "2", "3"]
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 def test_server_that_always_has_another_page_is_left_by_an_empty_one(ollang: Sandbox, hook: OllangHook) -> None:
     scripted(ollang, page([1], hasNextPage=True), page([], hasNextPage=True))
     assert ids(hook.list_orders()) == ["1"]
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_server_that_always_has_another_page_is_left_by_an_empty_one(ollang: San
 def test_list_ends_unless_the_server_says_that_there_is_more(ollang: Sandbox, hook: OllangHook, meta: Any) -> None:
     scripted(ollang, {**page([1, 2]), "meta": meta})
     assert ids(hook.list_orders()) == ["1", "2"]
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 def test_rows_that_are_none_are_left_out(ollang: Sandbox, hook: OllangHook) -> None:
@@ -226,7 +226,7 @@ def test_page_is_repeated_and_the_list_goes_on(ollang: Sandbox, hook: OllangHook
     count = len(own(ollang))
     ollang.add_fault(status=503, skip=1, times=2)
     assert len(ids(hook.list_orders(page_size=count - 1))) == count
-    assert [entry.status for entry in ollang.journal] == [200, 503, 503, 200]
+    assert [entry.status for entry in ollang.request_log] == [200, 503, 503, 200]
     assert len(clock.sleeps) == 2
 
 
@@ -237,7 +237,7 @@ def test_answer_that_is_no_page(ollang: Sandbox, hook: OllangHook, clock: Clock,
         list(hook.list_orders())
     assert (caught.value.status_code, caught.value.order_id) == (200, None)
     assert (caught.value.method, caught.value.path) == ("GET", "/integration/orders")
-    assert (len(ollang.journal), len(clock.sleeps)) == (5, 4)
+    assert (len(ollang.request_log), len(clock.sleeps)) == (5, 4)
 
 
 def test_error_in_the_middle_of_the_list(ollang: Sandbox, hook: OllangHook) -> None:
@@ -247,10 +247,10 @@ def test_error_in_the_middle_of_the_list(ollang: Sandbox, hook: OllangHook) -> N
     next(rows)
     with pytest.raises(OllangAuthenticationError):
         next(rows)
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 def test_bad_filter_is_the_servers_to_refuse(ollang: Sandbox, hook: OllangHook) -> None:
     with pytest.raises(OllangBadRequestError, match="ISO 8601"):
         next(hook.list_orders(created_from="yesterday"))
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1

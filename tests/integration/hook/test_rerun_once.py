@@ -66,7 +66,7 @@ def test_doubtful_answer_is_never_followed_by_a_second_rerun(
 ) -> None:
     ollang.add_fault("POST", times=None, processed=processed, **fault)
     check_unknown(failing(hook), fault.get("status", 200))
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert ollang.order(ORDER)["reruns_accepted"] == int(processed)
 
 
@@ -78,7 +78,7 @@ def test_lost_answer_is_never_followed_by_a_second_rerun(
     error = failing(hook)
     check_unknown(error, None)
     assert "the connection broke" in str(error)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert ollang.order(ORDER)["reruns_accepted"] == processed
 
 
@@ -92,7 +92,7 @@ def test_late_answer_is_never_followed_by_a_second_rerun(
     check_unknown(error, None)
     assert "no complete response within 1 s" in str(error)
     assert 0.9 < watch.seconds < IN_TIME
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 RAW: dict[str, bytes] = {
@@ -158,7 +158,7 @@ def test_unsent_rerun_is_submitted_again(connect: Connect, clock: Clock) -> None
         late.stop()
     assert accepted.value["orderId"] == ORDER
     assert len(clock.sleeps) == 3
-    assert len(late.journal) == 1
+    assert len(late.request_log) == 1
 
 
 def test_rerun_that_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
@@ -181,7 +181,7 @@ def test_rerun_to_a_server_without_tls_was_not_sent(ollang: Sandbox, connect: Co
     assert type(error) is OllangUnavailableError
     assert status_of(error) is None
     assert clock.sleeps == []
-    assert ollang.journal == []
+    assert ollang.request_log == []
 
 
 def test_rerun_to_a_server_that_hangs_up_during_the_handshake_was_not_sent(connect: Connect, clock: Clock) -> None:
@@ -204,7 +204,7 @@ def test_rerun_to_a_server_that_hangs_up_during_the_handshake_was_not_sent(conne
 def test_rerun_that_the_proxy_did_not_connect_was_not_sent(connect: Connect, clock: Clock, status: str) -> None:
     with ForwardProxy(refusal=http(status)) as proxy, Sandbox(api_key=KEY, tls=True) as ollang:
         error = failing(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle))
-        assert ollang.journal == []
+        assert ollang.request_log == []
         assert len(proxy.requests) == 1
     assert type(error) is OllangUnavailableError
     assert status_of(error) is None
@@ -224,14 +224,14 @@ def test_hook_submits_rate_limited_rerun_once(ollang: Sandbox, hook: OllangHook,
     error = failing(hook)
     assert type(error) is OllangRateLimitError
     assert error.retry_after == 7
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
     assert ollang.order(ORDER)["reruns_accepted"] == 0
 
 
 def test_rate_limited_rerun_is_submitted_again(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=4)
     submit(hook, rerun_order(ORDER))
-    assert [entry.status for entry in ollang.journal] == [429, 429, 429, 429, 200]
+    assert [entry.status for entry in ollang.request_log] == [429, 429, 429, 429, 200]
     assert len(clock.sleeps) == 4
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
@@ -240,7 +240,7 @@ def test_rate_limited_rerun_is_given_up(ollang: Sandbox, hook: OllangHook, clock
     ollang.add_fault("POST", status=429, times=None)
     with pytest.raises(OllangRateLimitError):
         submit(hook, rerun_order(ORDER))
-    assert len(ollang.journal) == 5
+    assert len(ollang.request_log) == 5
     assert ollang.order(ORDER)["reruns_accepted"] == 0
 
 
@@ -250,7 +250,7 @@ def test_unknown_outcome_after_429_ends_it(ollang: Sandbox, hook: OllangHook, cl
     with pytest.raises(OllangOutcomeUnknownError) as caught:
         submit(hook, rerun_order(ORDER))
     check_unknown(caught.value, None)
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
     assert len(clock.sleeps) == 1
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
@@ -271,7 +271,7 @@ def test_refused_rerun_is_not_sent_again(ollang: Sandbox, hook: OllangHook, cloc
     error = failing(hook)
     assert type(error) is expected
     assert error.status_code == status
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 # --- Fresh connections ----------------------------------------------------------------------------------------------
@@ -281,14 +281,14 @@ def test_rerun_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) ->
     hook.get_order(ORDER)
     hook.rerun_order(ORDER)
     hook.get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 1]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 1]
 
 
 def test_each_rerun_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) -> None:
     ollang.add_fault("POST", status=429, times=2)
     submit(hook, rerun_order(ORDER))
     hook.rerun_order(ollang.add_order())
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 3, 4]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 3, 4]
 
 
 def test_connection_of_a_rerun_is_closed(connect: Connect) -> None:

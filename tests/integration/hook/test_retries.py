@@ -55,7 +55,7 @@ def test_get_is_repeated_and_then_fails(
     assert error.detail == {HTML: f"{len(HTML)} bytes of text/html", None: None}.get(
         str(body or "") or None, "Try later"
     )
-    assert [entry.status for entry in ollang.journal] == [status] * 5
+    assert [entry.status for entry in ollang.request_log] == [status] * 5
     check_pauses(clock.sleeps, [1, 2, 4, 8])
 
 
@@ -66,7 +66,7 @@ def test_get_is_repeated_until_it_succeeds(
 ) -> None:
     ollang.add_fault(status=status, times=failures)
     assert hook.get_order(ORDER)["id"] == ORDER
-    assert [entry.status for entry in ollang.journal] == [status] * failures + [200]
+    assert [entry.status for entry in ollang.request_log] == [status] * failures + [200]
     check_pauses(clock.sleeps, [1, 2, 4, 8][:failures])
 
 
@@ -88,7 +88,7 @@ def test_get_is_not_repeated(ollang: Sandbox, hook: OllangHook, clock: Clock, ro
     error = failing(hook)
     assert type(error) is expected
     assert error.status_code == status
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 GARBLED: list[dict[str, Any]] = [
@@ -112,13 +112,13 @@ def test_garbled_answer_is_asked_for_again(
     ollang.add_fault(times=2, **fault)
     assert hook.get_order(ORDER)["id"] == ORDER
     check_pauses(clock.sleeps, [1, 2])
-    assert len(ollang.journal) == 3
+    assert len(ollang.request_log) == 3
 
     ollang.add_fault(times=None, **fault)
     error = failing(hook, max_attempts=2)
     assert type(error) is OllangUnavailableError
     assert error.status_code == fault.get("status", 200)
-    assert len(ollang.journal) == 5
+    assert len(ollang.request_log) == 5
 
 
 @pytest.mark.parametrize("drop", ["before", "after", "body"])
@@ -126,14 +126,14 @@ def test_get_is_repeated_after_a_dropped_connection(ollang: Sandbox, hook: Ollan
     ollang.add_fault(drop=drop, times=2)
     assert hook.get_order(ORDER)["id"] == ORDER
     check_pauses(clock.sleeps, [1, 2])
-    assert len(ollang.journal) == 3
+    assert len(ollang.request_log) == 3
 
     ollang.add_fault(drop=drop, times=None)
     error = failing(hook)
     assert type(error) is OllangUnavailableError
     assert (status_of(error), error.detail, error.order_id) == (None, None, ORDER)
     assert "the connection broke" in str(error)
-    assert len(ollang.journal) == 8
+    assert len(ollang.request_log) == 8
 
 
 def test_get_is_repeated_when_nobody_listens(connect: Connect, clock: Clock) -> None:
@@ -162,7 +162,7 @@ def test_get_succeeds_when_the_server_comes_up(connect: Connect, clock: Clock) -
     finally:
         late.stop()
     check_pauses(clock.sleeps, [1, 2])
-    assert len(late.journal) == 1
+    assert len(late.request_log) == 1
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_number_of_attempts(
 ) -> None:
     ollang.add_fault(status=502, times=None)
     failing(connect(ollang.url, max_attempts=attempts))
-    assert len(ollang.journal) == attempts
+    assert len(ollang.request_log) == attempts
     check_pauses(clock.sleeps, pauses)
 
 
@@ -182,7 +182,7 @@ def test_number_of_attempts(
 def test_number_of_attempts_of_one_call(ollang: Sandbox, hook: OllangHook, clock: Clock, attempts: int) -> None:
     ollang.add_fault(status=502, times=None)
     failing(hook, max_attempts=attempts)
-    assert (len(ollang.journal), len(clock.sleeps)) == (attempts, attempts - 1)
+    assert (len(ollang.request_log), len(clock.sleeps)) == (attempts, attempts - 1)
 
 
 def test_pauses_are_varied_by_a_half_either_way(
@@ -222,7 +222,7 @@ def test_wait_that_the_server_asks_for(
     ollang.add_fault(status=status, headers={"Retry-After": header})
     assert hook.get_order(ORDER)["id"] == ORDER
     assert clock.sleeps == [float(header)]
-    assert len(ollang.journal) == 2
+    assert len(ollang.request_log) == 2
 
 
 @pytest.mark.parametrize("seconds", [1, 90, 300])
@@ -262,7 +262,7 @@ def test_longer_wait_is_carried_by_the_error(
         error = failing(hook)
         assert isinstance(error, OllangRateLimitError | OllangUnavailableError)
         assert error.retry_after == seconds
-    assert (len(ollang.journal), clock.sleeps) == (2, [])
+    assert (len(ollang.request_log), clock.sleeps) == (2, [])
 
 
 def test_wait_is_carried_by_the_last_error(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
@@ -271,7 +271,7 @@ def test_wait_is_carried_by_the_last_error(ollang: Sandbox, hook: OllangHook, cl
     assert isinstance(error, OllangRateLimitError)
     assert error.retry_after == 11
     assert clock.sleeps == [11] * 4
-    assert len(ollang.journal) == 5
+    assert len(ollang.request_log) == 5
 
 
 def test_one_call_takes_ten_minutes_at_most(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
@@ -280,14 +280,14 @@ def test_one_call_takes_ten_minutes_at_most(ollang: Sandbox, hook: OllangHook, c
     assert isinstance(error, OllangRateLimitError)
     assert error.retry_after == 290
     assert clock.sleeps == [290, 290]
-    assert len(ollang.journal) == 3
+    assert len(ollang.request_log) == 3
 
 
 def test_submission_sleeps_as_the_server_asks(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "33"}, times=2)
     assert submit(hook, rerun_order(ORDER)).value["orderId"] == ORDER
     assert clock.sleeps == [33, 33]
-    assert [entry.status for entry in ollang.journal] == [429, 429, 200]
+    assert [entry.status for entry in ollang.request_log] == [429, 429, 200]
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 
@@ -296,4 +296,4 @@ def test_submission_gives_up_on_a_longer_wait(ollang: Sandbox, hook: OllangHook,
     with pytest.raises(OllangRateLimitError) as caught:
         submit(hook, rerun_order(ORDER))
     assert caught.value.retry_after == 301
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])

@@ -39,7 +39,7 @@ def test_absurd_retry_after_throttles_for_5_minutes(
             assert await poll(reader) == "throttled"
             clock.sleep(290)
             assert await refused(reader) == pytest.approx(10, abs=1)
-            assert len(ollang.journal) == 1
+            assert len(ollang.request_log) == 1
             clock.sleep(BEYOND_THE_CAP - 290)
             assert await poll(reader) == "polled"
 
@@ -66,7 +66,7 @@ def test_one_probe_decides_for_all_after_a_throttle(
 
     ends = run(main())
     assert ends[1:] == [rest] * 19
-    assert len(ollang.journal) == (2 if rest == "throttled" else 21)
+    assert len(ollang.request_log) == (2 if rest == "throttled" else 21)
 
 
 def test_cancelled_probe_does_not_hold_up_the_next(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
@@ -77,7 +77,7 @@ def test_cancelled_probe_does_not_hold_up_the_next(ollang: Sandbox, hook: Ollang
             clock.sleep(BEYOND_THE_CAP)
             ollang.add_fault(delay=3.0)
             probe = asyncio.create_task(poll(reader))
-            await until(lambda: len(ollang.journal) == 2)
+            await until(lambda: len(ollang.request_log) == 2)
             probe.cancel()
             assert await poll(reader) == "polled"
 
@@ -94,4 +94,4 @@ def test_poll_that_must_be_sent_is_sent_while_throttled(ollang: Sandbox, hook: O
             assert await poll(reader) == "throttled"
 
     run(main())
-    assert [entry.status for entry in ollang.journal] == [429, 200]
+    assert [entry.status for entry in ollang.request_log] == [429, 200]

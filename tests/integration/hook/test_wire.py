@@ -54,11 +54,11 @@ both = pytest.mark.parametrize("what", ["get", "rerun"])
 
 @both
 def test_dripping_body_ends_in_time(ollang: Sandbox, connect: Connect, what: str) -> None:
-    ollang.add_fault(drip=0.2, body="x" * 300, status=200)
+    ollang.add_fault(rate=5, body="x" * 300, status=200)
     with Stopwatch() as watch:
         error = failing(connect(ollang.url, timeout=1), what)
     check_late(error, what, watch.seconds)
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_time_for_head_and_body_is_one(connect: Connect, what: str) -> None:
 @both
 def test_dripping_redirect_ends_in_time(ollang: Sandbox, connect: Connect, what: str) -> None:
     """A redirect is not followed, so nobody needs its body."""
-    ollang.add_fault(redirect="https://other.example/", body="x" * 600, drip=0.1)
+    ollang.add_fault(redirect="https://other.example/", body="x" * 600, rate=10)
     with Stopwatch() as watch:
         error = failing(connect(ollang.url, timeout=1), what)
     assert isinstance(error, OllangConfigurationError | OllangUnavailableError | OllangOutcomeUnknownError)
@@ -125,7 +125,7 @@ def test_stalled_handshake_ends_in_time(connect: Connect, monkeypatch: pytest.Mo
     assert watch.seconds < IN_TIME
 
 
-@pytest.mark.parametrize("fault", [{"drip": 0.2, "body": "x" * 300}, {"delay": LONG}], ids=["dripping", "silent"])
+@pytest.mark.parametrize("fault", [{"rate": 5, "body": "x" * 300}, {"delay": LONG}], ids=["dripping", "silent"])
 def test_time_ends_over_tls_too(connect: Connect, fault: dict[str, Any]) -> None:
     with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         ollang.add_fault(**fault)
@@ -228,7 +228,7 @@ def test_answer_of_25_megabytes_is_not_read(ollang: Sandbox, connect: Connect, w
     error = failing(connect(ollang.url, max_attempts=1), what)
     assert type(error) is (OllangUnavailableError if what == "get" else OllangOutcomeUnknownError)
     assert "larger than 20 MB" in str(error)
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 @both
@@ -270,7 +270,7 @@ def test_small_answer_that_unpacks_to_more_is_not_read(
 def test_answer_of_almost_20_megabytes_is_read(ollang: Sandbox, hook: OllangHook) -> None:
     ollang.add_fault(generate="huge", size=20 * MEGABYTE - 100)
     assert len(hook.get_order(ORDER)["name"]) == 20 * MEGABYTE - 100
-    assert len(ollang.journal) == 1
+    assert len(ollang.request_log) == 1
 
 
 def test_packed_answer_is_read(ollang: Sandbox, hook: OllangHook) -> None:
@@ -360,13 +360,13 @@ def test_redirect_is_not_followed_and_the_key_does_not_go_along(
             redirect=f"{other.url}/integration/orders/{ORDER}?token=canary-51aa-link-signature", status=status
         )
         error = failing(hook, what)
-        assert other.journal == []
+        assert other.request_log == []
     assert type(error) is OllangConfigurationError
     assert (error.status_code, error.order_id) == (status, ORDER)
     assert f"127.0.0.1:{other.port}" in str(error)
     assert "Redirects are not followed" in str(error)
     assert repr(hook.ollang_conn_id) in str(error)
-    assert (len(ollang.journal), clock.sleeps) == (1, [])
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
 
 LOCATIONS = [
@@ -411,7 +411,7 @@ def test_gets_share_a_connection(ollang: Sandbox, hook: OllangHook) -> None:
     for _ in range(5):
         hook.get_order(ORDER)
     list(hook.list_orders(page_size=10))
-    assert {entry.connection for entry in ollang.journal} == {1}
+    assert {entry.connection for entry in ollang.request_log} == {1}
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_connection_outlives_errors(ollang: Sandbox, hook: OllangHook, fault: di
     with pytest.raises(OllangError):
         hook.get_order(ORDER, max_attempts=1)
     hook.get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 1]
+    assert [entry.connection for entry in ollang.request_log] == [1, 1]
 
 
 def test_connection_of_a_broken_answer_is_not_used_again(ollang: Sandbox, connect: Connect) -> None:
@@ -433,7 +433,7 @@ def test_connection_of_a_broken_answer_is_not_used_again(ollang: Sandbox, connec
     ollang.add_fault(drop="body")
     failing(hook)
     hook.get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 2, 2, 3]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2, 2, 3]
 
 
 def test_late_answer_is_not_taken_for_the_next(connect: Connect) -> None:
@@ -472,7 +472,7 @@ def test_connection_that_the_server_closed_is_replaced(connect: Connect, clock: 
 def test_hooks_do_not_share_connections(ollang: Sandbox, connect: Connect) -> None:
     for _ in range(2):
         connect(ollang.url).get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 2]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2]
 
 
 def test_closed_hook_stays_usable(ollang: Sandbox, hook: OllangHook) -> None:
@@ -481,7 +481,7 @@ def test_closed_hook_stays_usable(ollang: Sandbox, hook: OllangHook) -> None:
     hook.close()
     hook.close()
     hook.get_order(ORDER)
-    assert [entry.connection for entry in ollang.journal] == [1, 2]
+    assert [entry.connection for entry in ollang.request_log] == [1, 2]
 
 
 def test_threads_may_share_a_hook(ollang: Sandbox, hook: OllangHook) -> None:
@@ -498,7 +498,7 @@ def test_threads_may_share_a_hook(ollang: Sandbox, hook: OllangHook) -> None:
     for thread in threads:
         thread.join()
     assert found == {order_id: order_id for order_id in order_ids}
-    assert len(ollang.journal) == 48
+    assert len(ollang.request_log) == 48
 
 
 def test_proxy_connection_is_kept(connect: Connect) -> None:
@@ -507,5 +507,5 @@ def test_proxy_connection_is_kept(connect: Connect) -> None:
         hook.get_order(ORDER)
         hook.get_order(ORDER)
         hook.close()
-        assert len(ollang.journal) == 2
+        assert len(ollang.request_log) == 2
         assert [line.split(" ")[:2] for line in proxy.first_lines] == [["CONNECT", f"127.0.0.1:{ollang.port}"]]

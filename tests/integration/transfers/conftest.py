@@ -120,7 +120,7 @@ def deliver(run_dag: RunDag) -> Deliver:
 
 def expected(ollang: Sandbox, order_id: str, manifest: dict[str, Any]) -> dict[str, str]:
     """Return what must be where, as SHA-256 by path, from the sandbox's own knowledge."""
-    return {one["path"]: ollang.expected_sha256(order_id, one["document_id"] or "vttUrl") for one in manifest["files"]}
+    return {one["path"]: ollang.content(order_id, one["document_id"] or "vttUrl").sha256() for one in manifest["files"]}
 
 
 def found(place: Place) -> dict[str, str]:

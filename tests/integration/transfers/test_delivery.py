@@ -37,7 +37,7 @@ def test_every_store_gets_the_files_whole(ollang: Sandbox, deliver: Deliver, any
     assert found(any_place) == expected(ollang, order_id, manifest)
     assert len(found(any_place)) == 5
     assert {one["path"]: one["sha256"] for one in manifest["files"]} == found(any_place)
-    assert [entry.key_sent for entry in ollang.journal if entry.host == "files"] == [False] * 5
+    assert [entry.key_sent for entry in ollang.request_log if entry.host == "files"] == [False] * 5
 
 
 def test_the_manifest(ollang: Sandbox, deliver: Deliver, place: Place) -> None:
@@ -56,7 +56,7 @@ def test_the_manifest(ollang: Sandbox, deliver: Deliver, place: Place) -> None:
                 "type": "subtitle",
                 "path": f"{folder}/a.srt",
                 "bytes": 5000,
-                "sha256": ollang.expected_sha256(order_id, "d1"),
+                "sha256": ollang.content(order_id, "d1").sha256(),
                 "is_new": None,
             },
             {
@@ -65,7 +65,7 @@ def test_the_manifest(ollang: Sandbox, deliver: Deliver, place: Place) -> None:
                 "type": "vtt",
                 "path": f"{folder}/Episode 1.vtt",
                 "bytes": 4103,
-                "sha256": ollang.expected_sha256(order_id, "vttUrl"),
+                "sha256": ollang.content(order_id, "vttUrl").sha256(),
                 "is_new": None,
             },
         ],
@@ -263,7 +263,7 @@ def test_a_bucket_that_is_not_there_is_not_made(ollang: Sandbox, deliver: Delive
 
 
 def fetched(ollang: Sandbox) -> list[str]:
-    return [entry.path.partition("?")[0].split("/")[3] for entry in ollang.journal if entry.host == "files"]
+    return [entry.path.partition("?")[0].split("/")[3] for entry in ollang.request_log if entry.host == "files"]
 
 
 @needs_task_state_store

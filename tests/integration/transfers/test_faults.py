@@ -21,8 +21,7 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.sandbox import Sandbox
-from airflow_provider_ollang.sandbox.links import SIGNATURE
+from airflow_provider_ollang.sandbox import SIGNATURE, Sandbox
 from airflow_provider_ollang.transfers import _plan
 from airflow_provider_ollang.transfers import ollang_to_object_storage as operators
 from airflow_provider_ollang.transfers._file_host import FileHost
@@ -56,7 +55,7 @@ def assert_only_whole(ollang: Sandbox, order_id: str, strict: Place, delivered: 
     final = [(path, content) for path, content in strict.fs.history if "/.ollang-" not in path]
     for path, content in final:
         document = path.removeprefix(root).removesuffix(".mp4")
-        assert hashlib.sha256(content).hexdigest() == ollang.expected_sha256(order_id, document), path
+        assert hashlib.sha256(content).hexdigest() == ollang.content(order_id, document).sha256(), path
     assert len(strict.files()) == delivered
     assert not [path for path in strict.files() if "/.ollang-" in path]
 
@@ -114,7 +113,7 @@ def test_faults_that_pass(ollang: Sandbox, deliver: Deliver, strict: Place, what
     assert run.errors == {}
     assert requests_of(ollang) == statuses
     (file,) = run.results["deliver"]["files"]
-    assert file["sha256"] == ollang.expected_sha256(order_id, "a")
+    assert file["sha256"] == ollang.content(order_id, "a").sha256()
     assert_only_whole(ollang, order_id, strict, 1)
 
 
@@ -138,7 +137,7 @@ def test_a_file_whose_size_no_order_tells(ollang: Sandbox, deliver: Deliver, str
     assert run.errors == {}
     assert len(requests_of(ollang, "vttUrl")) == 2
     (file,) = run.results["deliver"]["files"]
-    assert file["sha256"] == ollang.expected_sha256(order_id, "vttUrl")
+    assert file["sha256"] == ollang.content(order_id, "vttUrl").sha256()
     assert len(strict.files()) == 1
 
 
@@ -147,7 +146,7 @@ def test_a_broken_off_download_goes_on_where_it_was(ollang: Sandbox, deliver: De
     fault(ollang, drop="body", times=2)
     run = deliver(any_place.url, order_id=order_id)
     assert requests_of(ollang) == [200, 206, 206]
-    assert run.results["deliver"]["files"][0]["sha256"] == ollang.expected_sha256(order_id, "a")
+    assert run.results["deliver"]["files"][0]["sha256"] == ollang.content(order_id, "a").sha256()
     assert list(any_place.files()) == [f"{order_id}/a.mp4"]
 
 
@@ -174,7 +173,7 @@ def test_a_file_that_changes_while_it_is_brought(
     assert run.errors == {}
     assert requests_of(ollang)[:2] == [200, 200]
     assert_only_whole(ollang, order_id, strict, 1)
-    assert run.results["deliver"]["files"][0]["sha256"] == ollang.expected_sha256(order_id, "a")
+    assert run.results["deliver"]["files"][0]["sha256"] == ollang.content(order_id, "a").sha256()
 
 
 @pytest.mark.parametrize(
@@ -286,8 +285,8 @@ def test_redirects_are_followed(ollang: Sandbox, deliver: Deliver, strict: Place
     run = deliver(strict.url, order_id=order_id, document_types="translation")
     assert run.errors == {}
     first = next(one for one in run.results["deliver"]["files"] if one["document_id"] == "a")
-    assert first["sha256"] == ollang.expected_sha256(order_id, "b")
-    assert [entry.key_sent for entry in ollang.journal if entry.host == "files"] == [False] * 3
+    assert first["sha256"] == ollang.content(order_id, "b").sha256()
+    assert [entry.key_sent for entry in ollang.request_log if entry.host == "files"] == [False] * 3
 
 
 @pytest.mark.parametrize("target", ["ftp://host/file?Signature=x", "file:///etc/passwd", "http://files.example/a?b=c"])

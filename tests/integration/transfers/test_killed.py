@@ -165,7 +165,7 @@ def test_only_the_file_s_host_knows_whether_it_is_still_the_same(
         ollang.advance(3600)
     manifest = begin(order_id, document_types="vtt").result()["manifest"]
     assert list(final(tmp_path / "out").values()) == list(told(manifest).values())
-    assert set(told(manifest).values()) == {ollang.expected_sha256(order_id, "vttUrl")}
+    assert set(told(manifest).values()) == {ollang.content(order_id, "vttUrl").sha256()}
     assert statuses(ollang) == answers
 
 

@@ -101,17 +101,17 @@ def order_of(ollang: Sandbox, size: int, *, names: Sequence[str], rate: int | No
 
 def wanted_of(ollang: Sandbox, order_id: str, names: Sequence[str]) -> dict[str, str]:
     """Return the SHA-256 that each file must have."""
-    return {f"{name}.mp4": ollang.expected_sha256(order_id, name) for name in names}
+    return {f"{name}.mp4": ollang.content(order_id, name).sha256() for name in names}
 
 
 def asked_for(ollang: Sandbox) -> list[str]:
     """Return the file of each request for one."""
-    return [entry.path.split("/")[3] for entry in ollang.journal if entry.host == "files"]
+    return [entry.path.split("/")[3] for entry in ollang.request_log if entry.host == "files"]
 
 
 def statuses(ollang: Sandbox) -> list[int | None]:
     """Return the status of each answer of the file host: 200 is a whole file, and 206 the rest of one."""
-    return [entry.status for entry in ollang.journal if entry.host == "files"]
+    return [entry.status for entry in ollang.request_log if entry.host == "files"]
 
 
 def told(manifest: dict[str, Any]) -> dict[str, str]:
