@@ -1,8 +1,18 @@
 """
 The errors this provider raises, sorted by what Airflow should do with the task.
 
-A :class:`OllangTransientError` leaves the task to its ``retries``; a :class:`OllangPermanentError` is an
-``AirflowFailException``, so the task fails at once, in every waiting mode of a sensor.
+::
+
+    OllangError                        (AirflowException)
+    ├── OllangTransientError           the task's retries decide
+    │   ├── OllangRateLimitError
+    │   └── OllangUnavailableError
+    ├── OllangPermanentError           (AirflowFailException) the task fails at once, in every mode of a sensor
+    │   ├── OllangConfigurationError
+    │   ├── OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError, OllangBadRequestError
+    │   ├── OllangOrderNotEligibleError, OllangRequestRefusedError, OllangOutcomeUnknownError
+    │   └── OllangOrderFailedError, OllangStaleResultError, OllangQualityError
+    └── OllangTimeoutError             (AirflowSensorTimeout) never retried
 """
 
 from __future__ import annotations
@@ -21,15 +31,15 @@ class OllangError(AirflowException):
     Base of every error of this provider: one ``except`` clause catches them all.
 
     :param message: what happened, to which order, and what to do next.
-    :param status_code: HTTP status of the answer; ``None`` where there was no answer.
+    :param status_code: HTTP status of the response; ``None`` where there was none.
     :param code: the API's own error code, such as ``"ORDER_NOT_FOUND"``.
     :param order_id: the order concerned.
     :param method: HTTP method of the request.
     :param path: path of the request, without host and query.
-    :param detail: the server's own words, at most 500 characters, without keys and URL queries.
+    :param detail: the server's own message, at most 500 characters, without keys and URL queries.
     """
 
-    # Airflow declares a status_code of 500 on the class; "no answer" must not read as "server error".
+    # Airflow declares a status_code of 500 on the class; "no response" must not read as "server error".
     status_code: int | None  # type: ignore[assignment]
 
     def __init__(
@@ -58,10 +68,10 @@ class OllangError(AirflowException):
 
 class OllangTransientError(OllangError):
     """
-    Worth another try of the task: nothing says that the next one would fail too.
+    Worth another try of the task: the next one may succeed.
 
     :param message: as for :class:`OllangError`, and so are the other keyword arguments.
-    :param retry_after: seconds the server asked to wait, from the moment of its answer; ``None`` if it did
+    :param retry_after: seconds the server asked to wait, from the moment of its response; ``None`` if it did
         not say.
     """
 
@@ -71,11 +81,11 @@ class OllangTransientError(OllangError):
 
 
 class OllangRateLimitError(OllangTransientError):
-    """429: too many requests, for longer than a worker should sleep."""
+    """429: too many requests. Nothing was started."""
 
 
 class OllangUnavailableError(OllangTransientError):
-    """Network trouble, a 5xx, or an answer that is not what the API documents."""
+    """Network trouble, a 5xx, or a response that is not what the API documents."""
 
 
 class OllangPermanentError(OllangError, AirflowFailException):
@@ -99,7 +109,7 @@ class OllangOrderNotFoundError(OllangPermanentError):
 
 
 class OllangBadRequestError(OllangPermanentError):
-    """Any other 4xx, with the server's words."""
+    """Any other 4xx, with the server's message."""
 
 
 class OllangOrderNotEligibleError(OllangPermanentError):
@@ -119,7 +129,7 @@ class OllangOutcomeUnknownError(OllangPermanentError):
     A paid request, for a rerun or an evaluation, may or may not have been processed: it must not be sent again blindly.
 
     :param message: as for :class:`OllangError`, and so are the other keyword arguments.
-    :param reason: why nobody can say.
+    :param reason: why it is unknown.
     """
 
     def __init__(self, message: str = "", *, reason: str | None = None, **fields: Any) -> None:
@@ -132,8 +142,8 @@ class OllangStaleResultError(OllangPermanentError):
     The order says it is done, but nothing shows that this is the result of the rerun.
 
     :param message: as for :class:`OllangError`, and so are the other keyword arguments.
-    :param result: the facts of the order as it is, for a person who finds that they are the rerun's; ``None`` where
-        nobody waited for them.
+    :param result: the facts of the order as it is, for a person who finds that they are the rerun's; ``None`` without
+        a wait.
     """
 
     def __init__(self, message: str = "", *, result: dict[str, Any] | None = None, **fields: Any) -> None:
@@ -155,9 +165,9 @@ def error_to_json(error: OllangError) -> dict[str, Any]:
 
 
 def error_from_json(value: dict[str, Any]) -> OllangError:
-    """Return the error that :func:`error_to_json` took apart; one of an unknown class as a passing one."""
-    found = globals().get(value["class"])
-    kind = found if isinstance(found, type) and issubclass(found, OllangError) else OllangUnavailableError
-    error = kind(value["message"])
+    """Return the error that :func:`error_to_json` took apart; one of an unknown class as a transient one."""
+    named = globals().get(value["class"])
+    error_class = named if isinstance(named, type) and issubclass(named, OllangError) else OllangUnavailableError
+    error = error_class(value["message"])
     vars(error).update(value["fields"])
     return error

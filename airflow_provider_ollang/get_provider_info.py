@@ -47,7 +47,7 @@ CONNECTION_FIELDS = (
     ConnectionField(
         "timeout",
         "Timeout (seconds)",
-        "How long one request may take, its whole answer included.",
+        "How long one request may take, its whole response included.",
         "number",
         30,
         {"minimum": 1, "maximum": 600},

@@ -1,24 +1,29 @@
-"""Sends calls of the protocol with ``aiohttp``: the half of the hook that the triggerer uses, which only reads."""
+"""
+The asynchronous client, over ``aiohttp``, for triggers: it only reads.
+
+All waits on one connection in one event loop share one session, and a 429 throttles all of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import ssl
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from yarl import URL
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Call
-from airflow_provider_ollang.client.responses import MAX_ANSWER_BYTES, Answer, host_not_found, not_answered
-from airflow_provider_ollang.domain.polling import LONGEST_FAILURE_PAUSE
+from airflow_provider_ollang.client.backoff import MAX_RETRY_AFTER
+from airflow_provider_ollang.client.errors import host_not_found, no_response, rate_limited
+from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Request, get_order
+from airflow_provider_ollang.client.responses import MAX_BODY_BYTES, Response, parse_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,24 +34,30 @@ if TYPE_CHECKING:
 
 
 _POOL_SIZE = 100
-# As long as the other half of the hook reads.
-_LONGEST_HEADER = 65536
+# As long as http.client reads.
+_MAX_HEADER = 65536
 
 
 @dataclass
 class _Attempt:
-    """What one attempt did so far, and when it has to end."""
+    """
+    One attempt of a request.
+
+    :param limit: when it ends: first for want of a connection, then of a response.
+    :param timeout: seconds for the response.
+    :param connected: whether it has a connection.
+    """
 
     limit: asyncio.Timeout
     timeout: float
     connected: bool = False
 
 
-_ATTEMPT: ContextVar[_Attempt] = ContextVar("attempt")
+_ATTEMPT: ContextVar[_Attempt] = ContextVar("ollang_async_attempt")
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Begins an attempt's time for the answer when a connection is had, for less than aiohttp's traces cost."""
+    """Begins an attempt's time for the response when there is a connection; aiohttp's traces could, but cost more."""
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         connection = await super().connect(*args, **kwargs)
@@ -58,7 +69,7 @@ class _Connector(aiohttp.TCPConnector):
 
 class AiohttpTransport:
     """
-    Sends calls over one session, whose connections are shared by all who use it in one event loop.
+    Sends requests over one session, whose connections all waits share that use it in one event loop.
 
     :param settings: where to, with which key, proxy and certificates; nothing is looked up elsewhere.
     :param user_agent: the ``User-Agent`` of every request.
@@ -68,15 +79,15 @@ class AiohttpTransport:
         self._settings = settings
         self._headers = settings.headers(user_agent)
         self._session: aiohttp.ClientSession | None = None
-        self._turns = asyncio.Semaphore(_POOL_SIZE)
+        self._slots = asyncio.Semaphore(_POOL_SIZE)
         self._probe = asyncio.Lock()
         self._throttled = False
         self._throttled_until = 0.0
 
     @asynccontextmanager
-    async def turn(self, *, ignore_throttle: bool = False) -> AsyncIterator[float]:
+    async def slot(self, *, ignore_throttle: bool = False) -> AsyncIterator[float]:
         """
-        Take a turn, for the time of a ``with`` block, to send a request and have its response.
+        Hold a slot, for the time of a ``with`` block, to send a request and have its response.
 
         A request that waits for a connection also obeys a throttle that begins meanwhile. When a throttle ends, the
         first request goes alone: all others wait until it has told whether the server still limits them.
@@ -84,25 +95,25 @@ class AiohttpTransport:
         :param ignore_throttle: send even while the rate limit throttles the connection.
         :return: a context manager; inside, the seconds for which nothing may be sent yet.
         """
-        async with self._turns:
+        async with self._slots:
             if self._throttled and not ignore_throttle:
                 async with self._probe:
                     if self._throttled:
                         try:
-                            yield self._throttle_left
+                            yield self._throttled_for
                         finally:
-                            self._throttled = self._throttle_left > 0
+                            self._throttled = self._throttled_for > 0
                         return
             yield 0.0
 
     def throttle(self, seconds: float) -> None:
-        """Keep everybody from sending for a while, as the server asked, but not for longer than a worker would."""
+        """Keep all waits from sending for a while, as the server asked, but not for longer than a worker would."""
         self._throttled = True
-        until = _clock.monotonic() + min(seconds, LONGEST_FAILURE_PAUSE)
+        until = _clock.monotonic() + min(seconds, MAX_RETRY_AFTER)
         self._throttled_until = max(self._throttled_until, until)
 
     @property
-    def _throttle_left(self) -> float:
+    def _throttled_for(self) -> float:
         return max(self._throttled_until - _clock.monotonic(), 0.0)
 
     async def close(self) -> None:
@@ -111,41 +122,41 @@ class AiohttpTransport:
             await self._session.close()
             self._session = None
 
-    async def send(self, call: Call, *, timeout: float | None = None) -> Answer:  # noqa: ASYNC109 - begins later
+    async def send(self, request: Request, *, timeout: float | None = None) -> Response:  # noqa: ASYNC109 - begins later
         """
-        Send a call once.
+        Send a request once.
 
-        :param call: what to send.
-        :param timeout: seconds for the whole answer, if not those of the settings.
-        :return: the answer, whatever its status.
+        :param request: what to send.
+        :param timeout: seconds for the whole response, if not those of the settings.
+        :return: the response, whatever its status.
         :raises OllangUnavailableError: there was none.
         """
         seconds = timeout or self._settings.timeout
-        # Who has one of the turns finds room in the pool, so this is no time in a queue.
+        # Who holds a slot finds room in the pool, so this is no time in a queue.
         attempt = _Attempt(asyncio.timeout(min(CONNECT_TIMEOUT, seconds)), seconds)
         token = _ATTEMPT.set(attempt)
         try:
             async with attempt.limit:
-                return await self._send(call)
+                return await self._send(request)
         except TimeoutError:
             reason = (
-                f"no whole answer within {seconds:g} s"
+                f"no complete response within {seconds:g} s"
                 if attempt.connected
                 else f"no connection to {self._settings.base_url} within {min(CONNECT_TIMEOUT, seconds):g} s"
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = self._reason(error, attempt)
         finally:
-            # A context that keeps its own task's timeout would live until somebody looks for circles.
+            # A context that keeps its own task's timeout would live until the garbage collector looks for cycles.
             _ATTEMPT.reset(token)
         # Errors of the library show request headers, so none of them goes on as a cause.
-        raise not_answered(call, reason)
+        raise no_response(request, reason)
 
-    async def _send(self, call: Call) -> Answer:
+    async def _send(self, request: Request) -> Response:
         session = self._get_session()
         async with session.request(
-            call.method,
-            _url(call.url(self._settings)),
+            request.method,
+            URL(request.url(self._settings), encoded=True),
             # Those of the session would go to the proxy, too.
             headers=self._headers,
             proxy=self._settings.proxy,
@@ -154,10 +165,10 @@ class AiohttpTransport:
             body = bytearray()
             while chunk := await response.content.readany():
                 body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
+                if len(body) > MAX_BODY_BYTES:
+                    raise ValueError(f"the response is larger than {MAX_BODY_BYTES >> 20} MB")
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, headers, bytes(body))
+            return Response(response.status, headers, bytes(body))
 
     def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -166,15 +177,16 @@ class AiohttpTransport:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
-                max_line_size=_LONGEST_HEADER,
-                max_field_size=_LONGEST_HEADER,
+                max_line_size=_MAX_HEADER,
+                max_field_size=_MAX_HEADER,
             )
-            # It would send a request whose connection broke a second time, unasked: the wait is the retry.
+            # It would send a request whose connection broke a second time, unasked: the wait is the retry. There is
+            # no other way to switch that off (https://github.com/aio-libs/aiohttp/issues/10790).
             session._retry_connection = False
         return self._session
 
     def _reason(self, error: BaseException, attempt: _Attempt) -> str:
-        """Say in words why there was no whole answer."""
+        """Say why there was no whole response."""
         base_url = self._settings.base_url
         peer = "the proxy" if self._settings.proxy else base_url
         if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -187,15 +199,10 @@ class AiohttpTransport:
             cause = error.os_error
         if isinstance(cause, ConnectionRefusedError):
             return f"{peer} refused the connection"
-        words = (cause.strerror if isinstance(cause, OSError) else None) or _words(cause)
+        text = (cause.strerror if isinstance(cause, OSError) else None) or _text_of(cause)
         through = "through the proxy " if self._settings.proxy else ""
         stage = "the connection broke" if attempt.connected else f"no connection {through}to {base_url}"
-        return f"{stage} ({self._settings.clean(words)})"
-
-
-@functools.lru_cache(maxsize=4096)
-def _url(text: str) -> URL:
-    return URL(text, encoded=True)
+        return f"{stage} ({self._settings.redact(text)})"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | bool:
@@ -204,14 +211,84 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
     if not settings.is_encrypted and not (settings.proxy or "").startswith("https:"):
         return True
     path = settings.ca_bundle or DEFAULT_CA_BUNDLE_PATH
-    in_folder = Path(path).is_dir()
-    return ssl.create_default_context(cafile=None if in_folder else path, capath=path if in_folder else None)
+    is_folder = Path(path).is_dir()
+    return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
 
 
-def _words(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered {error.status} {error.message}"
-    # The text of these shows a request or an answer with its headers.
+    # The text of these shows a request or a response with its headers.
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ServerDisconnectedError):
         return "Server disconnected" if isinstance(error, aiohttp.ServerDisconnectedError) else type(error).__name__
     return str(error) or type(error).__name__
+
+
+# --- One session for all waits on one connection ------------------------------------------------------------------
+
+
+@dataclass
+class _Shared:
+    transport: AiohttpTransport
+    users: int = 0
+
+
+# A session belongs to the loop it was made in, and one process may run several, one after another or at once.
+_in_use: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_transport(settings: Settings, user_agent: str) -> AsyncIterator[AiohttpTransport]:
+    """
+    Lend the transport of these settings for the time of a ``with`` block; the last user to leave closes it.
+
+    :param settings: equal settings share one transport; a changed key gets another.
+    :param user_agent: the ``User-Agent`` of every request.
+    """
+    transports = _in_use.setdefault(asyncio.get_running_loop(), {})
+    shared = transports.get(settings)
+    if shared is None:
+        shared = transports[settings] = _Shared(AiohttpTransport(settings, user_agent))
+    shared.users += 1
+    try:
+        yield shared.transport
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del transports[settings]
+            # A cancelled wait is closing it, too, and must not leave it half closed.
+            await asyncio.shield(shared.transport.close())
+
+
+class OllangAsyncClient:
+    """
+    Ollang's API for triggers; made by :meth:`.OllangHook.async_client`.
+
+    :param settings: what the connection says.
+    :param transport: the session shared by all waits on it.
+    """
+
+    def __init__(self, settings: Settings, transport: AiohttpTransport) -> None:
+        self.settings = settings
+        self._transport = transport
+
+    async def get_order(self, order_id: object, *, ignore_throttle: bool = False) -> dict[str, Any]:
+        """
+        Get an order with all its details, in one attempt: a wait polls again anyway.
+
+        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :param ignore_throttle: send even while the server's rate limit throttles this connection; default ``False``:
+            send nothing for as long as it asked, at most 5 minutes, after which one request finds out for all.
+        :return: the order as the API gave it.
+        :raises OllangRateLimitError: the server answered so, to this request, or lately to that of another wait on this
+            connection: then nothing was sent.
+        :raises OllangError: as :meth:`.OllangHook.get_order`.
+        """
+        request = get_order(order_id)
+        async with self._transport.slot(ignore_throttle=ignore_throttle) as throttled_for:
+            if throttled_for > 0:
+                raise rate_limited(request, throttled_for)
+            response = await self._transport.send(request)
+            if response.status == 429 and response.retry_after:
+                self._transport.throttle(response.retry_after)
+        return parse_order(self.settings, request, response)

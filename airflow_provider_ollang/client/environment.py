@@ -23,29 +23,33 @@ def resolve_environment(settings: Settings) -> Settings:
     """
     Fill what the connection leaves open from the environment: the proxy and the certificates to trust.
 
-    :return: settings from which both halves of the hook are built alike.
+    :return: settings from which the synchronous and the async client are built alike.
     :raises OllangConfigurationError: a file of certificates does not exist, or the proxy is none that can be used.
     """
     proxy = settings.proxy
     # In plain HTTP the key must not leave this machine, not to the proxy either.
     if not proxy and (settings.is_encrypted or not settings.is_loopback):
         proxy = select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
-    named, source = settings.ca_bundle, "its ca_bundle"
+    ca_bundle, source = settings.ca_bundle, "its ca_bundle"
     for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        if not named and os.environ.get(variable):
-            named, source = os.environ[variable], f"the {variable} of the environment"
-    if settings.verify and named and not Path(named).exists():
+        if not ca_bundle and os.environ.get(variable):
+            ca_bundle, source = os.environ[variable], f"the {variable} of the environment"
+    if settings.verify and ca_bundle:
+        _require_certificates(settings.conn_id, ca_bundle, source)
+    return dataclasses.replace(settings, proxy=proxy_url(settings.conn_id, proxy), ca_bundle=ca_bundle)
+
+
+def _require_certificates(conn_id: str, path: str, source: str) -> None:
+    if not Path(path).exists():
         raise OllangConfigurationError(
-            f"Connection {settings.conn_id!r}: {source}, the trusted certificates {named!r}, does not exist here."
+            f"Connection {conn_id!r}: {source}, the trusted certificates {path!r}, does not exist here."
         )
-    if settings.verify and named:
-        try:
-            _check_certificates(named, Path(named).stat().st_mtime_ns)
-        except OSError as error:
-            raise OllangConfigurationError(
-                f"Connection {settings.conn_id!r}: {source}, {named!r}, holds no certificates ({error.strerror})."
-            ) from None
-    return dataclasses.replace(settings, proxy=proxy_url(settings.conn_id, proxy), ca_bundle=named)
+    try:
+        _check_certificates(path, Path(path).stat().st_mtime_ns)
+    except OSError as error:
+        raise OllangConfigurationError(
+            f"Connection {conn_id!r}: {source}, {path!r}, holds no certificates ({error.strerror})."
+        ) from None
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,8 +1,8 @@
 """
-The Ollang API without input or output: the requests to send, and what every possible answer means.
+Responses of Ollang's API, and what each means: tables over plain values, without input or output.
 
-Pure rules over plain values, shared by the synchronous and the asynchronous half of the hook. The pages this
-rests on are `Get Order by ID`, `Rerun Order`, `QC Evaluation` and `List Orders` of https://api-docs.ollang.com.
+The pages this rests on are `Get Order by ID`, `Rerun Order`, `QC Evaluation` and `List Orders` of
+https://api-docs.ollang.com. What a failed request is raised as is in :mod:`~airflow_provider_ollang.client.errors`.
 """
 
 from __future__ import annotations
@@ -10,54 +10,49 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from airflow_provider_ollang.client.strict_json import _DEEPEST, _JSON, _writable
-from airflow_provider_ollang.domain.arguments import is_same_order
-from airflow_provider_ollang.exceptions import (
-    OllangAccessDeniedError,
-    OllangAuthenticationError,
-    OllangBadRequestError,
-    OllangConfigurationError,
-    OllangError,
-    OllangOrderNotEligibleError,
-    OllangOrderNotFoundError,
-    OllangOutcomeUnknownError,
-    OllangRateLimitError,
-    OllangRequestRefusedError,
-    OllangUnavailableError,
+from airflow_provider_ollang.client.errors import (
+    error_code,
+    garbled,
+    rejected,
+    server_message,
+    status_text,
+    unknown_outcome,
 )
+from airflow_provider_ollang.client.strict_json import parse_json
+from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.exceptions import OllangRequestRefusedError
 
 if TYPE_CHECKING:
-    from airflow_provider_ollang.client.requests import Call
+    from airflow_provider_ollang.client.requests import Request
     from airflow_provider_ollang.client.settings import Settings
 
-MAX_ANSWER_BYTES = 20 * 1024 * 1024
+MAX_BODY_BYTES = 20 * 1024 * 1024
 
 # A status is a word, and goes into logs and XComs.
-_LONGEST_STATUS = 80
+_MAX_STATUS_LENGTH = 80
 # A day: the clock of a server may be off.
-_LONGEST_RETRY_AFTER = 86400.0
-
-_REPEATED_STATUSES = frozenset({408, 500, 502, 503, 504})
-
-
-# --- Answers --------------------------------------------------------------------------------------------------
+_MAX_RETRY_AFTER = 86400.0
+_UNEXPECTED = {
+    "object": "without a JSON object",
+    "list": "without a JSON list of objects",
+    "empty": "with a body, where none belongs",
+}
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """
-    An HTTP answer, read to its end.
+    An HTTP response, read to its end.
 
     :param status: HTTP status.
     :param headers: its headers, names in lower case.
     :param body: its decoded bytes.
-    :param elapsed: seconds from the start of this attempt to the end of the body; 0 where nobody needs them.
+    :param elapsed: seconds from the start of this attempt to the end of the body; 0 where nothing needs them.
     """
 
     status: int
@@ -67,19 +62,19 @@ class Answer:
 
     @property
     def server_time(self) -> datetime | None:
-        """The server's clock when it answered, from the ``Date`` header."""
-        return _http_date(self.headers.get("date"))
+        """The server's clock when it responded, from the ``Date`` header."""
+        return _parse_http_date(self.headers.get("date"))
 
     @property
     def requested_at(self) -> datetime | None:
         """
         A time by the server's clock at which the request had not arrived yet.
 
-        A gateway may date its answer long after it handed the request on. The header has whole seconds, rounded down,
-        so that this is never too late.
+        A gateway may date its response long after it handed the request on. The header has whole seconds, rounded
+        down, so that this is never too late.
         """
-        answered = self.server_time
-        return answered and answered - timedelta(seconds=self.elapsed)
+        responded_at = self.server_time
+        return responded_at and responded_at - timedelta(seconds=self.elapsed)
 
     @property
     def retry_after(self) -> float | None:
@@ -88,346 +83,203 @@ class Answer:
         try:
             seconds = float(text)
         except ValueError:
-            date = _http_date(text)
+            date = _parse_http_date(text)
             if date is None:
                 return None
             seconds = (date - (self.server_time or datetime.now(UTC))).total_seconds()
-        return min(seconds, _LONGEST_RETRY_AFTER) if math.isfinite(seconds) and seconds >= 0 else None
+        return min(seconds, _MAX_RETRY_AFTER) if math.isfinite(seconds) and seconds >= 0 else None
 
     def json(self) -> Any:
         """
-        Parse the body strictly.
+        Parse the body.
 
-        What no XCom or log could be written with is made so that it can: half a character is replaced, a whole
-        number beyond 64 bits becomes a float.
-
-        :raises ValueError: it is no JSON, or nested or sized beyond what can be read and written.
+        :raises ValueError: it is no JSON that can be read and written again.
         """
-        # RFC 8259 section 8.1: a byte order mark may be ignored.
-        text = self.body.decode("utf-8-sig")
-        try:
-            value = _JSON.decode(text)
-        except RecursionError:
-            raise ValueError("nested too deep") from None
-        # Only an escape can bring half a character, and only brackets depth: most answers need not be gone through.
-        is_plain = b"\\u" not in self.body and self.body.count(b"{") + self.body.count(b"[") <= _DEEPEST
-        return value if is_plain else _writable(value)
+        return parse_json(self.body)
 
     @functools.cached_property
-    def json_object(self) -> dict[str, Any] | None:
-        """The body, if it is a JSON object; parsed once, since it may be large."""
+    def value(self) -> Any:
+        """The JSON of the body; ``None`` if it has none. Parsed once, since it may be large."""
         try:
-            value = self.json()
+            return self.json()
         except ValueError:
             return None
-        return value if isinstance(value, dict) else None
+
+    @property
+    def json_object(self) -> dict[str, Any] | None:
+        """The JSON of the body, if it is an object."""
+        return self.value if isinstance(self.value, dict) else None
+
+    @property
+    def json_list(self) -> list[dict[str, Any]] | None:
+        """The JSON of the body, if it is a list of objects."""
+        is_list = isinstance(self.value, list) and all(isinstance(item, dict) for item in self.value)
+        return self.value if is_list else None
+
+    def has(self, kind: str) -> bool:
+        """Tell whether the body is of the kind that a request expects; an object does where nothing is expected."""
+        if kind == "list":
+            return self.json_list is not None
+        return self.json_object is not None or (kind == "empty" and not self.body)
 
 
-def read_order(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
+def require_expected(settings: Settings, request: Request, response: Response) -> Response:
     """
-    Read the answer to :func:`get_order`.
+    Return a 2xx response that has what its request expects.
+
+    :raises OllangError: it is another response; the class says what to do about it.
+    """
+    if not 200 <= response.status < 300:
+        raise rejected(settings, request, response)
+    if not response.has(request.expects):
+        raise garbled(settings, request, response, _UNEXPECTED[request.expects])
+    return response
+
+
+def parse_order(settings: Settings, request: Request, response: Response) -> dict[str, Any]:
+    """
+    Read the response to :func:`.get_order`.
 
     :return: the order, as the API gave it.
-    :raises OllangError: the answer is no such order; the class says what to do about it.
+    :raises OllangError: the response is no such order; the class says what to do about it.
     """
-    value = _read_object(settings, call, answer)
-    status = value.get("status")
-    if not isinstance(status, str) or not status.isprintable() or len(status) > _LONGEST_STATUS:
-        _raise_garbled(settings, call, answer, "an order without a status")
-    other = value.get("id")
-    if other is not None and not is_same_order(other, call.order_id):
-        _raise_garbled(settings, call, answer, "another order")
-    return value
+    order = require_expected(settings, request, response).json_object or {}
+    status = order.get("status")
+    if not isinstance(status, str) or not status.isprintable() or len(status) > _MAX_STATUS_LENGTH:
+        raise garbled(settings, request, response, "with an order without a status")
+    order_id = order.get("id")
+    if order_id is not None and not is_same_order(order_id, request.order_id):
+        raise garbled(settings, request, response, "with another order")
+    return order
 
 
-def read_page(settings: Settings, call: Call, answer: Answer) -> tuple[list[dict[str, Any]], bool]:
+def parse_page(settings: Settings, request: Request, response: Response) -> tuple[list[dict[str, Any]], bool]:
     """
-    Read the answer to :func:`list_orders`.
+    Read the response to :func:`.list_orders`.
 
     :return: the rows of the page, and whether there is another page.
-    :raises OllangError: the answer is no such page.
+    :raises OllangError: the response is no such page.
     """
-    value = _read_object(settings, call, answer)
-    rows, meta = value.get("data"), value.get("meta")
+    page = require_expected(settings, request, response).json_object or {}
+    rows, meta = page.get("data"), page.get("meta")
     if not isinstance(rows, list):
-        _raise_garbled(settings, call, answer, "a list without rows")
-    more = isinstance(meta, Mapping) and meta.get("hasNextPage") is True
-    return [row for row in rows if isinstance(row, dict)], more
+        raise garbled(settings, request, response, "with a list without rows")
+    has_more = isinstance(meta, Mapping) and meta.get("hasNextPage") is True
+    return [row for row in rows if isinstance(row, dict)], has_more
 
 
-class _Seen(NamedTuple):
-    """An answer to a paid request; ``value`` is its JSON object, if it is one."""
-
-    order_id: str | None
-    status: int
-    value: dict[str, Any] | None
-
-    @property
-    def is_an_error(self) -> bool:
-        """Whether it has the shape of an error, whatever its status."""
-        value = self.value or {}
-        return value.get("success") is not True and ("error" in value or isinstance(value.get("code"), int | str))
-
-    @property
-    def is_about_another(self) -> bool:
-        other = (self.value or {}).get("orderId")
-        return other is not None and not is_same_order(other, self.order_id)
-
-
-class _PaidAnswer(NamedTuple):
-    """What an answer to a paid request says about whether it was processed."""
-
-    outcome: Literal["accepted", "refused", "unknown"]
-    holds: Callable[[_Seen], bool]
-    reason: str = ""
-
-
-#: The first row that holds decides.
-_PAID_ANSWERS = (
-    _PaidAnswer("unknown", lambda seen: seen.status == 408 or seen.status >= 500, "the server answered {words}"),
-    _PaidAnswer("refused", lambda seen: seen.status >= 300),
-    _PaidAnswer("unknown", lambda seen: seen.value is None, "the server answered {status} without a JSON object"),
-    _PaidAnswer("refused", lambda seen: seen.value is not None and seen.value.get("success") is False),
-    _PaidAnswer("unknown", lambda seen: seen.is_an_error, "the server answered {words}, which is an error"),
-    _PaidAnswer("unknown", lambda seen: seen.is_about_another, "the server answered about another order"),
-    _PaidAnswer("accepted", lambda _seen: True),
-)
-
-
-def read_paid(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
-    """
-    Read the answer to a request that may cost money.
-
-    :return: the answer of an accepted request.
-    :raises OllangOutcomeUnknownError: it may or may not have been processed.
-    :raises OllangError: it surely was not processed.
-    """
-    value = answer.json_object
-    seen = _Seen(call.order_id, answer.status, value)
-    row = next(row for row in _PAID_ANSWERS if row.holds(seen))
-    detail = _detail(settings, answer)
-    if row.outcome == "unknown":
-        reason = row.reason.format(status=answer.status, words=_status_words(settings, answer))
-        raise unknown_outcome(call, reason, answer.status, code=_code(settings, value), detail=detail)
-    if row.outcome == "refused" and 200 <= answer.status < 300:
-        raise OllangRequestRefusedError(
-            f"Ollang refused to {call.what}: {detail or 'no reason given'}. Nothing was started.",
-            status_code=answer.status,
-            code=_code(settings, value),
-            detail=detail,
-            **call.fields(),
-        )
-    return _read_object(settings, call, answer)
-
-
-def unknown_outcome(
-    call: Call, reason: str, status: int | None = None, **said: str | None
-) -> OllangOutcomeUnknownError:
-    """Return the error of a paid request of which nobody can say whether it was processed."""
-    return OllangOutcomeUnknownError(
-        f"Nobody can say whether the request to {call.what} was processed: {reason}. It was not sent again, since "
-        "that could be billed twice. Look at the order in Ollang: if it is being processed or has a new result, "
-        "it was; if not, clear this task to send the request again.",
-        reason=reason,
-        status_code=status,
-        **said,
-        **call.fields(),
-    )
-
-
-def not_answered(call: Call, reason: str) -> OllangUnavailableError:
-    """Return the error of a request that got no whole answer and that may be sent again."""
-    return OllangUnavailableError(f"Could not {call.what}: {reason}.", **call.fields())
-
-
-def host_not_found(settings: Settings) -> str:
-    """Say that the name of the server, or of the proxy, leads nowhere, and what to look at."""
-    peer, field = ("the proxy", "the proxy") if settings.proxy else (settings.base_url, "the base URL (host)")
-    return (
-        f"the host of {peer} could not be found.\nCheck {field} of connection {settings.conn_id!r}, and that this "
-        "machine can resolve the name (DNS)"
-    )
-
-
-def rate_limited(call: Call, retry_after: float | None, detail: str | None = None) -> OllangRateLimitError:
-    """Return the error of a request that the server answered with 429, or would answer so."""
-    return OllangRateLimitError(
-        f"Could not {call.what}: Ollang's rate limit was reached (429).",
-        retry_after=retry_after,
-        status_code=429,
-        detail=detail,
-        **call.fields(),
-    )
-
-
-def may_repeat(call: Call, error: BaseException) -> bool:
-    """Tell whether the hook may send a request again after this error."""
-    if call.paid:
-        return isinstance(error, OllangRateLimitError) or (
-            isinstance(error, OllangUnavailableError) and error.status_code is None
-        )
-    return isinstance(error, OllangRateLimitError) or (
-        isinstance(error, OllangUnavailableError)
-        and (error.status_code is None or error.status_code < 300 or error.status_code in _REPEATED_STATUSES)
-    )
-
-
-def _read_object(settings: Settings, call: Call, answer: Answer) -> dict[str, Any]:
-    """Return the JSON object of a 2xx answer; raise what any other answer means."""
-    if 300 <= answer.status < 400:
-        target = settings.clean(_host_of(answer.headers.get("location", "")) or "another address")
-        raise OllangConfigurationError(
-            f"Could not {call.what}: {settings.base_url} redirects to {target}. Redirects are not followed, since the "
-            f"API key would go along; correct the base URL of connection {settings.conn_id!r}.",
-            status_code=answer.status,
-            **call.fields(),
-        )
-    if answer.status == 429:
-        raise rate_limited(call, answer.retry_after, _detail(settings, answer))
-    value = answer.json_object
-    if 400 <= answer.status < 500 and answer.status != 408:
-        raise _client_error(settings, call, answer, value)
-    if not 200 <= answer.status < 300:
-        raise _unavailable(settings, call, answer, f"the server answered {_status_words(settings, answer)}")
-    if value is None:
-        _raise_garbled(settings, call, answer, "no JSON object")
-    return value
+# --- Paid requests --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Meaning:
-    """What a 4xx answer with a JSON object means: found by its status, else by its code, else by its words."""
+class Accepted:
+    """
+    What the server said of a paid request that it accepted.
 
-    error: type[OllangError]
-    status: int | None
-    code: str | None
-    words: str | None
-    advice: str
+    :param value: its JSON object; empty if it is none.
+    :param message: its message, redacted; ``None`` if there is none.
+    :param requested_at: a time by the server's clock just before the request arrived, ISO 8601; ``None`` if it did not
+        say.
+    :param items: the objects of its JSON list, for a request that expects one.
+    """
 
-
-_CLIENT_ERRORS = (
-    _Meaning(
-        OllangAuthenticationError,
-        401,
-        "UNAUTHORIZED",
-        "invalid or missing api key",
-        "Ollang does not accept the API key of connection {conn_id!r}; put a valid one into its API key (password).",
-    ),
-    _Meaning(
-        OllangAccessDeniedError,
-        403,
-        "ACCESS_DENIED",
-        "you don't have permission",
-        "The key of connection {conn_id!r} may not do this; the order may belong to another Ollang account.",
-    ),
-    _Meaning(
-        OllangOrderNotFoundError,
-        404,
-        "ORDER_NOT_FOUND",
-        "no order found",
-        "Check the order id, and that connection {conn_id!r} is of the order's account.",
-    ),
-    _Meaning(
-        OllangOrderNotEligibleError,
-        None,
-        "ORDER_NOT_ELIGIBLE",
-        "only completed or delivered orders",
-        "Nothing was started. Wait until the order is completed or delivered.",
-    ),
-    # No page tells what a request for an order that is being worked on is answered with.
-    _Meaning(
-        OllangOrderNotEligibleError,
-        409,
-        None,
-        None,
-        "Nothing was started: Ollang is at work on this order already. Wait until it is completed or delivered.",
-    ),
-    _Meaning(
-        OllangBadRequestError,
-        402,
-        "INSUFFICIENT_CREDITS",
-        "credits",
-        "Nothing was started. Add credits to the Ollang account of connection {conn_id!r}, then clear this task.",
-    ),
-)
-_OTHER_CLIENT_ERROR = _Meaning(OllangBadRequestError, None, None, None, "The same request would be refused again.")
+    value: dict[str, Any]
+    message: str | None
+    requested_at: str | None
+    items: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _client_error(settings: Settings, call: Call, answer: Answer, value: dict[str, Any] | None) -> OllangError:
-    words = _status_words(settings, answer)
-    text = f"{value.get('detail')} {value.get('message')}".casefold() if value else ""
-    fields = {
-        "status_code": answer.status,
-        "code": _code(settings, value),
-        "detail": _detail(settings, answer),
-        **call.fields(),
-    }
-    if answer.status == 404 and (value is None or f"cannot {call.method.casefold()} /" in text):
-        return OllangConfigurationError(
-            f"Could not {call.what}: {settings.base_url} answered {words}, which is not Ollang's API; correct the base "
-            f"URL of connection {settings.conn_id!r}.",
-            **fields,
+class _PaidResponse(NamedTuple):
+    """What the table looks at."""
+
+    request: Request
+    response: Response
+
+    @property
+    def is_server_error(self) -> bool:
+        """Whether the server, or a gateway in front of it, did not come to an end with the request."""
+        return self.response.status < 200 or self.response.status == 408 or self.response.status >= 500
+
+    @property
+    def is_refusal(self) -> bool:
+        return (self.response.json_object or {}).get("success") is False
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it has the shape of an error, whatever its status."""
+        value = self.response.json_object or {}
+        return value.get("success") is not True and ("error" in value or isinstance(value.get("code"), int | str))
+
+    @property
+    def is_about_another_order(self) -> bool:
+        order_id = (self.response.json_object or {}).get("orderId")
+        return (
+            self.request.order_id is not None
+            and order_id is not None
+            and not is_same_order(order_id, self.request.order_id)
         )
-    if value is None or (call.method == "GET" and answer.status in {409, 423, 425}):
-        return _unavailable(settings, call, answer, f"the server answered {words}")
-    matches = (
-        lambda row: row.status == answer.status,
-        lambda row: row.code is not None and row.code == fields["code"],
-        lambda row: row.words is not None and row.words in text,
+
+    @property
+    def is_expected(self) -> bool:
+        return self.response.has(self.request.expects)
+
+
+class _Row(NamedTuple):
+    outcome: Literal["accepted", "refused", "rejected", "unknown"]
+    holds: Callable[[_PaidResponse], bool]
+    reason: str = ""
+
+
+#: Whether a paid request was processed: the first row that holds decides. A refusal is a 2xx that says so.
+_PAID_OUTCOMES = (
+    _Row("unknown", lambda paid: paid.is_server_error, "the server answered {text}"),
+    _Row("rejected", lambda paid: paid.response.status >= 300),
+    _Row("refused", lambda paid: paid.is_refusal),
+    _Row("unknown", lambda paid: paid.is_error, "the server answered {text}, which is an error"),
+    _Row("unknown", lambda paid: paid.is_about_another_order, "the server answered about another order"),
+    _Row("unknown", lambda paid: not paid.is_expected, "the server answered {status} {unexpected}"),
+    _Row("accepted", lambda _paid: True),
+)
+
+
+def parse_accepted(settings: Settings, request: Request, response: Response) -> Accepted:
+    """
+    Read the response to a request that may cost money.
+
+    :return: what was accepted.
+    :raises OllangOutcomeUnknownError: it may or may not have been processed.
+    :raises OllangError: it surely was not processed.
+    """
+    paid = _PaidResponse(request, response)
+    row = next(row for row in _PAID_OUTCOMES if row.holds(paid))
+    if row.outcome == "rejected":
+        raise rejected(settings, request, response)
+    detail = server_message(settings, response)
+    if row.outcome == "unknown":
+        reason = row.reason.format(
+            status=response.status, text=status_text(settings, response), unexpected=_UNEXPECTED[request.expects]
+        )
+        code = error_code(settings, response)
+        raise unknown_outcome(request, reason, response.status, code=code, detail=detail)
+    if row.outcome == "refused":
+        raise OllangRequestRefusedError(
+            f"Ollang refused to {request.what}: {detail or 'no reason given'}. Nothing was started.",
+            status_code=response.status,
+            code=error_code(settings, response),
+            detail=detail,
+            **request.fields(),
+        )
+    value = response.json_object or {}
+    message = value.get("message")
+    return Accepted(
+        value=value,
+        message=settings.redact(message) if isinstance(message, str) else None,
+        requested_at=response.requested_at.isoformat() if response.requested_at else None,
+        items=response.json_list or [],
     )
-    row = next((row for match in matches for row in _CLIENT_ERRORS if match(row)), _OTHER_CLIENT_ERROR)
-    advice = row.advice.format(conn_id=settings.conn_id)
-    return row.error(f"Could not {call.what}: Ollang answered {words}.\n{advice}", **fields)
 
 
-def _raise_garbled(settings: Settings, call: Call, answer: Answer, what: str) -> NoReturn:
-    raise _unavailable(settings, call, answer, f"the server answered {answer.status} with {what}")
-
-
-def _unavailable(settings: Settings, call: Call, answer: Answer, reason: str) -> OllangUnavailableError:
-    return OllangUnavailableError(
-        f"Could not {call.what}: {reason}.",
-        retry_after=answer.retry_after,
-        status_code=answer.status,
-        detail=_detail(settings, answer),
-        **call.fields(),
-    )
-
-
-def _code(settings: Settings, value: Mapping[str, Any] | None) -> str | None:
-    # The generic envelope has the number -1 here, which says nothing.
-    code = (value or {}).get("code")
-    return settings.clean(code) if isinstance(code, str) else None
-
-
-def _status_words(settings: Settings, answer: Answer) -> str:
-    detail = _detail(settings, answer)
-    return f"{answer.status}: {detail}" if detail else str(answer.status)
-
-
-def _detail(settings: Settings, answer: Answer) -> str | None:
-    """Return the server's own words, short, on one line, without the key and without URL queries."""
-    value = answer.json_object
-    if value is None:
-        kind = answer.headers.get("content-type", "").split(";")[0].strip() or "no content type"
-        return settings.clean(f"{len(answer.body)} bytes of {kind}") if answer.body else None
-    words = []
-    for name in ("error", "message", "detail"):
-        said = value.get(name)
-        text = ", ".join(map(str, said)) if isinstance(said, list) else said
-        if isinstance(text, str) and text and text.casefold() not in {"unknownerror", "unknown error"}:
-            words.append(text)
-    return settings.clean(": ".join(words)) or None
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2]
-    except ValueError:
-        return ""
-
-
-def _http_date(text: str | None) -> datetime | None:
+def _parse_http_date(text: str | None) -> datetime | None:
     try:
         date = parsedate_to_datetime(text) if text else None
     except (TypeError, ValueError, OverflowError):

@@ -1,5 +1,5 @@
 """
-What an Airflow connection says about Ollang: one value, read once, for both halves of the hook.
+What an Airflow connection says about Ollang: one value, read once, for the synchronous and the async client.
 
 Pure: no network, no Airflow. The fields are those of
 :data:`~airflow_provider_ollang.get_provider_info.CONNECTION_FIELDS`.
@@ -10,14 +10,13 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from airflow_provider_ollang.client.base_url import is_host, parse_base_url
 from airflow_provider_ollang.domain.values import printable, readable
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.get_provider_info import DEFAULT_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +27,6 @@ MAX_DETAIL = 500
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _PRINTABLE_ASCII = re.compile(r"[ -~]+")
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
-_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset(f"{string.ascii_letters}{string.digits}-._~")
-_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Settings:
     :param base_url: scheme, host, port and path before ``/integration``, without a trailing slash, in the one form that
         every library sends as it is.
     :param api_key: sent as ``X-Api-Key``; never shown.
-    :param timeout: seconds one request may take, its whole answer included.
+    :param timeout: seconds one request may take, its whole response included.
     :param max_attempts: how often a request that is safe to repeat is sent at most.
     :param verify: whether the server's certificate is checked.
     :param ca_bundle: path of the certificates to trust.
@@ -83,18 +77,18 @@ class Settings:
             brings them as strings, an emptied form field as ``""`` or ``None``.
         :raises OllangConfigurationError: a field is wrong; the message names it and shows no secret.
         """
-        reader = _Extra(conn_id, extra or {})
+        fields = _Extra(conn_id, extra or {})
         settings = cls(
             conn_id=conn_id,
             base_url=_base_url(conn_id, host, port, schema),
             api_key=_api_key(conn_id, password),
-            timeout=reader.number("timeout", 30.0, low=1, high=600),
-            max_attempts=int(reader.number("max_attempts", 5, low=1, high=20, whole=True)),
-            verify=reader.flag("verify", default=True),
-            ca_bundle=reader.text("ca_bundle"),
-            proxy=proxy_url(conn_id, reader.text("proxy")),
+            timeout=fields.number("timeout", 30.0, low=1, high=600),
+            max_attempts=int(fields.number("max_attempts", 5, low=1, high=20, whole=True)),
+            verify=fields.flag("verify", default=True),
+            ca_bundle=fields.text("ca_bundle"),
+            proxy=proxy_url(conn_id, fields.text("proxy")),
         )
-        if not settings.is_encrypted and not (settings.is_loopback or reader.flag("allow_http", default=False)):
+        if not settings.is_encrypted and not (settings.is_loopback or fields.flag("allow_http", default=False)):
             raise _bad_connection(
                 conn_id,
                 "the base URL is http:// and would send the API key unencrypted; use https://, or set allow_http",
@@ -119,14 +113,14 @@ class Settings:
         """Return the headers of every request."""
         return {"X-Api-Key": self.api_key, "Accept": "application/json", "User-Agent": user_agent}
 
-    def clean(self, words: str) -> str:
-        """Make foreign words fit for a message: no key, no URL query, no control characters, 500 characters."""
-        words = printable(words)
+    def redact(self, text: str) -> str:
+        """Make foreign text fit for a message: no key, no URL query, no control characters, 500 characters."""
+        text = printable(text)
         password = urlsplit(self.proxy or "").password
         for secret in (self.api_key, password, unquote(password or "")):
             if secret:
-                words = words.replace(secret, "***")
-        return readable(words, MAX_DETAIL)
+                text = text.replace(secret, "***")
+        return readable(text, MAX_DETAIL)
 
 
 @dataclass(frozen=True)
@@ -158,10 +152,10 @@ class _Extra:
         value = self._value(name)
         if value is None:
             return default
-        word = str(value).casefold()
-        if word not in _TRUE | _FALSE:
+        text = str(value).casefold()
+        if text not in _TRUE | _FALSE:
             raise self._wrong(name, "true or false", value)
-        return word in _TRUE
+        return text in _TRUE
 
     def _value(self, name: str) -> Any:
         value = self.values.get(name)
@@ -169,11 +163,11 @@ class _Extra:
             value = value.strip()
         return None if value == "" else value
 
-    def _wrong(self, name: str, wanted: str, value: object) -> OllangConfigurationError:
+    def _wrong(self, name: str, expected: str, value: object) -> OllangConfigurationError:
         # Anything longer or with an inside may hold a secret.
-        plain = isinstance(value, bool | float | str) or (isinstance(value, int) and abs(value) < 10**9)
-        shown = repr(value) if plain and len(repr(value)) < 40 else f"this {type(value).__name__}"
-        return _bad_connection(self.conn_id, f"its field {name!r} must be {wanted}, not {shown}")
+        is_plain = isinstance(value, bool | float | str) or (isinstance(value, int) and abs(value) < 10**9)
+        shown = repr(value) if is_plain and len(repr(value)) < 40 else f"this {type(value).__name__}"
+        return _bad_connection(self.conn_id, f"its field {name!r} must be {expected}, not {shown}")
 
 
 def proxy_url(conn_id: str, proxy: str | None) -> str | None:
@@ -187,19 +181,12 @@ def proxy_url(conn_id: str, proxy: str | None) -> str | None:
     text = proxy if "://" in proxy else f"http://{proxy}"
     try:
         url = urlsplit(text)
-        usable = url.scheme in {"http", "https"} and url.port != 0 and _is_host(url.hostname)
+        is_proxy = url.scheme in {"http", "https"} and url.port != 0 and is_host(url.hostname)
     except ValueError:
-        usable = False
-    if not usable:
+        is_proxy = False
+    if not is_proxy:
         raise _bad_connection(conn_id, "its proxy, or the one of the environment, must look like http://host:port")
     return text
-
-
-def _is_host(name: str | None) -> bool:
-    """Tell whether a URL's host is an address or could be a name; raise ValueError if it is far from it."""
-    if name and ":" in name:
-        return bool(ipaddress.IPv6Address(name))
-    return _HOST_NAME.fullmatch((name or "").encode("idna").decode()) is not None
 
 
 def _bad_connection(conn_id: str, problem: str) -> OllangConfigurationError:
@@ -214,78 +201,13 @@ def _api_key(conn_id: str, password: str | None) -> str:
         )
     if not _PRINTABLE_ASCII.fullmatch(key):
         raise _bad_connection(
-            conn_id, "its API key (password) holds a character that no key has, such as a line break; copy it anew"
+            conn_id, "its API key (password) holds a character that no key has, such as a line break; copy it again"
         )
     return key
 
 
 def _base_url(conn_id: str, host: str | None, port: int | None, schema: str | None) -> str:
-    """Return the one form of the base URL that both transports send as it is, whatever a person wrote."""
-    scheme = (schema or "").strip().rstrip(":/").casefold() or None
-    if scheme not in {None, "http", "https"}:
-        raise _bad_connection(conn_id, f"its schema must be https, http or empty, not {scheme!r}")
-    if port and not 0 < port < 65536:
-        raise _bad_connection(conn_id, f"its port must be from 1 to 65535, not {port}")
     try:
-        url = _split((host or "").strip() or DEFAULT_HOST, scheme or "https")
-    except ValueError:
-        raise _bad_connection(conn_id, "its base URL (host) is no URL") from None
-    if url is None:
-        raise _bad_connection(conn_id, f"its base URL (host) must look like {DEFAULT_HOST}")
-    if url.query or url.fragment or "@" in url.netloc:
-        raise _bad_connection(conn_id, "its base URL (host) must hold no user, query or fragment")
-    if scheme and scheme != url.scheme:
-        raise _bad_connection(conn_id, f"its base URL says {url.scheme}:// but its schema says {scheme}")
-    if port and url.port and port != url.port:
-        raise _bad_connection(conn_id, f"its base URL says port {url.port} but its port says {port}")
-    path = _canonical_path(url.path).rstrip("/").removesuffix("/integration").rstrip("/")
-    return f"{url.scheme}://{_canonical_netloc(url, url.port or port)}{path}"
-
-
-def _split(text: str, scheme: str) -> SplitResult | None:
-    """
-    Split a base URL.
-
-    :param scheme: what it has if it names none.
-    :return: ``None`` if it is far from one.
-    :raises ValueError: its host or port is none.
-    """
-    if not text.isprintable() or " " in text:
-        return None
-    if text.count(":") > 1 and not set(text) & set("[/"):
-        # Airflow takes the brackets off an IPv6 address in a URI.
-        text = f"[{text}]"
-    url = urlsplit(text if "://" in text else f"{scheme}://{text}")
-    if url.scheme not in _DEFAULT_PORTS:
-        return None
-    # Asked for so that it raises: a port may be out of range.
-    _ = url.port
-    return url if "@" in url.netloc or _is_host(url.hostname) else None
-
-
-def _canonical_netloc(url: SplitResult, port: int | None) -> str:
-    name = str(url.hostname)
-    name = f"[{name}]" if ":" in name else name.encode("idna").decode()
-    return name if port in {None, 0, _DEFAULT_PORTS[url.scheme]} else f"{name}:{port}"
-
-
-def _canonical_path(path: str) -> str:
-    """
-    Return a path as RFC 3986 normalises it (sections 6.2.2 and 5.2.4), so that no library changes it any more.
-
-    ``requests`` and ``aiohttp`` encode and shorten what is not so, and not alike.
-    """
-    whole = _ENCODED.sub(_normal_octet, _STRAY_PERCENT.sub("%25", path))
-    encoded = quote(whole, safe="/%:@!$&'()*+,;=~")
-    segments: list[str] = []
-    for segment in encoded.split("/"):
-        if segment == "..":
-            del segments[-1:]
-        elif segment != "." and (segment or segments):
-            segments.append(segment)
-    return "".join(f"/{segment}" for segment in segments)
-
-
-def _normal_octet(found: re.Match[str]) -> str:
-    character = chr(int(found[1], 16))
-    return character if character in _UNRESERVED else found[0].upper()
+        return parse_base_url(host, port, schema)
+    except ValueError as error:
+        raise _bad_connection(conn_id, str(error)) from None

@@ -1,38 +1,49 @@
-"""Sends calls of the protocol with ``requests``: one whole answer within its time, or an error in our words."""
+"""The synchronous client, over ``requests``."""
 
 from __future__ import annotations
 
-import http.client
+import functools
 import socket
-import threading
-from contextlib import suppress
-from contextvars import ContextVar
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Call
-from airflow_provider_ollang.client.responses import (
-    MAX_ANSWER_BYTES,
-    Answer,
-    host_not_found,
-    not_answered,
-    unknown_outcome,
+from airflow_provider_ollang.client.backoff import Log, is_transient, retrying, was_not_processed
+from airflow_provider_ollang.client.connections import ATTEMPT, Attempt, DeadlineAdapter
+from airflow_provider_ollang.client.environment import user_agent
+from airflow_provider_ollang.client.errors import host_not_found, no_response, unknown_outcome
+from airflow_provider_ollang.client.requests import (
+    CONNECT_TIMEOUT,
+    EXACT_FILTERS,
+    MAX_PAGE_SIZE,
+    Request,
+    get_order,
+    list_orders,
 )
+from airflow_provider_ollang.client.responses import (
+    MAX_BODY_BYTES,
+    Accepted,
+    Response,
+    parse_accepted,
+    parse_order,
+    parse_page,
+)
+from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes, new_session, proxies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from airflow_provider_ollang.client.settings import Settings
 
-
 _CHUNK = 64 * 1024
+_TEST_TIMEOUT = 10.0
+# Not urllib3's own base class: a connection that is refused is of it, too.
+_TIMEOUTS = requests.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError
+
+T = TypeVar("T")
 
 
 class InterruptedBeforeSending(BaseException):
@@ -43,119 +54,9 @@ class InterruptedBeforeSending(BaseException):
     """
 
 
-class _Attempt:
-    """What one attempt did so far, and the time that it has."""
-
-    def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
-        self.connect_timeout = min(CONNECT_TIMEOUT, timeout)
-        self.connected = False
-        self.out_of_time = False
-        self._lock = threading.Lock()
-        self._socket: Callable[[], socket.socket | None] | None = None
-        self._timer: threading.Timer | None = None
-
-    def begin(self, seconds: float, sock: Callable[[], socket.socket | None]) -> None:
-        """Break off what goes on on a socket when the time is over: what comes byte by byte never times out."""
-        self.end()
-        self._socket = sock
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def end(self) -> None:
-        """Let go of the socket: from now on it may be another attempt's."""
-        with self._lock:
-            self._socket = None
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _cut(self) -> None:
-        with self._lock:
-            if self._socket is None:
-                return
-            self.out_of_time = True
-            sock = self._socket()
-            with suppress(OSError):
-                if sock is not None:
-                    sock.shutdown(socket.SHUT_RDWR)
-
-
-_attempt: ContextVar[_Attempt] = ContextVar("_attempt")
-
-
-class _FinalResponse(http.client.HTTPResponse):
-    """A response that is read past interim ones, such as 102 and 103: http.client skips only 100."""
-
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            # RFC 9110 section 15.2: any number of 1xx may come first. 101 is final, for a request that asks for no
-            # other protocol.
-            if not http.client.CONTINUE < status < http.client.OK or status == http.client.SWITCHING_PROTOCOLS:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
-
-
-class _Limited(HTTPConnection):
-    """A connection that each attempt uses within its own time."""
-
-    response_class = _FinalResponse
-
-    def connect(self) -> None:
-        super().connect()
-        _attempt.get().end()
-        _attempt.get().connected = True
-
-    def _new_conn(self) -> socket.socket:
-        # Of several addresses the first may be dead: each has its own time, and only what follows can be cut off.
-        sock: socket.socket = super()._new_conn()
-        _attempt.get().begin(_attempt.get().connect_timeout, lambda: self.sock or sock)
-        return sock
-
-    def getresponse(self) -> Any:
-        sock = self.sock
-        _attempt.get().begin(_attempt.get().timeout, lambda: sock)
-        return super().getresponse()
-
-
-class _LimitedTLS(_Limited, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Limited
-
-    def _put_conn(self, conn: Any) -> None:
-        _attempt.get().end()
-        super()._put_conn(conn)
-
-
-class _TLSPool(_Pool, HTTPSConnectionPool):
-    ConnectionCls = _LimitedTLS
-
-
-class _Adapter(HTTPAdapter):
-    """The adapter of ``requests``, over connections that know the attempt they serve."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-        return manager
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Know of none: ``requests`` prepares the next request, and reads the whole body, even if it may not follow."""
-
-
 class RequestsTransport:
     """
-    Sends calls over a pool of kept-alive connections.
+    Sends requests over a pool of kept-alive connections, and reads whole responses.
 
     :param settings: where to, with which key, proxy and certificates; nothing is looked up elsewhere.
     :param user_agent: the ``User-Agent`` of every request.
@@ -164,118 +65,213 @@ class RequestsTransport:
     def __init__(self, settings: Settings, user_agent: str) -> None:
         self._settings = settings
         self._headers = settings.headers(user_agent)
-        self._session = self._new_session()
+        self._session = new_session(settings, DeadlineAdapter())
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def send(self, call: Call, *, timeout: float | None = None) -> Answer:
+    def send(self, request: Request, *, timeout: float | None = None) -> Response:
         """
-        Send a call once.
+        Send a request once.
 
-        :param timeout: seconds for the whole answer, if not those of the settings.
-        :return: the answer, whatever its status.
-        :raises OllangUnavailableError: there was none; for a paid call: it surely was not sent.
-        :raises OllangOutcomeUnknownError: a paid call was, or may have been, sent; its cause is what interrupted
-            the call, if something did.
-        :raises InterruptedBeforeSending: a paid call was interrupted, and surely was not sent.
+        :param timeout: seconds for the whole response, if not those of the settings.
+        :return: the response, whatever its status.
+        :raises OllangUnavailableError: there was none; for a paid request: it surely was not sent.
+        :raises OllangOutcomeUnknownError: a paid request was, or may have been, sent; its cause is what interrupted
+            the request, if something did.
+        :raises InterruptedBeforeSending: a paid request was interrupted, and surely was not sent.
         """
-        if not call.paid:
-            return self._send(self._session, call, timeout)
-        # On a kept-alive connection that the server has closed, a request never sent looks like a lost answer.
-        with self._new_session() as session:
-            return self._send(session, call, timeout)
+        if not request.paid:
+            return self._send(self._session, request, timeout)
+        # On a kept-alive connection that the server has closed, a request never sent looks like a lost response.
+        with new_session(self._settings, DeadlineAdapter()) as session:
+            return self._send(session, request, timeout)
 
-    def _send(self, session: requests.Session, call: Call, timeout: float | None) -> Answer:
-        attempt = _Attempt(timeout or self._settings.timeout)
-        token = _attempt.set(attempt)
+    def _send(self, session: requests.Session, request: Request, timeout: float | None) -> Response:
+        attempt = Attempt()
+        token = ATTEMPT.set(attempt)
+        seconds = timeout or self._settings.timeout
         started = _clock.monotonic()
         try:
             with session.request(
-                call.method,
-                call.url(self._settings),
-                headers=self._headers if call.body is None else {**self._headers, "Content-Type": "application/json"},
-                data=call.body,
-                timeout=(attempt.connect_timeout, attempt.timeout),
+                request.method,
+                request.url(self._settings),
+                headers={**self._headers, **request.headers()},
+                data=request.body,
+                proxies=proxies(self._settings.proxy),
+                timeout=(min(CONNECT_TIMEOUT, seconds), seconds),
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body = self._read(response, attempt)
+                body = _read(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, body, _clock.monotonic() - started)
-        except (
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            http.client.HTTPException,
-            OSError,
-            ValueError,
-        ) as error:
-            reason = self._reason(error, attempt)
-            if call.paid and attempt.connected:
-                raise unknown_outcome(call, reason) from None
+                return Response(response.status_code, headers, body, _clock.monotonic() - started)
+        except NETWORK_ERRORS as error:
+            reason = self._reason(error, seconds, sent=attempt.sent)
+            if request.paid and attempt.sent:
+                raise unknown_outcome(request, reason) from None
             # Errors of the libraries may show request headers, so none of them goes on as a cause.
-            raise not_answered(call, reason) from None
+            raise no_response(request, reason) from None
         except BaseException as error:
-            if not call.paid:
+            if not request.paid:
                 raise
-            if attempt.connected:
+            if attempt.sent:
                 # Airflow's execution_timeout is no Exception, and the task's retry must not send this again.
                 interruption = None if isinstance(error, Exception) else error
-                raise unknown_outcome(call, f"the task was interrupted ({type(error).__name__})") from interruption
+                raise unknown_outcome(request, f"the task was interrupted ({type(error).__name__})") from interruption
             raise InterruptedBeforeSending from error
         finally:
-            attempt.end()
-            _attempt.reset(token)
+            ATTEMPT.reset(token)
 
-    def _read(self, response: requests.Response, attempt: _Attempt) -> bytes:
-        body = bytearray()
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
-        attempt.end()
-        if attempt.out_of_time:
-            # Where the length was not known yet, what was cut off looks whole.
-            raise TimeoutError
-        return bytes(body)
-
-    def _new_session(self) -> requests.Session:
-        session = _Session()
-        # The environment is read once, into the settings: its .netrc would replace the headers of every request.
-        session.trust_env = False
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        session.verify = (self._settings.ca_bundle or True) if self._settings.verify else False
-        if self._settings.proxy:
-            session.proxies = {"http": self._settings.proxy, "https": self._settings.proxy}
-        for prefix in ("http://", "https://"):
-            session.mount(prefix, _Adapter())
-        return session
-
-    def _reason(self, error: BaseException, attempt: _Attempt) -> str:
-        """Say in words why there was no whole answer."""
-        if isinstance(error, requests.ConnectTimeout) or (attempt.out_of_time and not attempt.connected):
-            return f"no connection to {self._settings.base_url} within {attempt.connect_timeout:g} s"
-        if attempt.out_of_time or isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-            return f"no whole answer within {attempt.timeout:g} s"
-        peer = "the proxy" if self._settings.proxy else self._settings.base_url
-        causes = list(_causes(error))
-        for cause in causes:
-            if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
-                return host_not_found(self._settings)
-            if isinstance(cause, ConnectionRefusedError):
-                return f"{peer} refused the connection"
-        last = causes[-1]
-        words = (last.strerror if isinstance(last, OSError) else None) or str(last) or type(last).__name__
+    def _reason(self, error: BaseException, seconds: float, *, sent: bool) -> str:
+        """Say why there was no whole response."""
+        base_url = self._settings.base_url
+        chain = list(causes(error))
+        if any(isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror) for cause in chain):
+            return host_not_found(self._settings)
+        if any(isinstance(cause, _TIMEOUTS) for cause in chain):
+            if sent:
+                return f"no complete response within {seconds:g} s"
+            return f"no connection to {base_url} within {min(CONNECT_TIMEOUT, seconds):g} s"
+        if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
+            return f"{'the proxy' if self._settings.proxy else base_url} refused the connection"
+        last = chain[-1]
+        text = (last.strerror if isinstance(last, OSError) else None) or str(last) or type(last).__name__
         through = "through the proxy " if self._settings.proxy else ""
-        stage = "the connection broke" if attempt.connected else f"no connection {through}to {self._settings.base_url}"
-        return f"{stage} ({self._settings.clean(words)})"
+        stage = "the connection broke" if sent else f"no connection {through}to {base_url}"
+        return f"{stage} ({self._settings.redact(text)})"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from a library's error down to the one that started it."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        inner = [getattr(found, "reason", None), *found.args, found.__cause__, found.__context__]
-        found = next((one for one in inner if isinstance(one, BaseException)), None)
+def _read(response: requests.Response) -> bytes:
+    body = bytearray()
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise ValueError(f"the response is larger than {MAX_BODY_BYTES >> 20} MB")
+    return bytes(body)
+
+
+class OllangClient:
+    """
+    Ollang's API for tasks: made by :attr:`.OllangHook.client`; needs settings only, no Airflow connection.
+
+    Requests that cost nothing are repeated as :mod:`~airflow_provider_ollang.client.backoff` says; a paid one is sent
+    exactly once.
+
+    :param settings: what the connection says.
+    :param log: told of each attempt that is repeated.
+    :param sleep: waits between two attempts, given seconds; what it raises ends the call. Default: :func:`time.sleep`.
+    """
+
+    def __init__(self, settings: Settings, *, log: Log, sleep: Callable[[float], None] | None = None) -> None:
+        self.settings = settings
+        self._log = log
+        self._sleep = sleep
+        self._transport = RequestsTransport(settings, user_agent())
+
+    def close(self) -> None:
+        """Close the connections to the server; the client stays usable."""
+        self._transport.close()
+
+    def get_order(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
+        """
+        Get an order with all its details (`Get Order by ID`).
+
+        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :param max_attempts: how often to send the request at most; ``None`` means as the connection says.
+        :return: the order as the API gave it. Links in it are signed and expire.
+        :raises OllangError: as :meth:`.OllangHook.get_order`.
+        """
+        return self.get_dated_order(order_id, max_attempts=max_attempts)[0]
+
+    def get_dated_order(
+        self, order_id: object, *, max_attempts: int | None = None
+    ) -> tuple[dict[str, Any], datetime | None]:
+        """
+        Get an order, and the server's time when it responded.
+
+        :param order_id: as for :meth:`get_order`, and so are the other parameter and the errors.
+        :return: the order, and the time; ``None`` if the server did not say.
+        """
+
+        def parse(request: Request, response: Response) -> tuple[dict[str, Any], datetime | None]:
+            return parse_order(self.settings, request, response), response.server_time
+
+        return self._repeat(get_order(order_id), parse, max_attempts=max_attempts)
+
+    def list_orders(
+        self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE
+    ) -> Iterator[dict[str, Any]]:
+        """
+        List orders, newest id first, fetching page by page as the caller goes on (`List Orders`).
+
+        :param filters: names as the API nests them, such as ``filter[type]``; those that are ``None`` are left out.
+        :param page_size: rows a request, 1 to 50.
+        :return: an iterator over short rows, each order once.
+        :raises OllangError: when a page is fetched.
+        """
+        parse = functools.partial(parse_page, self.settings)
+        fields = {field: filters[name] for name, field in EXACT_FILTERS.items() if filters.get(name) is not None}
+        order_ids: set[str] = set()
+        page, has_more = 1, True
+        while has_more:
+            rows, has_more = self._repeat(list_orders(page, page_size, filters), parse)
+            count_before = len(order_ids)
+            for row in rows:
+                order_id = row.get("id")
+                if order_id is not None and str(order_id) in order_ids:
+                    continue
+                if order_id is not None:
+                    order_ids.add(str(order_id))
+                if all(row.get(field) == value for field, value in fields.items()):
+                    yield row
+            # A page without any new id means that the server ignores the page number.
+            has_more = has_more and len(order_ids) > count_before
+            page += 1
+
+    def check(self) -> None:
+        """
+        List one order: free, one request, at most 10 seconds.
+
+        :raises OllangError: the connection does not work.
+        """
+        request = list_orders(1, 1, {})
+        timeout = min(_TEST_TIMEOUT, self.settings.timeout)
+        parse_page(self.settings, request, self._transport.send(request, timeout=timeout))
+
+    def submit(self, request: Request) -> Accepted:
+        """
+        Send a paid request exactly once, over a connection of its own.
+
+        :param request: the request; its ``paid`` is true.
+        :return: what the server said of its acceptance.
+        :raises OllangRateLimitError: the server limits requests; nothing was started.
+        :raises OllangUnavailableError: without a ``status_code``, it was not sent.
+        :raises OllangOrderNotEligibleError, OllangRequestRefusedError: it was refused; nothing was started.
+        :raises OllangOutcomeUnknownError: it may or may not have been processed. Its cause is what interrupted the
+            request, such as Airflow's ``execution_timeout``, if something did.
+        :raises InterruptedBeforeSending: likewise, but it surely was not sent; no ``Exception``.
+        :raises OllangError: any other refusal.
+        """
+        return parse_accepted(self.settings, request, self._transport.send(request))
+
+    def retry(self, attempt: Callable[[], T]) -> T:
+        """
+        Make attempts at a paid request: another one only after an error that says that nothing was processed.
+
+        :param attempt: makes one, by :meth:`submit`.
+        :return: what it returns.
+        :raises OllangError: its last error.
+        """
+        attempts = self.settings.max_attempts
+        return retrying(attempts, retry_if=was_not_processed, log=self._log, sleep=self._sleep)(attempt)
+
+    def _repeat(
+        self, request: Request, parse: Callable[[Request, Response], T], *, max_attempts: int | None = None
+    ) -> T:
+        """Send a request that costs nothing until its response can be read, or the policy gives up."""
+        attempts = max_attempts or self.settings.max_attempts
+        return retrying(attempts, retry_if=is_transient, log=self._log, sleep=self._sleep)(
+            lambda: parse(request, self._transport.send(request))
+        )

@@ -96,16 +96,16 @@ def count_between(name: str, value: object, low: int, high: int) -> int:
 
 def one_of(name: str, value: Choice, choices: Sequence[str]) -> Choice:
     """
-    Check an argument that is one of a few words.
+    Check an argument that is one of a few names.
 
     :param name: the argument, for the message.
     :param value: what was given.
-    :param choices: the words.
+    :param choices: the names.
     :raises OllangConfigurationError: it is none of them.
     """
     if value not in choices:
-        words = " or ".join(repr(choice) for choice in choices)
-        raise OllangConfigurationError(f"{name} must be {words}, not {value!r:.80}.")
+        listed = " or ".join(repr(choice) for choice in choices)
+        raise OllangConfigurationError(f"{name} must be {listed}, not {value!r:.80}.")
     return value
 
 
@@ -117,25 +117,32 @@ def names_of(name: str, value: Iterable[str] | str) -> list[str]:
     :param value: a collection, or a comma-separated text.
     :raises OllangConfigurationError: it is empty, or holds something that is no name.
     """
-    found = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
-    names = [one.strip() if isinstance(one, str) else one for one in found]
-    if not names or not all(isinstance(one, str) and one for one in names):
+    values = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    names = [item.strip() if isinstance(item, str) else item for item in values]
+    if not names or not all(isinstance(item, str) and item for item in names):
         raise OllangConfigurationError(
             f"{name} must be one or more names, or a comma-separated text, not {value!r:.80}."
         )
     return list(dict.fromkeys(names))
 
 
+def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """
+    Return the name that another one resembles most; case, spaces, ``_`` and ``-`` do not count.
+
+    :param name: perhaps a misspelling.
+    :param names: the right names.
+    :param cutoff: how much of it must be that of the right one, from 0 to 1.
+    :return: one of the names, or ``None``.
+    """
+    by_plain_name = {plain_name(right): right for right in sorted(names)}
+    nearest = difflib.get_close_matches(plain_name(name), by_plain_name, n=1, cutoff=cutoff)
+    return by_plain_name[nearest[0]] if nearest else None
+
+
 def unknown_statuses(statuses: Iterable[str]) -> dict[str, str | None]:
-    """Return the statuses that nobody knows, each with the known one it resembles most."""
-    known = sorted(KNOWN_STATUSES)
-    by_lower = {one.casefold(): one for one in known}
-    found: dict[str, str | None] = {}
-    for status in statuses:
-        if status not in KNOWN_STATUSES:
-            near = difflib.get_close_matches(status.casefold(), by_lower, n=1)
-            found[status] = by_lower[near[0]] if near else None
-    return found
+    """Return the statuses that are not known, each with the known one it resembles most."""
+    return {status: nearest_name(status, KNOWN_STATUSES) for status in statuses if status not in KNOWN_STATUSES}
 
 
 def require_no_misspelt_status(name: str, statuses: object) -> None:
@@ -152,12 +159,11 @@ def require_no_misspelt_status(name: str, statuses: object) -> None:
     # An iterator could be gone through only once, and what comes from another task is not there yet.
     if not isinstance(given, list | tuple | set | frozenset) or "{{" in str(statuses) or "{%" in str(statuses):
         return
-    known = {plain_name(one): one for one in KNOWN_STATUSES}
-    for status in (one.strip() for one in given if isinstance(one, str)):
-        near = difflib.get_close_matches(plain_name(status), known, n=1, cutoff=_MISSPELT)
-        if status not in KNOWN_STATUSES and near:
+    for status in (value.strip() for value in given if isinstance(value, str)):
+        nearest = nearest_name(status, KNOWN_STATUSES, cutoff=_MISSPELT)
+        if status not in KNOWN_STATUSES and nearest:
             raise OllangConfigurationError(
-                f"{name} names {status!r}, which is no status of Ollang: did you mean {known[near[0]]!r}?"
+                f"{name} names {status!r}, which is no status of Ollang: did you mean {nearest!r}?"
             )
 
 
@@ -169,6 +175,8 @@ _NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 #: A scheme, a host without one, a query, or the signature of a link: with it a link of any spelling is a URL.
 _URL_PARTS = re.compile(r"://|^//|\?|[\w-]*(?:signature|credential|token)=", re.IGNORECASE)
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
+#: What the API documents ids to be made of.
+_DOCUMENTED_ID = re.compile(r"[\w-]+", re.ASCII)
 
 
 def order_id_of(value: object) -> str:
@@ -197,6 +205,8 @@ def order_id_of(value: object) -> str:
             f"{'None' if value is None else type(value).__name__}; {_advice_for(value)}."
         )
     order_id = value.strip()
+    if _DOCUMENTED_ID.fullmatch(order_id) and order_id != "None":
+        return order_id
     if order_id.startswith(('{"', "{'", "{\n", "[")):
         raise OllangConfigurationError(
             f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
@@ -212,7 +222,7 @@ def order_id_of(value: object) -> str:
         raise OllangConfigurationError(
             f"order_id {readable(order_id, 40)!r} is no Ollang order id; check the task or template it comes from."
         )
-    # The API documents ids of letters, digits, "_" and "-" only; what else they hold is not for us to say.
+    # What else an id may hold is not for us to say.
     if re.search(r"[\s,]", order_id):
         raise OllangConfigurationError(
             f"order_id {order_id[:40]!r} holds a space or a comma, so it is a name or a list and not an Ollang order "
@@ -239,13 +249,13 @@ def _start_of_url(text: str) -> str:
     return repr(f"{scheme[:10]}://{host[:60]}/…")
 
 
-def is_same_order(one: object, other: object) -> bool:
+def is_same_order(first: object, second: object) -> bool:
     """
     Tell whether two ids name the same order.
 
     Ids look like MongoDB's, which are 24 hexadecimal digits without case; any other id is compared as it stands.
     """
-    first, second = str(one), str(other)
-    if first == second:
+    one_id, other_id = str(first), str(second)
+    if one_id == other_id:
         return True
-    return first.casefold() == second.casefold() and _OBJECT_ID.fullmatch(first) is not None
+    return one_id.casefold() == other_id.casefold() and _OBJECT_ID.fullmatch(one_id) is not None

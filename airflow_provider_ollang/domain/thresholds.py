@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.arguments import is_same_order, nearest_name
 from airflow_provider_ollang.domain.evaluations import CRITERIA
 from airflow_provider_ollang.domain.values import plain_name, score_of
 from airflow_provider_ollang.exceptions import OllangConfigurationError
@@ -22,7 +21,6 @@ _HUNDREDTH = Decimal("0.01")
 _HIGHEST_SCORE = 100
 #: So near to a known criterion that it is a misspelling of it, and no criterion of an account's own.
 _NEAR = 0.85
-_KNOWN = {plain_name(name): name for name in CRITERIA}
 
 
 @dataclass(frozen=True)
@@ -179,11 +177,11 @@ def missing_criteria(names: Iterable[str]) -> str:
 
 
 def _check_spelling(name: str) -> None:
-    plain = plain_name(name)
-    near = [] if plain in _KNOWN else difflib.get_close_matches(plain, _KNOWN, n=1, cutoff=_NEAR)
-    if near:
+    is_criterion = plain_name(name) in map(plain_name, CRITERIA)
+    nearest = None if is_criterion else nearest_name(name, CRITERIA, cutoff=_NEAR)
+    if nearest:
         raise OllangConfigurationError(
-            f"min_scores names {name!r:.80}, which no evaluation has; did you mean {_KNOWN[near[0]]!r}?"
+            f"min_scores names {name!r:.80}, which no evaluation has; did you mean {nearest!r}?"
         )
 
 

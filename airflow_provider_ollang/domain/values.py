@@ -64,7 +64,7 @@ def printable(words: str) -> str:
 
 def readable(words: str, longest: int) -> str:
     """Return foreign words fit for a message: printable, no URL queries, cut to ``longest`` characters."""
-    # Cut first to what can be shown at all: on a whole answer the search for links could take minutes.
+    # Cut first to what can be shown at all: on a whole response the search for links could take minutes.
     words = _URL_QUERY.sub(r"\1?…", printable(words)[: 8 * longest])
     words = _SIGNATURE.sub(r"\1…", words)
     return words if len(words) <= longest else f"{words[: longest - 1]}…"

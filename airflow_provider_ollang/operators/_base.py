@@ -10,7 +10,6 @@ from airflow.sdk import BaseOperator
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.cancellation import CancellationToken
 from airflow_provider_ollang.runtime.context import push_early
-from airflow_provider_ollang.runtime.paid_client import PaidClient
 from airflow_provider_ollang.runtime.submit import submit_once
 from airflow_provider_ollang.runtime.task_state import tries_of
 
@@ -56,7 +55,7 @@ class OllangOperator(BaseOperator):
         """Submit a request unless an earlier try has; push the receipt as soon as there is one."""
         return submit_once(
             request,
-            PaidClient(hook),
+            hook.client,
             state=state,
             tries=tries_of(context),
             policy=policy,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from airflow_provider_ollang.client.sync import OllangClient
     from airflow_provider_ollang.domain.orders import Order
-    from airflow_provider_ollang.runtime.paid_client import PaidClient
 
 #: An evaluation that never ends must not forbid another one for ever.
 _LONGEST_EVALUATION = 3600.0
@@ -45,7 +45,7 @@ class RerunRequest:
         self._stale_timeout = stale_timeout
         self._log = log
 
-    def precheck(self, client: PaidClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> Receipt:
+    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> Receipt:
         """
         Take the baseline, and check that the order can be rerun.
 
@@ -85,7 +85,7 @@ class RerunRequest:
             baseline=Baseline.from_order(order),
         )
 
-    def send(self, client: PaidClient, receipt: Receipt) -> Receipt:
+    def send(self, client: OllangClient, receipt: Receipt) -> Receipt:
         """Send the request once."""
         outputs = receipt.baseline.outputs
         self._log.info(
@@ -99,7 +99,9 @@ class RerunRequest:
             receipt, message=accepted.message, requested_at=accepted.requested_at or receipt.requested_at
         )
 
-    def find_effect(self, client: PaidClient, receipt: Receipt, *, max_attempts: int | None = None) -> Effect[Receipt]:
+    def find_effect(
+        self, client: OllangClient, receipt: Receipt, *, max_attempts: int | None = None
+    ) -> Effect[Receipt]:
         """Compare the order with the baseline."""
         order = client.get_order(receipt.order_id, max_attempts=max_attempts)
         seen = _observe(receipt, order)
@@ -110,7 +112,7 @@ class RerunRequest:
         self._log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
         return Effect(seen)
 
-    def find_running(self, client: PaidClient, receipt: Receipt) -> Receipt | None:
+    def find_running(self, client: OllangClient, receipt: Receipt) -> Receipt | None:
         """Tell whether the order is at work, or may still be: it may say that it is done for a while before."""
         if receipt.result is not None:
             return None
@@ -165,7 +167,9 @@ class EvaluationRequest:
         self._reconcile_timeout = reconcile_timeout
         self._log = log
 
-    def precheck(self, client: PaidClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> EvaluationReceipt:
+    def precheck(
+        self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]
+    ) -> EvaluationReceipt:
         """
         Check that the order can be evaluated.
 
@@ -216,7 +220,7 @@ class EvaluationRequest:
                 order_id=self.subject,
             )
 
-    def send(self, client: PaidClient, receipt: EvaluationReceipt) -> EvaluationReceipt:
+    def send(self, client: OllangClient, receipt: EvaluationReceipt) -> EvaluationReceipt:
         """Send the request once."""
         accepted = client.submit(self._request)
         return dataclasses.replace(
@@ -228,7 +232,7 @@ class EvaluationRequest:
         )
 
     def find_effect(
-        self, client: PaidClient, receipt: EvaluationReceipt, *, max_attempts: int | None = None
+        self, client: OllangClient, receipt: EvaluationReceipt, *, max_attempts: int | None = None
     ) -> Effect[EvaluationReceipt]:
         """Look for an evaluation that the order did not have before."""
         order = client.get_order(receipt.order_id, max_attempts=max_attempts)
@@ -239,7 +243,7 @@ class EvaluationRequest:
         self._log.info("Order %s has evaluation %s of %s.", receipt.order_id, evaluation.id, evaluation.created_at)
         return Effect(dataclasses.replace(receipt, evaluation_id=evaluation.id))
 
-    def find_running(self, client: PaidClient, receipt: EvaluationReceipt) -> EvaluationReceipt | None:
+    def find_running(self, client: OllangClient, receipt: EvaluationReceipt) -> EvaluationReceipt | None:
         """Tell whether the evaluation is at work, or may still be: it may take a while before the order shows it."""
         order, polled_at = client.get_dated_order(receipt.order_id)
         evaluation = receipt.goal.find(order)

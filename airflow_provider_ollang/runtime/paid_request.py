@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol
 from airflow_provider_ollang.runtime.submission_record import ReceiptT
 
 if TYPE_CHECKING:
-    from airflow_provider_ollang.runtime.paid_client import PaidClient
+    from airflow_provider_ollang.client.sync import OllangClient
 
 RECONCILE_TIMEOUT = 300.0
 OnRunning = Literal["fail", "attach"]
@@ -49,7 +49,7 @@ class PaidRequest(Protocol[ReceiptT]):
     refused_while_running: bool
     receipt_class: type[ReceiptT]
 
-    def precheck(self, client: PaidClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> ReceiptT:
+    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> ReceiptT:
         """
         Return what is known before the request; ``reconnected`` if Ollang is at work already.
 
@@ -59,15 +59,15 @@ class PaidRequest(Protocol[ReceiptT]):
         :raises OllangOrderNotEligibleError: the request makes no sense now.
         """
 
-    def send(self, client: PaidClient, receipt: ReceiptT) -> ReceiptT:
+    def send(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT:
         """Send the request exactly once, and return the receipt with what the response says."""
 
     def find_effect(
-        self, client: PaidClient, receipt: ReceiptT, *, max_attempts: int | None = None
+        self, client: OllangClient, receipt: ReceiptT, *, max_attempts: int | None = None
     ) -> Effect[ReceiptT]:
         """Find out whether Ollang shows that the request was processed."""
 
-    def find_running(self, client: PaidClient, receipt: ReceiptT) -> ReceiptT | None:
+    def find_running(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT | None:
         """Return what is known now of an accepted request that Ollang is still at work on, else ``None``."""
 
     def explain(self) -> str:

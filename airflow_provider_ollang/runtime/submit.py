@@ -25,8 +25,8 @@ from airflow_provider_ollang.runtime.submission_record import ReceiptT, Submissi
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_ollang.client.sync import OllangClient
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
-    from airflow_provider_ollang.runtime.paid_client import PaidClient
     from airflow_provider_ollang.runtime.paid_request import PaidRequest, SubmissionPolicy
     from airflow_provider_ollang.runtime.task_state import TaskState
 
@@ -51,7 +51,7 @@ class Submission(Generic[ReceiptT]):
 
 def submit_once(
     request: PaidRequest[ReceiptT],
-    client: PaidClient,
+    client: OllangClient,
     *,
     state: TaskState,
     tries: Tries,
@@ -90,7 +90,7 @@ def submit_once(
 @dataclass
 class _Submitter(Generic[ReceiptT]):
     request: PaidRequest[ReceiptT]
-    client: PaidClient
+    client: OllangClient
     record: SubmissionRecord[ReceiptT]
     tries: Tries
     policy: SubmissionPolicy

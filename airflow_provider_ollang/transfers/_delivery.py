@@ -81,7 +81,7 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, *, at_once: int
 def _bring(file: File, tools: Tools, known: Delivered | None) -> Delivered:
     tools.stop.raise_if_cancelled()
     if known is not None and tools.store.holds(known.file_name, known.size):
-        tools.log.info("An earlier try delivered %s: %s.", tools.settings.clean(file.title), known.file_name)
+        tools.log.info("An earlier try delivered %s: %s.", tools.settings.redact(file.title), known.file_name)
         return known
     return Download(file, tools).run()
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import random
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.responses import Answer
+from airflow_provider_ollang.client.backoff import retrying
+from airflow_provider_ollang.client.responses import Response
+from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangPermanentError,
     OllangRateLimitError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.hooks.ollang import LONGEST_OBEYED_PAUSE, PAUSES
-from airflow_provider_ollang.transfers._file_host import NETWORK_ERRORS, RefusedLinkError, gathered
+from airflow_provider_ollang.transfers._file_host import RefusedLinkError, gathered
 from airflow_provider_ollang.transfers._links import Linked, NotListedError
 from airflow_provider_ollang.transfers._names import suffix_of, with_suffix
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import requests
+    import tenacity
 
     from airflow_provider_ollang.client.settings import Settings
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
@@ -180,7 +180,7 @@ class Download:
     def _is_refused(self, response: requests.Response) -> bool:
         """Tell whether the link may have expired; 401, 403, 404, 410 say so, and some hosts 400."""
         status = response.status_code
-        answer = Answer(status, {name.lower(): value for name, value in response.headers.items()}, b"")
+        answer = Response(status, {name.lower(): value for name, value in response.headers.items()}, b"")
         if status in {408, 429} or status >= 500:
             raise _AgainError(f"the file host answered {status}", status=status, retry_after=answer.retry_after)
         if status == 416:
@@ -371,39 +371,21 @@ class Download:
     # --- Attempts, and words ----------------------------------------------------------------------------------
 
     def _with_retries(self) -> tenacity.Retrying:
-        attempts = self._tools.settings.max_attempts
-
-        def pause(state: tenacity.RetryCallState) -> float:
-            self._failures = 1 if self._most >= self._paid_for + _PROGRESS else self._failures + 1
-            self._paid_for = self._most
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.retry_after if isinstance(error, _AgainError) else None
-            usual = PAUSES[min(self._failures, len(PAUSES)) - 1] * random.uniform(0.5, 1.5)  # noqa: S311
-            return usual if asked is None else asked
-
-        def give_up(state: tenacity.RetryCallState) -> bool:
-            return self._failures >= attempts or state.upcoming_sleep > LONGEST_OBEYED_PAUSE
-
-        def tell(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            self._tools.log.warning(
-                "%s: %s. Going on from byte %d in %.1f s (attempt %d of %d).",
-                self._title,
-                error,
-                self._received,
-                state.upcoming_sleep,
-                self._failures + 1,
-                attempts,
-            )
-
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_AgainError),
-            wait=pause,
-            stop=give_up,
-            before_sleep=tell,
+        return retrying(
+            self._tools.settings.max_attempts,
+            retry_if=lambda error: isinstance(error, _AgainError),
+            log=self._tools.log,
             sleep=self._tools.stop.sleep,
-            reraise=True,
+            max_total=math.inf,
+            count_failures=self._count_failures,
+            describe=lambda error: f"{self._title}: {error}. {self._received} bytes so far.",
         )
+
+    def _count_failures(self, _attempt: int) -> int:
+        """Count again where the download got ahead: what counts is failures in a row."""
+        self._failures = 1 if self._most >= self._paid_for + _PROGRESS else self._failures + 1
+        self._paid_for = self._most
+        return self._failures
 
     def _tell(self) -> None:
         now = _clock.monotonic()
@@ -416,7 +398,7 @@ class Download:
 
     @property
     def _title(self) -> str:
-        return self._tools.settings.clean(self._file.title)
+        return self._tools.settings.redact(self._file.title)
 
     def _words(self, reason: str) -> str:
         return f"Order {self._tools.order_id}: {self._title} was not delivered: {reason}."
@@ -440,11 +422,6 @@ def _validator_in(mark: str) -> str:
 
 
 def _innermost(error: BaseException, settings: Settings) -> str:
-    while True:
-        inner = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
-        found = next((one for one in inner if isinstance(one, BaseException)), None)
-        if found is None:
-            break
-        error = found
-    said = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-    return settings.clean(said)
+    *_, cause = causes(error)
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
+    return settings.redact(text)

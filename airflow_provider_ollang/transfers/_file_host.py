@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import http.client
 import logging
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-import requests
-import urllib3
+from requests.adapters import HTTPAdapter
 
 from airflow_provider_ollang.client.environment import resolve_environment, user_agent
 from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
+from airflow_provider_ollang.client.session import NETWORK_ERRORS, new_session, proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import requests
+
     from airflow_provider_ollang.client.settings import Settings
 
-#: What can go wrong on the way to a host and back.
-NETWORK_ERRORS = (
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    http.client.HTTPException,
-    OSError,
-    ValueError,
-)
 _MOST_REDIRECTS = 5
 #: How the names of the threads begin in which files are fetched, and in no others.
 THREADS = "ollang-delivery"
@@ -54,11 +46,6 @@ class _NoQueries(logging.Filter):
 logging.getLogger("urllib3.connectionpool").addFilter(_NoQueries())
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Know of none: ``requests`` would read the whole body before it follows, and follow to anywhere."""
-
-
 class FileHost:
     """
     Opens links, over kept-alive connections that several threads share.
@@ -69,13 +56,7 @@ class FileHost:
 
     def __init__(self, settings: Settings, connections: int) -> None:
         self._settings = settings
-        self._session = _Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._session.verify = (settings.ca_bundle or True) if settings.verify else False
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=connections)
-        for prefix in ("http://", "https://"):
-            self._session.mount(prefix, adapter)
+        self._session = new_session(settings, HTTPAdapter(pool_maxsize=connections))
         self._proxy_of: Callable[[str], str | None] = functools.cache(_proxies(settings))
 
     def close(self) -> None:
@@ -97,7 +78,7 @@ class FileHost:
                 link,
                 headers={"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity", **headers},
                 timeout=(min(CONNECT_TIMEOUT, self._settings.timeout), self._settings.timeout),
-                proxies={"http": proxy, "https": proxy} if proxy else None,
+                proxies=proxies(proxy),
                 allow_redirects=False,
                 stream=True,
             )
@@ -120,7 +101,7 @@ class FileHost:
         )
         if not allowed or not url.hostname:
             raise RefusedLinkError(
-                f"its link leads to {self._settings.clean(origin.base_url)!r:.120}, and files are fetched by https "
+                f"its link leads to {self._settings.redact(origin.base_url)!r:.120}, and files are fetched by https "
                 "only, or by http where the API itself is reached so"
             )
         return origin.base_url

@@ -135,8 +135,8 @@ class OllangToObjectStorageOperator(BaseOperator):
         folder = self._folder(order_id)
         planned = plan(self._get_order(hook, order_id), wanted)
         for warning in planned.warnings:
-            self.log.warning("%s", settings.clean(warning))
-        store = Store(folder, owner=_identity(context), clean=settings.clean)
+            self.log.warning("%s", settings.redact(warning))
+        store = Store(folder, owner=_identity(context), clean=settings.redact)
         subject = {"order_id": order_id, "host": settings.base_url, "destination": store.address}
         ledger = Ledger(context, subject, self.log)
         host = FileHost(settings, self.max_files_at_once)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from airflow_provider_ollang.client.aio_client import OllangAsyncClient
+    from airflow_provider_ollang.client.aio import OllangAsyncClient
 
 #: Seconds that a wait may start after its deadline merely because everything takes a while.
 _LATE = 1.0

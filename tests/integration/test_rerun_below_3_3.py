@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from airflow_provider_ollang.client.sync import OllangClient
 from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
-from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import TaskStateStoreAccessor
 from tests.integration.submissions import (
     NO_TRACE,
@@ -72,13 +72,13 @@ def test_a_retry_joins_what_runs(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, wait: dict[str, Any]
 ) -> None:
     kill_while_sending(monkeypatch, processed=True)
-    look = OllangHook.get_dated_order
+    look = OllangClient.get_dated_order
 
-    def later(self: OllangHook, *arguments: Any, **options: Any) -> Any:
+    def later(self: OllangClient, *arguments: Any, **options: Any) -> Any:
         ollang.advance(3)
         return look(self, *arguments, **options)
 
-    monkeypatch.setattr(OllangHook, "get_dated_order", later)
+    monkeypatch.setattr(OllangClient, "get_dated_order", later)
     run = run_dag(rerun_dag(**wait))
     receipt = run.results["rerun"]
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_ollang.client.sync import OllangClient
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangOutcomeUnknownError
-from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.submissions import (
     NO_TRACE,
@@ -48,16 +48,16 @@ def _bills_every_request(ollang: Sandbox) -> None:
 
 @needs_task_state_store
 def test_died_before_the_record(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = OllangHook.get_dated_order
+    look = OllangClient.get_dated_order
     deaths = iter([ProcessKilled()])
 
-    def dying(self: OllangHook, *arguments: Any, **options: Any) -> Any:
+    def dying(self: OllangClient, *arguments: Any, **options: Any) -> Any:
         found = look(self, *arguments, **options)
         for death in deaths:
             raise death
         return found
 
-    monkeypatch.setattr(OllangHook, "get_dated_order", dying)
+    monkeypatch.setattr(OllangClient, "get_dated_order", dying)
     run = run_dag(rerun_dag())
     assert (run.states, run.tries) == SECOND_TRY
     assert accepted_reruns(ollang) == posts(ollang) == 1

@@ -27,7 +27,7 @@ from airflow_provider_ollang._compat import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
-from airflow_provider_ollang.client import sync as _requests_transport
+from airflow_provider_ollang.client import connections
 from airflow_provider_ollang.client.aio import AiohttpTransport
 from airflow_provider_ollang.client.sync import RequestsTransport
 from airflow_provider_ollang.exceptions import (
@@ -149,7 +149,7 @@ class Machine:
         """Let the provider run on this machine."""
         machine, world = self, self.world
         send, asend = RequestsTransport.send, AiohttpTransport.send
-        limited = _requests_transport._Limited
+        limited = connections._Connection
         connect, get_response = limited.connect, limited.getresponse
 
         def sent(self: RequestsTransport, call: Any, **options: Any) -> Any:

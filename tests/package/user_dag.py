@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Context, Param, dag, task
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_ollang.client.aio_client import OllangAsyncClient
+from airflow_provider_ollang.client.aio import OllangAsyncClient
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,

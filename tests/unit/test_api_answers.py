@@ -17,8 +17,15 @@ import pytest
 from airflow.sdk.execution_time.comms import SetXCom
 
 from airflow_provider_ollang._compat import AirflowException, AirflowFailException
-from airflow_provider_ollang.client.requests import Call, get_order, list_orders, rerun_order
-from airflow_provider_ollang.client.responses import Answer, may_repeat, not_answered, read_order, read_page, read_paid
+from airflow_provider_ollang.client.backoff import is_transient, was_not_processed
+from airflow_provider_ollang.client.errors import no_response
+from airflow_provider_ollang.client.requests import Request, get_order, list_orders, rerun_order
+from airflow_provider_ollang.client.responses import (
+    Response,
+    parse_accepted,
+    parse_order,
+    parse_page,
+)
 from airflow_provider_ollang.client.settings import Settings
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
@@ -48,27 +55,27 @@ ACCEPTED = {"success": True, "message": "Order rerun initiated successfully", "o
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
-def answer(status: int, body: Any = b"", **headers: str) -> Answer:
+def answer(status: int, body: Any = b"", **headers: str) -> Response:
     """Make an answer; a body that is no bytes goes out as JSON."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     if isinstance(body, bytes):
-        return Answer(status, {"content-type": "text/html; charset=utf-8", **given}, body)
-    return Answer(status, {"content-type": "application/json", **given}, json.dumps(body).encode())
+        return Response(status, {"content-type": "text/html; charset=utf-8", **given}, body)
+    return Response(status, {"content-type": "application/json", **given}, json.dumps(body).encode())
 
 
-def read(call: Call, got: Answer) -> Any:
-    if call.paid:
-        return read_paid(SETTINGS, call, got)
-    return (read_order if call is GET else read_page)(SETTINGS, call, got)
+def read(sent: Request, got: Response) -> Any:
+    if sent.paid:
+        return parse_accepted(SETTINGS, sent, got)
+    return (parse_order if sent is GET else parse_page)(SETTINGS, sent, got)
 
 
-def error_of(call: Call, got: Answer) -> OllangError:
+def error_of(sent: Request, got: Response) -> OllangError:
     with pytest.raises(OllangError) as caught:
-        read(call, got)
+        read(sent, got)
     error = caught.value
     assert error.status_code == got.status
-    assert (error.order_id, error.method, error.path) == (call.order_id, call.method, call.path)
-    assert call.what in str(error)
+    assert (error.order_id, error.method, error.path) == (sent.order_id, sent.method, sent.path)
+    assert sent.what in str(error)
     if got.status >= 400:
         assert str(got.status) in str(error)
     return error
@@ -92,7 +99,7 @@ NOT_ELIGIBLE = documented(
 OTHER = documented("Conflict", "Something else", "SOMETHING_ELSE")
 NO_CREDITS = documented("Insufficient credits", "Not enough credits to rerun this order", "INSUFFICIENT_CREDITS")
 
-# --- GET: which error, and whether the hook repeats the request --------------------------------------------------
+# --- GET: which error, and whether it is repeated --------------------------------------------------
 
 Row = tuple[int, Any, type[OllangError], bool]
 
@@ -180,7 +187,7 @@ GET_ROWS: dict[str, Row] = {
 def test_get(status: int, body: Any, expected: type[OllangError], repeated: bool) -> None:
     error = error_of(GET, answer(status, body))
     assert type(error) is expected
-    assert may_repeat(GET, error) is repeated
+    assert is_transient(error) is repeated
     assert isinstance(error, AirflowFailException) is isinstance(error, OllangPermanentError)
 
 
@@ -198,16 +205,16 @@ GOOD_ORDERS: dict[str, Any] = {
 @pytest.mark.parametrize("order", GOOD_ORDERS.values(), ids=GOOD_ORDERS)
 @pytest.mark.parametrize("status", [200, 201, 206])
 def test_order_is_returned_as_the_api_gave_it(order: dict[str, Any], status: int) -> None:
-    assert read_order(SETTINGS, GET, answer(status, order)) == order
+    assert parse_order(SETTINGS, GET, answer(status, order)) == order
 
 
 def test_order_id_is_compared_without_case_as_the_api_does() -> None:
-    assert read_order(SETTINGS, get_order(ID.upper()), answer(200, ORDER)) == ORDER
-    assert read_paid(SETTINGS, rerun_order(ID.upper()), answer(200, ACCEPTED)) == ACCEPTED
+    assert parse_order(SETTINGS, get_order(ID.upper()), answer(200, ORDER)) == ORDER
+    assert parse_accepted(SETTINGS, rerun_order(ID.upper()), answer(200, ACCEPTED)).value == ACCEPTED
 
 
 def test_order_with_a_number_for_an_id() -> None:
-    assert read_order(SETTINGS, get_order(17), answer(200, {"id": 17, "status": "x"}))["id"] == 17
+    assert parse_order(SETTINGS, get_order(17), answer(200, {"id": 17, "status": "x"}))["id"] == 17
 
 
 NO_PAGES: dict[str, Any] = {
@@ -225,7 +232,7 @@ NO_PAGES: dict[str, Any] = {
 def test_answer_that_is_no_page(body: Any) -> None:
     error = error_of(LIST, answer(200, body))
     assert type(error) is OllangUnavailableError
-    assert may_repeat(LIST, error)
+    assert is_transient(error)
 
 
 PAGES: list[tuple[Any, list[Any], bool]] = [
@@ -243,7 +250,7 @@ PAGES: list[tuple[Any, list[Any], bool]] = [
 
 @pytest.mark.parametrize(("body", "rows", "more"), PAGES)
 def test_page(body: Any, rows: list[Any], more: bool) -> None:
-    assert read_page(SETTINGS, LIST, answer(200, body)) == (rows, more)
+    assert parse_page(SETTINGS, LIST, answer(200, body)) == (rows, more)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +335,7 @@ PAID_ROWS: dict[str, Row] = {
 def test_rerun(status: int, body: Any, expected: type[OllangError], repeated: bool) -> None:
     error = error_of(RERUN, answer(status, body))
     assert type(error) is expected
-    assert may_repeat(RERUN, error) is repeated
+    assert was_not_processed(error) is repeated
 
 
 GOOD_RERUNS: dict[str, Any] = {
@@ -347,12 +354,12 @@ GOOD_RERUNS: dict[str, Any] = {
 @pytest.mark.parametrize("body", GOOD_RERUNS.values(), ids=GOOD_RERUNS)
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_rerun_is_accepted(body: dict[str, Any], status: int) -> None:
-    assert read_paid(SETTINGS, RERUN, answer(status, body)) == body
+    assert parse_accepted(SETTINGS, RERUN, answer(status, body)).value == body
 
 
 def test_rerun_of_an_order_with_a_number_for_an_id() -> None:
     body = {**ACCEPTED, "orderId": 17}
-    assert read_paid(SETTINGS, rerun_order(17), answer(200, body)) == body
+    assert parse_accepted(SETTINGS, rerun_order(17), answer(200, body)).value == body
 
 
 def test_refused_rerun_says_why() -> None:
@@ -374,7 +381,7 @@ def test_unknown_outcome_says_what_is_known_and_what_to_do() -> None:
 
 # --- What may be repeated ----------------------------------------------------------------------------------------
 
-NOT_ANSWERED = not_answered(GET, "refused")
+NOT_ANSWERED = no_response(GET, "refused")
 REPEATED: list[tuple[BaseException, bool, bool]] = [
     (NOT_ANSWERED, True, True),
     (OllangRateLimitError("", status_code=429), True, True),
@@ -414,10 +421,9 @@ REPEATED: list[tuple[BaseException, bool, bool]] = [
     REPEATED,
     ids=[f"{type(error).__name__}-{getattr(error, 'status_code', None)}" for error, *_ in REPEATED],
 )
-def test_may_repeat(error: BaseException, get: bool, paid: bool) -> None:
-    assert may_repeat(GET, error) is get
-    assert may_repeat(LIST, error) is get
-    assert may_repeat(RERUN, error) is paid
+def test_error_may_be_repeated(error: BaseException, get: bool, paid: bool) -> None:
+    assert is_transient(error) is get
+    assert was_not_processed(error) is paid
 
 
 # --- Whose error it is: by status, else by code, else by words ---------------------------------------------------
@@ -430,7 +436,7 @@ class Refusal:
     error: type[OllangError]
     status: int
     body: dict[str, Any]
-    calls: tuple[Call, ...] = field(default=(GET, RERUN))
+    calls: tuple[Request, ...] = field(default=(GET, RERUN))
 
 
 REFUSALS = [
@@ -440,15 +446,15 @@ REFUSALS = [
     Refusal(OllangOrderNotFoundError, 404, NOT_FOUND),
     Refusal(OllangOrderNotEligibleError, 400, NOT_ELIGIBLE, (RERUN,)),
 ]
-CASES = [(one, call) for one in REFUSALS for call in one.calls]
+CASES = [(one, sent) for one in REFUSALS for sent in one.calls]
 each_refusal = pytest.mark.parametrize(
-    ("refusal", "call"), CASES, ids=[f"{call.method}-{one.body['code']}" for one, call in CASES]
+    ("refusal", "sent"), CASES, ids=[f"{sent.method}-{one.body['code']}" for one, sent in CASES]
 )
 
 
 @each_refusal
-def test_documented_shape(refusal: Refusal, call: Call) -> None:
-    error = error_of(call, answer(refusal.status, refusal.body))
+def test_documented_shape(refusal: Refusal, sent: Request) -> None:
+    error = error_of(sent, answer(refusal.status, refusal.body))
     assert type(error) is refusal.error
     assert error.code == refusal.body["code"]
     assert error.detail == f"{refusal.body['error']}: {refusal.body['message']}"
@@ -456,41 +462,43 @@ def test_documented_shape(refusal: Refusal, call: Call) -> None:
 
 
 @each_refusal
-def test_generic_shape(refusal: Refusal, call: Call) -> None:
-    error = error_of(call, answer(refusal.status, generic(refusal.body["message"])))
+def test_generic_shape(refusal: Refusal, sent: Request) -> None:
+    error = error_of(sent, answer(refusal.status, generic(refusal.body["message"])))
     assert type(error) is refusal.error
     assert (error.code, error.detail) == (None, refusal.body["message"])
     assert "UnknownError" not in str(error)
 
 
 @each_refusal
-def test_minimal_shape(refusal: Refusal, call: Call) -> None:
-    error = error_of(call, answer(refusal.status, {"message": refusal.body["message"]}))
+def test_minimal_shape(refusal: Refusal, sent: Request) -> None:
+    error = error_of(sent, answer(refusal.status, {"message": refusal.body["message"]}))
     assert type(error) is refusal.error
     assert (error.code, error.detail) == (None, refusal.body["message"])
 
 
 @each_refusal
-def test_shape_of_the_framework(refusal: Refusal, call: Call) -> None:
+def test_shape_of_the_framework(refusal: Refusal, sent: Request) -> None:
     body = {"statusCode": refusal.status, "message": [refusal.body["message"], "and more"], "error": "Bad Request"}
-    error = error_of(call, answer(refusal.status, body))
+    error = error_of(sent, answer(refusal.status, body))
     assert type(error) is refusal.error
     assert (error.code, error.detail) == (None, f"Bad Request: {refusal.body['message']}, and more")
 
 
 @each_refusal
 @pytest.mark.parametrize("status", [400, 422])
-def test_code_decides_where_the_status_says_nothing(refusal: Refusal, call: Call, status: int) -> None:
-    assert type(error_of(call, answer(status, {"code": refusal.body["code"], "message": "?"}))) is refusal.error
+def test_code_decides_where_the_status_says_nothing(refusal: Refusal, sent: Request, status: int) -> None:
+    assert type(error_of(sent, answer(status, {"code": refusal.body["code"], "message": "?"}))) is refusal.error
 
 
 @each_refusal
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("name", ["detail", "message"])
-def test_words_decide_where_status_and_code_say_nothing(refusal: Refusal, call: Call, status: int, name: str) -> None:
+def test_words_decide_where_status_and_code_say_nothing(
+    refusal: Refusal, sent: Request, status: int, name: str
+) -> None:
     for said in (refusal.body["message"], refusal.body["message"].upper(), [refusal.body["message"]]):
         body = {**generic("?"), name: said}
-        assert type(error_of(call, answer(status, body))) is refusal.error
+        assert type(error_of(sent, answer(status, body))) is refusal.error
 
 
 def test_status_goes_before_code_and_code_before_words() -> None:
@@ -530,9 +538,9 @@ ADVICE = [
 ]
 
 
-@pytest.mark.parametrize(("call", "status", "body", "words"), ADVICE)
-def test_error_says_what_to_do(call: Call, status: int, body: Any, words: list[str]) -> None:
-    text = str(error_of(call, answer(status, body)))
+@pytest.mark.parametrize(("sent", "status", "body", "words"), ADVICE)
+def test_error_says_what_to_do(sent: Request, status: int, body: Any, words: list[str]) -> None:
+    text = str(error_of(sent, answer(status, body)))
     for word in words:
         assert word in text
 
@@ -554,8 +562,8 @@ REDIRECTS = {
 
 @pytest.mark.parametrize(("location", "named"), REDIRECTS.items(), ids=lambda one: ascii(one)[:40])
 def test_redirect(location: str, named: str) -> None:
-    for call in (GET, RERUN, LIST):
-        error = error_of(call, answer(302, b"", location=location))
+    for sent in (GET, RERUN, LIST):
+        error = error_of(sent, answer(302, b"", location=location))
         assert type(error) is OllangConfigurationError
         text = str(error)
         assert named in text
@@ -598,7 +606,7 @@ def test_detail(body: Any, expected: str | None, status: int) -> None:
         assert expected in str(error) or status == 429
 
 
-LONG: dict[str, Answer] = {
+LONG: dict[str, Response] = {
     "message": answer(400, {"message": "x" * 100_000}),
     "list": answer(400, {"message": ["x" * 100, "y"] * 10_000}),
     "all": answer(400, {"error": "a" * 499, "message": "b" * 499, "detail": "c" * 499}),
@@ -608,9 +616,9 @@ LONG: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("got", LONG.values(), ids=LONG)
-@pytest.mark.parametrize("call", [GET, RERUN], ids=["get", "rerun"])
-def test_detail_is_short(call: Call, got: Answer) -> None:
-    error = error_of(call, got)
+@pytest.mark.parametrize("sent", [GET, RERUN], ids=["get", "rerun"])
+def test_detail_is_short(sent: Request, got: Response) -> None:
+    error = error_of(sent, got)
     assert len(error.detail or "") <= 500
     assert len(str(error)) < 1500
 
@@ -618,10 +626,10 @@ def test_detail_is_short(call: Call, got: Answer) -> None:
 def test_no_part_of_an_answer_shows_the_key() -> None:
     for name in ("error", "message", "detail", "code"):
         for said in (KEY, f"x{KEY}y", [KEY, KEY], f"https://a.example/?key={KEY}"):
-            for call in (GET, RERUN, LIST):
+            for sent in (GET, RERUN, LIST):
                 for status in (200, 302, 400, 401, 404, 409, 429, 500):
                     body = {"success": False, "status": None, name: said}
-                    error = error_of(call, answer(status, body, content_type=KEY, location=f"http://{KEY}/?{KEY}"))
+                    error = error_of(sent, answer(status, body, content_type=KEY, location=f"http://{KEY}/?{KEY}"))
                     assert KEY not in f"{error} {error!r} {error.__dict__}"
     error = error_of(GET, answer(502, HTML, content_type=f"text/{KEY}\x1b"))
     assert KEY not in f"{error} {error.__dict__}"
@@ -673,7 +681,7 @@ RETRY_AFTER: dict[str, tuple[str | None, float | None]] = {
 @pytest.mark.parametrize(("header", "expected"), RETRY_AFTER.values(), ids=RETRY_AFTER)
 def test_retry_after(header: str | None, expected: float | None) -> None:
     headers = {"date": http_date(0)} if header is None else {"date": http_date(0), "retry-after": header}
-    asked = Answer(429, headers, b"").retry_after
+    asked = Response(429, headers, b"").retry_after
     if header and "9999 " in header:
         # Far off, one way or the other: but no error, and nothing that could not be compared.
         assert asked is None or asked > 300
@@ -698,7 +706,7 @@ def test_retry_after_of_a_rerun_is_carried() -> None:
 def test_retry_after_is_measured_against_our_clock_where_the_answer_has_no_date(date: str | None) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=3600), usegmt=True)
     headers = {"retry-after": later} | ({} if date is None else {"date": date})
-    asked = Answer(429, headers, b"").retry_after
+    asked = Response(429, headers, b"").retry_after
     assert asked is not None
     assert 3500 < asked <= 3600
 
@@ -716,7 +724,7 @@ def test_retry_after_is_measured_against_our_clock_where_the_answer_has_no_date(
     ],
 )
 def test_server_time(date: str | None, expected: datetime | None) -> None:
-    found = Answer(200, {} if date is None else {"date": date}, b"").server_time
+    found = Response(200, {} if date is None else {"date": date}, b"").server_time
     assert found == expected
     assert found is None or found.tzinfo is not None
 
@@ -748,15 +756,15 @@ BROKEN_JSON: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", BROKEN_JSON.values(), ids=BROKEN_JSON)
 def test_broken_json(body: bytes) -> None:
-    got = Answer(200, {"content-type": "application/json"}, body)
+    got = Response(200, {"content-type": "application/json"}, body)
     with pytest.raises(ValueError):  # noqa: PT011 - whichever says so
         got.json()
     assert type(error_of(GET, got)) is OllangUnavailableError
     assert type(error_of(LIST, got)) is OllangUnavailableError
     assert type(error_of(RERUN, got)) is OllangOutcomeUnknownError
     for status in (400, 403, 429, 500):
-        error_of(GET, Answer(status, {}, body))
-        error_of(RERUN, Answer(status, {}, body))
+        error_of(GET, Response(status, {}, body))
+        error_of(RERUN, Response(status, {}, body))
 
 
 @pytest.mark.parametrize("depth", [500, 900, 950, 3000])
@@ -767,9 +775,9 @@ def test_depth_at_the_edge_of_what_python_reads(depth: int, shape: str) -> None:
     for name in ("id", "status", "message", "detail", "code", "orderId", "success", "data", "meta"):
         body = f'{{"{name}": {deep}}}'.encode()
         for status in (200, 400, 500):
-            for call in (GET, RERUN, LIST):
+            for sent in (GET, RERUN, LIST):
                 try:
-                    read(call, Answer(status, {}, body))
+                    read(sent, Response(status, {}, body))
                 except OllangError as error:
                     assert len(str(error)) < 1500  # noqa: PT017 - a value is fine too
 
@@ -800,7 +808,7 @@ def hand_on(value: object) -> None:
 def test_order_that_is_read_can_be_handed_on(inner: str) -> None:
     body = f'{{"id": "{ID}", "status": "completed", "inner": {inner}}}'.encode()
     try:
-        order = read_order(SETTINGS, GET, Answer(200, {}, body))
+        order = parse_order(SETTINGS, GET, Response(200, {}, body))
     except OllangUnavailableError:
         return
     hand_on(order)
@@ -810,7 +818,7 @@ def test_order_that_is_read_can_be_handed_on(inner: str) -> None:
 def test_row_that_is_read_can_be_handed_on(inner: str) -> None:
     body = f'{{"data": [{{"id": "{ID}", "inner": {inner}}}]}}'.encode()
     try:
-        rows, _ = read_page(SETTINGS, LIST, Answer(200, {}, body))
+        rows, _ = parse_page(SETTINGS, LIST, Response(200, {}, body))
     except OllangUnavailableError:
         return
     hand_on(rows)
@@ -821,19 +829,20 @@ def test_answer_to_a_rerun_can_be_handed_on(inner: str) -> None:
     """This rerun is paid for, so the receipt must get through."""
     body = f'{{"success": true, "message": {HALF}, "inner": {inner}}}'.encode()
     try:
-        accepted = read_paid(SETTINGS, RERUN, Answer(200, {}, body))
+        accepted = parse_accepted(SETTINGS, RERUN, Response(200, {}, body))
     except OllangOutcomeUnknownError as error:
         hand_on(str(error))
     else:
-        hand_on(accepted["message"])
+        hand_on(accepted.value["message"])
+        hand_on(accepted.message)
 
 
 def test_half_characters_in_an_error_do_not_travel_on() -> None:
     body = f'{{"success": false, "error": {HALF}, "message": {HALF}, "detail": [{HALF}], "code": {HALF}}}'.encode()
     headers = {"content-type": "application/json", "location": "http://half\ud800"}
     for status in (200, 302, 400, 401, 403, 404, 409, 429, 500):
-        for call in (GET, RERUN, LIST):
-            error = error_of(call, Answer(status, headers, body))
+        for sent in (GET, RERUN, LIST):
+            error = error_of(sent, Response(status, headers, body))
             f"{error} {error.detail} {error.code}".encode()
 
 
@@ -842,8 +851,8 @@ def test_half_characters_in_an_error_do_not_travel_on() -> None:
 
 def test_errors_survive_pickling_and_copying() -> None:
     rows = [(GET, GET_ROWS), (RERUN, PAID_ROWS)]
-    for call, status, body in [(call, status, body) for call, table in rows for status, body, *_ in table.values()]:
-        error = error_of(call, answer(status, body, retry_after="3"))
+    for sent, status, body in [(sent, status, body) for sent, table in rows for status, body, *_ in table.values()]:
+        error = error_of(sent, answer(status, body, retry_after="3"))
         for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):  # noqa: S301
             assert type(other) is type(error)
             assert str(other) == str(error)
@@ -857,8 +866,8 @@ def test_errors_are_airflow_errors() -> None:
     assert OllangError("x").status_code is None
 
 
-def test_not_answered_is_no_server_error() -> None:
-    error = not_answered(GET, "the host could not be found")
+def test_no_response_is_no_server_error() -> None:
+    error = no_response(GET, "the host could not be found")
     assert [error.status_code, error.detail, error.code, error.retry_after] == [None] * 4
     assert (error.order_id, error.method, error.path) == (ID, "GET", f"/integration/orders/{ID}")
     assert str(error) == f"Could not get order {ID}: the host could not be found."
@@ -869,23 +878,23 @@ def test_not_answered_is_no_server_error() -> None:
 def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body: Any) -> None:
     """It may have 20 MB, and the triggerer's other waits stand still meanwhile."""
     parsed: list[int] = []
-    parse = Answer.json
+    parse = Response.json
 
-    def parsing(self: Answer) -> Any:
+    def parsing(self: Response) -> Any:
         parsed.append(1)
         return parse(self)
 
-    monkeypatch.setattr(Answer, "json", parsing)
-    for call in (GET, RERUN, LIST):
+    monkeypatch.setattr(Response, "json", parsing)
+    for sent in (GET, RERUN, LIST):
         parsed.clear()
         with contextlib.suppress(OllangError):
-            read(call, answer(status, body))
+            read(sent, answer(status, body))
         assert len(parsed) == 1
 
 
 def test_headers_are_any_mapping() -> None:
     headers: Mapping[str, str] = {}
-    assert Answer(200, headers, b"{}").json() == {}
+    assert Response(200, headers, b"{}").json() == {}
 
 
 @pytest.mark.parametrize(
@@ -908,5 +917,5 @@ def test_an_error_in_a_2xx_is_no_acceptance_of_a_rerun(body: dict[str, Any]) -> 
 def test_the_request_had_not_arrived_before_its_attempt_began(
     date: str | None, elapsed: float, expected: str | None
 ) -> None:
-    answer = Answer(200, {} if date is None else {"date": date}, b"", elapsed)
+    answer = Response(200, {} if date is None else {"date": date}, b"", elapsed)
     assert (answer.requested_at and answer.requested_at.isoformat()) == expected

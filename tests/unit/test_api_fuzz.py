@@ -11,8 +11,9 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ollang.client.requests import Call, get_order, list_orders, rerun_order
-from airflow_provider_ollang.client.responses import Answer, may_repeat, read_order, read_page, read_paid
+from airflow_provider_ollang.client.backoff import is_transient, was_not_processed
+from airflow_provider_ollang.client.requests import Request, get_order, list_orders, rerun_order
+from airflow_provider_ollang.client.responses import Accepted, Response, parse_accepted, parse_order, parse_page
 from airflow_provider_ollang.client.settings import Settings
 from airflow_provider_ollang.exceptions import (
     OllangError,
@@ -83,15 +84,15 @@ headers = st.fixed_dictionaries(
 patient = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
-def read(call: Call, answer: Answer) -> Any:
-    if call.paid:
-        return read_paid(SETTINGS, call, answer)
-    return (read_order if call.order_id else read_page)(SETTINGS, call, answer)
+def read(request: Request, answer: Response) -> Any:
+    if request.paid:
+        return parse_accepted(SETTINGS, request, answer)
+    return (parse_order if request.order_id else parse_page)(SETTINGS, request, answer)
 
 
-def check_error(call: Call, answer: Answer, error: OllangError) -> None:
+def check_error(request: Request, answer: Response, error: OllangError) -> None:
     assert error.status_code == answer.status
-    assert (error.order_id, error.method, error.path) == (call.order_id, call.method, call.path)
+    assert (error.order_id, error.method, error.path) == (request.order_id, request.method, request.path)
     assert isinstance(error, OllangTransientError | OllangPermanentError)
     assert error.detail is None or 0 < len(error.detail) <= 500
     shown = f"{error} {error.detail} {error.code}"
@@ -103,12 +104,12 @@ def check_error(call: Call, answer: Answer, error: OllangError) -> None:
     assert "\n" not in f"{error.detail} {error.code}"
     asked = getattr(error, "retry_after", None)
     assert asked is None or (math.isfinite(asked) and asked >= 0)
-    check_repeat(call, answer, error)
+    check_repeat(request, answer, error)
 
 
-def check_repeat(call: Call, answer: Answer, error: OllangError) -> None:
-    repeated = may_repeat(call, error)
-    if call.paid:
+def check_repeat(request: Request, answer: Response, error: OllangError) -> None:
+    repeated = was_not_processed(error) if request.paid else is_transient(error)
+    if request.paid:
         assert repeated is (answer.status == 429)
         unknown = answer.status < 300 or answer.status == 408 or answer.status >= 500
         assert isinstance(error, OllangOutcomeUnknownError) is (unknown and not is_refusal(answer))
@@ -117,7 +118,7 @@ def check_repeat(call: Call, answer: Answer, error: OllangError) -> None:
         assert not repeated or isinstance(error, OllangRateLimitError | OllangUnavailableError)
 
 
-def is_refusal(answer: Answer) -> bool:
+def is_refusal(answer: Response) -> bool:
     with contextlib.suppress(ValueError):
         value = answer.json()
         return answer.status < 300 and isinstance(value, dict) and value.get("success") is False
@@ -133,16 +134,16 @@ def is_refusal(answer: Answer) -> bool:
 @example(429, {"retry-after": "1e400"}, b"")
 @example(200, {"date": "Sun, 01 Mar 2026 12:00:00 +9999"}, b"")
 def test_any_answer_is_a_value_or_an_error_of_ours(status: int, headers: dict[str, str], body: bytes) -> None:
-    answer = Answer(status, headers, body)
+    answer = Response(status, headers, body)
     started = time.monotonic()
-    for call in CALLS:
+    for request in CALLS:
         try:
-            value = read(call, answer)
+            value = read(request, answer)
         except OllangError as error:
-            check_error(call, answer, error)
+            check_error(request, answer, error)
         else:
             assert 200 <= status < 300
-            assert isinstance(value, tuple if call.order_id is None else dict)
+            assert isinstance(value, Accepted if request.paid else tuple if request.order_id is None else dict)
     assert time.monotonic() - started < 5
 
 
@@ -150,7 +151,7 @@ def test_any_answer_is_a_value_or_an_error_of_ours(status: int, headers: dict[st
 @given(headers)
 @example({"retry-after": "Sun, 01 Mar 2026 12:00:00 +9999", "date": "1 Jan 0001 00:00:00 +2359"})
 def test_any_headers_give_times_that_can_be_used(headers: dict[str, str]) -> None:
-    answer = Answer(429, headers, b"")
+    answer = Response(429, headers, b"")
     asked, date = answer.retry_after, answer.server_time
     assert asked is None or (math.isfinite(asked) and asked >= 0)
     if date is not None:
@@ -161,7 +162,7 @@ def test_any_headers_give_times_that_can_be_used(headers: dict[str, str]) -> Non
 @patient
 @given(objects, st.sampled_from([200, 201, 202]))
 def test_order_is_taken_exactly_if_it_is_one(order: dict[str, Any], status: int) -> None:
-    call = CALLS[0]
+    request = CALLS[0]
     text = json.dumps(order)
     try:
         plain = json.loads(text, parse_constant=lambda _: 1 / 0)
@@ -170,7 +171,7 @@ def test_order_is_taken_exactly_if_it_is_one(order: dict[str, Any], status: int)
     except (TypeError, ZeroDivisionError):
         is_order = False
     try:
-        read(call, Answer(status, {}, text.encode()))
+        read(request, Response(status, {}, text.encode()))
     except OllangUnavailableError:
         # Numbers and characters that nothing can write down may be refused with the rest.
         assert not is_order or "\\u" in text or any(map(huge, numbers(order)))

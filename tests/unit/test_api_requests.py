@@ -181,23 +181,23 @@ def test_refusal_shows_no_link_of_an_order(value: object) -> None:
 @example("half\ud800")
 def test_any_text_is_one_path_segment_or_refused(value: str) -> None:
     try:
-        call = get_order(value)
+        request = get_order(value)
     except OllangConfigurationError:
         return
-    segments = urlsplit(call.url(SETTINGS)).path.split("/")
+    segments = urlsplit(request.url(SETTINGS)).path.split("/")
     assert segments[:-1] == ["", "gateway", "integration", "orders"]
     assert unquote(segments[-1]) == value.strip()
     assert segments[-1] not in {".", ".."}
-    assert call.path.isascii()
-    assert call.path.isprintable()
+    assert request.path.isascii()
+    assert request.path.isprintable()
 
 
 # --- Calls ----------------------------------------------------------------------------------------------------
 
 
 def test_get_order() -> None:
-    call = get_order(ID)
-    assert dataclasses.asdict(call) == {
+    request = get_order(ID)
+    assert dataclasses.asdict(request) == {
         "method": "GET",
         "path": f"/integration/orders/{ID}",
         "what": f"get order {ID}",
@@ -205,13 +205,14 @@ def test_get_order() -> None:
         "query": (),
         "body": None,
         "paid": False,
+        "expects": "object",
     }
-    assert call.url(SETTINGS) == f"https://ollang.example/gateway/integration/orders/{ID}"
+    assert request.url(SETTINGS) == f"https://ollang.example/gateway/integration/orders/{ID}"
 
 
 def test_rerun_order() -> None:
-    call = rerun_order(ID)
-    assert dataclasses.asdict(call) == {
+    request = rerun_order(ID)
+    assert dataclasses.asdict(request) == {
         "method": "POST",
         "path": f"/integration/orders/{ID}/rerun",
         "what": f"rerun order {ID}",
@@ -219,6 +220,7 @@ def test_rerun_order() -> None:
         "query": (),
         "body": b"{}",
         "paid": True,
+        "expects": "object",
     }
 
 
@@ -242,11 +244,11 @@ def test_order_id_is_encoded_whole(order_id: str, segment: str) -> None:
 
 def test_list_orders() -> None:
     filters = {"filter[type]": "cc", "filter[name]": None, "filter[createdAtRange][from]": "2026-01-01T00:00:00+01:00"}
-    call = list_orders(3, 50, filters)
-    assert (call.method, call.path, call.body, call.paid, call.order_id) == (
+    request = list_orders(3, 50, filters)
+    assert (request.method, request.path, request.body, request.paid, request.order_id) == (
         *("GET", "/integration/orders", None, False, None),
     )
-    url = urlsplit(call.url(SETTINGS))
+    url = urlsplit(request.url(SETTINGS))
     assert url.path == "/gateway/integration/orders"
     assert parse_qsl(url.query, keep_blank_values=True) == [
         ("pageOptions[page]", "3"),

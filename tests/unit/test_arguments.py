@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.arguments import names_of, seconds_of, unknown_statuses
+from airflow_provider_ollang.domain.arguments import names_of, nearest_name, seconds_of, unknown_statuses
 from airflow_provider_ollang.domain.orders import KNOWN_STATUSES
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
@@ -134,3 +134,18 @@ class TestUnknownStatuses:
 
     def test_are_given_once_in_their_order(self) -> None:
         assert list(unknown_statuses(["zzz", "completed", "aaa", "zzz"])) == ["zzz", "aaa"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("Fluencie", "Fluency"),
+        ("culturalfit", "Cultural Fit"),
+        ("CULTURAL-FITT", "Cultural Fit"),
+        ("Tone", "Tone"),
+        ("Price", None),
+        ("", None),
+    ],
+)
+def test_nearest_name_ignores_case_spaces_and_hyphens(name: str, nearest: str | None) -> None:
+    assert nearest_name(name, ["Fluency", "Cultural Fit", "Tone"], cutoff=0.8) == nearest

@@ -509,12 +509,12 @@ CLEANED = [
 
 @pytest.mark.parametrize(("words", "expected"), CLEANED)
 def test_foreign_words_are_cleaned(words: str, expected: str) -> None:
-    assert read(proxy=PROXY).clean(words) == expected
+    assert read(proxy=PROXY).redact(words) == expected
 
 
 @pytest.mark.parametrize("length", [499, 500, 501, 100_000])
 def test_foreign_words_are_cut(length: int) -> None:
-    cleaned = read().clean("ö" * length)
+    cleaned = read().redact("ö" * length)
     assert len(cleaned) == min(length, 500)
     assert (cleaned[-1] == "…") == (length > 500)
 
@@ -523,19 +523,19 @@ def test_foreign_words_are_cut(length: int) -> None:
 def test_long_words_take_no_longer_than_their_length(part: str) -> None:
     """An answer may have 20 MB of them; a pattern that begins anew at each of them takes minutes for these 250 kB."""
     began = time.monotonic()
-    read(proxy=PROXY).clean(part * (250_000 // len(part)))
+    read(proxy=PROXY).redact(part * (250_000 // len(part)))
     assert time.monotonic() - began < 5
 
 
 def test_secrets_are_taken_out_before_the_cut() -> None:
-    cleaned = read().clean("x" * 490 + KEY + " https://files.example/a?Signature=secret")
+    cleaned = read().redact("x" * 490 + KEY + " https://files.example/a?Signature=secret")
     assert "canary" not in cleaned
-    assert "Signature" not in read().clean("x" * 470 + " https://files.example/a?Signature=secret")
+    assert "Signature" not in read().redact("x" * 470 + " https://files.example/a?Signature=secret")
 
 
 def test_key_does_not_come_together_by_cleaning() -> None:
     settings = Settings.from_connection("c1", password="two words")
-    assert "two words" not in settings.clean("two\nwords")
+    assert "two words" not in settings.redact("two\nwords")
 
 
 # --- What the environment adds --------------------------------------------------------------------------------
@@ -661,4 +661,4 @@ def test_settings_are_a_value() -> None:
 @pytest.mark.parametrize("name", ["X-Amz-Signature", "sig", "token", "X-Goog-Credential", "Expires"])
 def test_signatures_of_links_without_a_scheme_are_not_shown(name: str) -> None:
     settings = Settings.from_connection("c", password="some-key")
-    assert settings.clean(f"see /a.vtt?{name}=abcdef now") == f"see /a.vtt?{name}=… now"
+    assert settings.redact(f"see /a.vtt?{name}=abcdef now") == f"see /a.vtt?{name}=… now"

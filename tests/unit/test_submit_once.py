@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, cast
 import pytest
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.sync import InterruptedBeforeSending
+from airflow_provider_ollang.client.sync import InterruptedBeforeSending, OllangClient
 from airflow_provider_ollang.domain.receipts import PaidReceipt
 from airflow_provider_ollang.domain.submission import Tries
 from airflow_provider_ollang.exceptions import (
@@ -23,7 +23,6 @@ from airflow_provider_ollang.exceptions import (
     OllangRequestRefusedError,
 )
 from airflow_provider_ollang.runtime.cancellation import CancellationToken, TaskCancelledError
-from airflow_provider_ollang.runtime.paid_client import PaidClient
 from airflow_provider_ollang.runtime.paid_request import Effect, SubmissionPolicy
 from airflow_provider_ollang.runtime.submit import Submission, submit_once
 from airflow_provider_ollang.runtime.task_state import TaskState
@@ -61,11 +60,11 @@ class Creation:
         self.shows_effect = False
         self.while_sending: Callable[[], None] = lambda: None
 
-    def precheck(self, client: PaidClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> CreationReceipt:
+    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> CreationReceipt:
         attached = self.shows_effect and on_running != "fail"
         return CreationReceipt("none", HOST, None, "2026-01-01T00:00:00+00:00", reconnected=attached)
 
-    def send(self, client: PaidClient, receipt: CreationReceipt) -> CreationReceipt:
+    def send(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt:
         self.while_sending()
         self.sent += 1
         outcome = self.outcomes.pop(0) if self.outcomes else "created"
@@ -74,11 +73,11 @@ class Creation:
         return dataclasses.replace(receipt, message=outcome)
 
     def find_effect(
-        self, client: PaidClient, receipt: CreationReceipt, *, max_attempts: int | None = None
+        self, client: OllangClient, receipt: CreationReceipt, *, max_attempts: int | None = None
     ) -> Effect[CreationReceipt]:
         return Effect(receipt if self.shows_effect else None, "no new order in project 7")
 
-    def find_running(self, client: PaidClient, receipt: CreationReceipt) -> CreationReceipt | None:
+    def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
         return receipt if self.shows_effect else None
 
     def explain(self) -> str:
@@ -116,7 +115,7 @@ class Harness:
         context: Any = {"task_state_store": self.store}
         return submit_once(
             request,
-            cast("PaidClient", client),
+            cast("OllangClient", client),
             state=TaskState(context, "created", retention=timedelta(days=30)),
             tries=tries,
             policy=SubmissionPolicy(**policy),

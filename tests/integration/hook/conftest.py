@@ -15,6 +15,8 @@ import pytest
 import structlog
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.client.requests import Request
+from airflow_provider_ollang.client.responses import Accepted
 from airflow_provider_ollang.exceptions import OllangError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
@@ -90,6 +92,11 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
 @pytest.fixture
 def hook(ollang: Sandbox, connect: Connect) -> OllangHook:
     return connect(ollang.url)
+
+
+def submit(hook: OllangHook, request: Request) -> Accepted:
+    """Submit a paid request as the operators do: again, as long as it surely was not processed."""
+    return hook.client.retry(lambda: hook.client.submit(request))
 
 
 def sent(ollang: Sandbox) -> list[tuple[str, str, int | None]]:

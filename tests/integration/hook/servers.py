@@ -57,7 +57,10 @@ class Peer:
         head, _, body = data.partition(b"\r\n\r\n")
         length = int(header(head, "Content-Length") or 0)
         while len(body) < length:
-            body += self.sock.recv(65536)
+            piece = self.sock.recv(65536)
+            if not piece:
+                return b""
+            body += piece
         return head + b"\r\n\r\n" + body
 
     def send(self, data: bytes) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.client import aio as _aiohttp_transport
-from airflow_provider_ollang.client import sync as _requests_transport
+from airflow_provider_ollang.client import aio, sync
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -290,12 +289,12 @@ def test_everything_ends_in_its_time(connect: Connect, script: Script) -> None:
             other = async_end(hook)
     assert other == one
     assert other.error is OllangUnavailableError
-    assert "no whole answer within 1 s" in other.text
+    assert "no complete response within 1 s" in other.text
     assert 0.9 < watch.seconds < IN_TIME
 
 
 def test_connection_that_never_comes_about(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (_aiohttp_transport, _requests_transport):
+    for module in (aio, sync):
         monkeypatch.setattr(module, "CONNECT_TIMEOUT", 0.5)
 
     def stall(peer: Peer) -> bool:
@@ -321,8 +320,8 @@ def test_size_of_an_answer(ollang: Sandbox, hook: OllangHook, size: int) -> None
 
 
 def test_small_answer_that_unpacks_to_more(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (_aiohttp_transport, _requests_transport):
-        monkeypatch.setattr(module, "MAX_ANSWER_BYTES", MEGABYTE)
+    for module in (aio, sync):
+        monkeypatch.setattr(module, "MAX_BODY_BYTES", MEGABYTE)
     packed = gzip.compress(b'{"status": "completed", "name": "' + b"a" * 8 * MEGABYTE + b'"}')
     ollang.add_fault(times=None, status=200, body=packed, headers={"Content-Encoding": "gzip"})
     end = alike(hook)

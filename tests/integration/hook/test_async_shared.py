@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from airflow_provider_ollang.client import aio as _aiohttp_transport
-from airflow_provider_ollang.client.aio_client import OllangAsyncClient
+from airflow_provider_ollang.client import aio
+from airflow_provider_ollang.client.aio import OllangAsyncClient
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
@@ -77,7 +77,7 @@ def nothing_left_open() -> Iterator[None]:
 
 
 def test_readers_share_one_pool(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 4)
+    monkeypatch.setattr(aio, "_POOL_SIZE", 4)
     ollang.add_fault(times=None, delay=0.01)
 
     async def main() -> None:
@@ -144,7 +144,7 @@ def test_last_one_to_leave_hangs_up(connect: Connect) -> None:
 
 
 def test_waiting_for_a_connection_takes_none_of_the_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 1)
+    monkeypatch.setattr(aio, "_POOL_SIZE", 1)
 
     def script(peer: Peer, request: bytes) -> None:
         if not peer.hung_up(0.4):
@@ -227,7 +227,7 @@ def test_cancelled_readers_leave_nothing_behind(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, stage: str, *, tls: bool
 ) -> None:
     if stage == "queued":
-        monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 1)
+        monkeypatch.setattr(aio, "_POOL_SIZE", 1)
     said: list[dict[str, Any]] = []
 
     async def main(ollang: Sandbox) -> None:
@@ -430,7 +430,7 @@ def test_those_who_wait_for_a_connection_do_not_send_after_a_429(
     ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In flight are only the requests that had a connection when the answer came."""
-    monkeypatch.setattr(_aiohttp_transport, "_POOL_SIZE", 3)
+    monkeypatch.setattr(aio, "_POOL_SIZE", 3)
     ollang.add_fault(times=None, status=429, delay=0.1, headers={"Retry-After": "60"})
 
     async def main() -> None:
@@ -456,7 +456,7 @@ def echoes(peer: Peer, request: bytes) -> None:
 
 def test_key_is_shown_nowhere(connect: Connect, canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fixture looks through every log line of every library, and every error; here is what provokes them."""
-    monkeypatch.setattr(_aiohttp_transport, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(aio, "CONNECT_TIMEOUT", 0.5)
 
     async def main(hooks: list[OllangHook]) -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""An evaluation may be billed: it is asked for again only if the request before surely was not processed."""
+"""An evaluation may be billed: the hook submits it once, operators again only if it surely was not processed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.client.requests import evaluate_order
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -23,7 +24,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
-from .conftest import FOREIGN, KEY, LINK_SIGNATURE, ORDER, RUNNING, UNKNOWN, Clock, Connect, sent, status_of
+from .conftest import FOREIGN, KEY, LINK_SIGNATURE, ORDER, RUNNING, UNKNOWN, Clock, Connect, sent, status_of, submit
 from .servers import RawServer, closed_port, http, just_before, says
 
 HTML = "<html><h1>Bad Gateway</h1></html>"
@@ -232,42 +233,32 @@ def test_lost_answer_is_never_followed_by_a_second_request(
 def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429)
     ollang.add_fault("POST", drop="after")
-    check_unknown(failing(hook), None)
+    with pytest.raises(OllangOutcomeUnknownError) as caught:
+        submit(hook, evaluate_order(ORDER, None, None))
+    check_unknown(caught.value, None)
     assert (len(ollang.request_log), len(clock.sleeps), accepted(ollang)) == (2, 1, 1)
 
 
 # --- Surely not sent, or refused -----------------------------------------------------------------------------------
 
 
-def test_it_is_sent_again_after_429(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+def test_rate_limited_evaluation_is_submitted_again(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=4)
-    hook.evaluate_order(ORDER)
+    submit(hook, evaluate_order(ORDER, None, None))
     assert [entry.status for entry in ollang.request_log] == [429, 429, 429, 429, 200]
     assert (len(clock.sleeps), accepted(ollang)) == (4, 1)
 
 
-def test_it_gives_up_after_429(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+def test_hook_submits_rate_limited_evaluation_once(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=None)
     assert type(failing(hook)) is OllangRateLimitError
-    assert (len(ollang.request_log), accepted(ollang)) == (5, 0)
-
-
-def test_it_is_sent_again_when_nobody_listened(connect: Connect, clock: Clock) -> None:
-    port = closed_port()
-    late = Sandbox(api_key=KEY, speed=0, port=port)
-    clock.on_sleep = lambda number: late.start() if number == 3 else None
-    try:
-        connect(f"http://127.0.0.1:{port}").evaluate_order(ORDER)
-        assert accepted(late) == 1
-    finally:
-        late.stop()
-    assert (len(clock.sleeps), len(late.request_log)) == (3, 1)
+    assert (len(ollang.request_log), len(clock.sleeps), accepted(ollang)) == (1, 0, 0)
 
 
 def test_what_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
     error = failing(connect(f"http://127.0.0.1:{closed_port()}"))
     assert type(error) is OllangUnavailableError
-    assert (status_of(error), error.method, error.path, len(clock.sleeps)) == (None, "POST", PATH, 4)
+    assert (status_of(error), error.method, error.path, len(clock.sleeps)) == (None, "POST", PATH, 0)
 
 
 @pytest.mark.parametrize(

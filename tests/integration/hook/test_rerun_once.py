@@ -1,4 +1,4 @@
-"""A rerun may be billed: it is sent again only if the one before surely was not processed."""
+"""A rerun may be billed: the hook sends it once, and operators again only if it surely was not processed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.client.requests import rerun_order
 from airflow_provider_ollang.exceptions import (
     OllangBadRequestError,
     OllangConfigurationError,
@@ -19,7 +20,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
-from .conftest import KEY, ORDER, Clock, Connect, status_of
+from .conftest import KEY, ORDER, Clock, Connect, status_of, submit
 from .servers import IN_TIME, LONG, ForwardProxy, Peer, RawServer, Stopwatch, closed_port, http, says, stalls
 
 Row = tuple[int, Any, type[OllangError]]
@@ -89,7 +90,7 @@ def test_late_answer_is_never_followed_by_a_second_rerun(
     with Stopwatch() as watch:
         error = failing(connect(ollang.url, timeout=1))
     check_unknown(error, None)
-    assert "no whole answer within 1 s" in str(error)
+    assert "no complete response within 1 s" in str(error)
     assert 0.9 < watch.seconds < IN_TIME
     assert (len(ollang.request_log), clock.sleeps) == (1, [])
 
@@ -146,16 +147,16 @@ def test_request_is_as_documented(connect: Connect) -> None:
 # --- Surely not sent, or refused -----------------------------------------------------------------------------------
 
 
-def test_rerun_is_sent_again_when_nobody_listened(connect: Connect, clock: Clock) -> None:
+def test_unsent_rerun_is_submitted_again(connect: Connect, clock: Clock) -> None:
     port = closed_port()
     late = Sandbox(api_key=KEY, speed=0, port=port)
     clock.on_sleep = lambda number: late.start() if number == 3 else None
     try:
-        receipt = connect(f"http://127.0.0.1:{port}").rerun_order(ORDER)
+        accepted = submit(connect(f"http://127.0.0.1:{port}"), rerun_order(ORDER))
         assert late.order(ORDER)["reruns_accepted"] == 1
     finally:
         late.stop()
-    assert receipt["order_id"] == ORDER
+    assert accepted.value["orderId"] == ORDER
     assert len(clock.sleeps) == 3
     assert len(late.request_log) == 1
 
@@ -165,21 +166,21 @@ def test_rerun_that_nobody_heard_was_not_sent(connect: Connect, clock: Clock) ->
     assert type(error) is OllangUnavailableError
     assert (status_of(error), error.order_id, error.method, error.path) == (None, ORDER, "POST", PATH)
     assert "refused the connection" in str(error)
-    assert len(clock.sleeps) == 4
+    assert clock.sleeps == []
 
 
 def test_rerun_to_an_unknown_host_was_not_sent(connect: Connect, clock: Clock) -> None:
     error = failing(connect("https://ollang.invalid"))
     assert type(error) is OllangUnavailableError
     assert status_of(error) is None
-    assert len(clock.sleeps) == 4
+    assert clock.sleeps == []
 
 
 def test_rerun_to_a_server_without_tls_was_not_sent(ollang: Sandbox, connect: Connect, clock: Clock) -> None:
     error = failing(connect(ollang.url.replace("http:", "https:")))
     assert type(error) is OllangUnavailableError
     assert status_of(error) is None
-    assert len(clock.sleeps) == 4
+    assert clock.sleeps == []
     assert ollang.request_log == []
 
 
@@ -191,9 +192,10 @@ def test_rerun_to_a_server_that_hangs_up_during_the_handshake_was_not_sent(conne
 
     with RawServer(says(b""), greet=hang_up) as server:
         error = failing(connect(server.url.replace("http:", "https:")))
-        assert server.connections == 5
+        assert server.connections == 1
     assert type(error) is OllangUnavailableError
-    assert len(clock.sleeps) == 4
+    assert status_of(error) is None
+    assert clock.sleeps == []
 
 
 @pytest.mark.parametrize(
@@ -203,10 +205,10 @@ def test_rerun_that_the_proxy_did_not_connect_was_not_sent(connect: Connect, clo
     with ForwardProxy(refusal=http(status)) as proxy, Sandbox(api_key=KEY, tls=True) as ollang:
         error = failing(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle))
         assert ollang.request_log == []
-        assert len(proxy.requests) == 5
+        assert len(proxy.requests) == 1
     assert type(error) is OllangUnavailableError
     assert status_of(error) is None
-    assert len(clock.sleeps) == 4
+    assert clock.sleeps == []
     assert "proxy" in str(error)
 
 
@@ -217,26 +219,37 @@ def test_answer_of_a_proxy_to_a_plain_rerun_is_the_servers(ollang: Sandbox, conn
     assert clock.sleeps == []
 
 
-def test_rerun_is_sent_again_after_429(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+def test_hook_submits_rate_limited_rerun_once(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+    ollang.add_fault("POST", status=429, headers={"Retry-After": "7"}, times=None)
+    error = failing(hook)
+    assert type(error) is OllangRateLimitError
+    assert error.retry_after == 7
+    assert (len(ollang.request_log), clock.sleeps) == (1, [])
+    assert ollang.order(ORDER)["reruns_accepted"] == 0
+
+
+def test_rate_limited_rerun_is_submitted_again(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=4)
-    hook.rerun_order(ORDER)
+    submit(hook, rerun_order(ORDER))
     assert [entry.status for entry in ollang.request_log] == [429, 429, 429, 429, 200]
     assert len(clock.sleeps) == 4
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 
-def test_rerun_gives_up_after_429(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+def test_rate_limited_rerun_is_given_up(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=None)
-    error = failing(hook)
-    assert type(error) is OllangRateLimitError
+    with pytest.raises(OllangRateLimitError):
+        submit(hook, rerun_order(ORDER))
     assert len(ollang.request_log) == 5
     assert ollang.order(ORDER)["reruns_accepted"] == 0
 
 
-def test_doubt_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+def test_unknown_outcome_after_429_ends_it(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429)
     ollang.add_fault("POST", drop="after")
-    check_unknown(failing(hook), None)
+    with pytest.raises(OllangOutcomeUnknownError) as caught:
+        submit(hook, rerun_order(ORDER))
+    check_unknown(caught.value, None)
     assert len(ollang.request_log) == 2
     assert len(clock.sleeps) == 1
     assert ollang.order(ORDER)["reruns_accepted"] == 1
@@ -273,7 +286,7 @@ def test_rerun_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) ->
 
 def test_each_rerun_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) -> None:
     ollang.add_fault("POST", status=429, times=2)
-    hook.rerun_order(ORDER)
+    submit(hook, rerun_order(ORDER))
     hook.rerun_order(ollang.add_order())
     assert [entry.connection for entry in ollang.request_log] == [1, 2, 3, 4]
 

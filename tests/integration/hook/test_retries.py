@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.client.requests import rerun_order
 from airflow_provider_ollang.exceptions import (
     OllangBadRequestError,
     OllangConfigurationError,
@@ -18,7 +19,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
-from .conftest import KEY, ORDER, Canaries, Clock, Connect, status_of
+from .conftest import KEY, ORDER, Canaries, Clock, Connect, status_of, submit
 from .servers import closed_port
 
 Row = tuple[int, Any, type[OllangError]]
@@ -282,17 +283,17 @@ def test_one_call_takes_ten_minutes_at_most(ollang: Sandbox, hook: OllangHook, c
     assert len(ollang.request_log) == 3
 
 
-def test_rerun_waits_for_its_turn(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+def test_submission_sleeps_as_the_server_asks(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "33"}, times=2)
-    assert hook.rerun_order(ORDER)["order_id"] == ORDER
+    assert submit(hook, rerun_order(ORDER)).value["orderId"] == ORDER
     assert clock.sleeps == [33, 33]
     assert [entry.status for entry in ollang.request_log] == [429, 429, 200]
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 
-def test_rerun_gives_up_on_a_longer_wait(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+def test_submission_gives_up_on_a_longer_wait(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "301"})
     with pytest.raises(OllangRateLimitError) as caught:
-        hook.rerun_order(ORDER)
+        submit(hook, rerun_order(ORDER))
     assert caught.value.retry_after == 301
     assert (len(ollang.request_log), clock.sleeps) == (1, [])

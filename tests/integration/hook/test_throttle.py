@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.client.aio_client import OllangAsyncClient
+from airflow_provider_ollang.client.aio import OllangAsyncClient
 from airflow_provider_ollang.exceptions import OllangRateLimitError, OllangUnavailableError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox

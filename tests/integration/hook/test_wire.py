@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.client import sync as _requests_transport
+from airflow_provider_ollang.client import sync
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -23,7 +23,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.tls import Certificate
 
 from .conftest import KEY, ORDER, Clock, Connect, sent, status_of
-from .servers import IN_TIME, LONG, ForwardProxy, Peer, RawServer, Stopwatch, header, http, says, stalls
+from .servers import IN_TIME, LONG, ForwardProxy, Peer, RawServer, Script, Stopwatch, header, http, says, stalls
 
 BODY = f'{{"id": "{ORDER}", "status": "completed", "success": true}}'.encode()
 MEGABYTE = 1024 * 1024
@@ -38,8 +38,13 @@ def failing(hook: OllangHook, what: str = "get") -> OllangError:
 def check_late(error: OllangError, what: str, seconds: float) -> None:
     assert type(error) is (OllangUnavailableError if what == "get" else OllangOutcomeUnknownError)
     assert status_of(error) is None
-    assert "no whole answer within 1 s" in str(error)
+    assert "no complete response within 1 s" in str(error)
     assert 0.9 < seconds < IN_TIME
+
+
+def drips_head(peer: Peer, request: bytes) -> None:
+    peer.send(b"HTTP/1.1 200 OK\r\n")
+    peer.drip(b"X-Padding: " + b"x" * 600, 0.1)
 
 
 # --- Time ---------------------------------------------------------------------------------------------------------
@@ -90,7 +95,7 @@ def test_time_for_head_and_body_is_one(connect: Connect, what: str) -> None:
     with RawServer(script) as server:
         error = failing(connect(server.url, timeout=3), what)
         seconds = after_the_head.get(timeout=IN_TIME)
-    assert "no whole answer within 3 s" in str(error)
+    assert "no complete response within 3 s" in str(error)
     # 0.3 s are left of its time; one of its own would be 3 s.
     assert seconds < 2.5
 
@@ -106,7 +111,7 @@ def test_dripping_redirect_ends_in_time(ollang: Sandbox, connect: Connect, what:
 
 
 def test_stalled_handshake_ends_in_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_requests_transport, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(sync, "CONNECT_TIMEOUT", 0.5)
 
     def stall(peer: Peer) -> bool:
         peer.sock.recv(65536)
@@ -151,7 +156,7 @@ def test_dripping_head_over_tls_ends_in_time(connect: Connect) -> None:
 
 
 def test_dripping_proxy_ends_in_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_requests_transport, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(sync, "CONNECT_TIMEOUT", 0.5)
 
     def script(peer: Peer, request: bytes) -> None:
         peer.send(b"HTTP/1.1 200 Connection established\r\n")
@@ -163,6 +168,23 @@ def test_dripping_proxy_ends_in_time(connect: Connect, monkeypatch: pytest.Monke
             error = failing(hook)
     assert type(error) is OllangUnavailableError
     assert watch.seconds < IN_TIME
+
+
+@pytest.mark.parametrize("late", [stalls(LONG), drips_head], ids=["silent", "dripping"])
+def test_late_response_on_a_used_connection_is_named_as_such(connect: Connect, late: Script) -> None:
+    """There is a connection, so it must not say that there is none."""
+    scripts = iter([says(http("200 OK", BODY)), late])
+
+    def script(peer: Peer, request: bytes) -> None:
+        next(scripts)(peer, request)
+
+    with RawServer(script) as server:
+        hook = connect(server.url, timeout=1)
+        hook.get_order(ORDER)
+        with Stopwatch() as watch:
+            error = failing(hook)
+        assert server.connections == 1
+    check_late(error, "get", watch.seconds)
 
 
 def test_slow_but_steady_answer_is_taken(connect: Connect) -> None:
@@ -215,7 +237,7 @@ def test_large_answer_with_another_status_is_not_read(
     connect: Connect, what: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     received = 0
-    monkeypatch.setattr(_requests_transport, "MAX_ANSWER_BYTES", MEGABYTE)
+    monkeypatch.setattr(sync, "MAX_BODY_BYTES", MEGABYTE)
 
     def script(peer: Peer, request: bytes) -> None:
         nonlocal received

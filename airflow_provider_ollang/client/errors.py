@@ -1,0 +1,241 @@
+"""What a request that failed is raised as: by its status, its error code or its text, or for want of a response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_ollang.exceptions import (
+    OllangAccessDeniedError,
+    OllangAuthenticationError,
+    OllangBadRequestError,
+    OllangConfigurationError,
+    OllangError,
+    OllangOrderNotEligibleError,
+    OllangOrderNotFoundError,
+    OllangOutcomeUnknownError,
+    OllangRateLimitError,
+    OllangUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.client.requests import Request
+    from airflow_provider_ollang.client.responses import Response
+    from airflow_provider_ollang.client.settings import Settings
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What a 4xx with a JSON object means: found by its status, else by its code, else by its text."""
+
+    error: type[OllangError]
+    status: int | None
+    code: str | None
+    text: str | None
+    advice: str
+
+
+_CLIENT_ERRORS = (
+    _Meaning(
+        OllangAuthenticationError,
+        401,
+        "UNAUTHORIZED",
+        "invalid or missing api key",
+        "Ollang does not accept the API key of connection {conn_id!r}; put a valid one into its API key (password).",
+    ),
+    _Meaning(
+        OllangAccessDeniedError,
+        403,
+        "ACCESS_DENIED",
+        "you don't have permission",
+        "The key of connection {conn_id!r} may not do this; the order may belong to another Ollang account.",
+    ),
+    _Meaning(
+        OllangOrderNotFoundError,
+        404,
+        "ORDER_NOT_FOUND",
+        "no order found",
+        "Check the order id, and that connection {conn_id!r} is of the order's account.",
+    ),
+    _Meaning(
+        OllangOrderNotEligibleError,
+        None,
+        "ORDER_NOT_ELIGIBLE",
+        "only completed or delivered orders",
+        "Nothing was started. Wait until the order is completed or delivered.",
+    ),
+    # No page tells what a request for an order that is being worked on is answered with.
+    _Meaning(
+        OllangOrderNotEligibleError,
+        409,
+        None,
+        None,
+        "Nothing was started: Ollang is at work on this order already. Wait until it is completed or delivered.",
+    ),
+    _Meaning(
+        OllangBadRequestError,
+        402,
+        "INSUFFICIENT_CREDITS",
+        "credits",
+        "Nothing was started. Add credits to the Ollang account of connection {conn_id!r}, then clear this task.",
+    ),
+)
+_OTHER_CLIENT_ERROR = _Meaning(OllangBadRequestError, None, None, None, "The same request would be refused again.")
+
+
+def rejected(settings: Settings, request: Request, response: Response) -> OllangError:
+    """Return the error of a response whose status is not 2xx."""
+    status = response.status
+    if 300 <= status < 400:
+        return _redirect(settings, request, response)
+    if status == 429:
+        return rate_limited(request, response.retry_after, server_message(settings, response))
+    if status == 408 or not 400 <= status < 500:
+        return _unavailable(settings, request, response, f"the server answered {status_text(settings, response)}")
+    return _client_error(settings, request, response)
+
+
+def garbled(settings: Settings, request: Request, response: Response, what: str) -> OllangUnavailableError:
+    """
+    Return the error of a 2xx that is not what the API documents.
+
+    :param what: what it has or lacks: "without a JSON object".
+    """
+    return _unavailable(settings, request, response, f"the server answered {response.status} {what}")
+
+
+def unknown_outcome(
+    request: Request, reason: str, status: int | None = None, **fields: str | None
+) -> OllangOutcomeUnknownError:
+    """
+    Return the error of a paid request of which it is unknown whether it was processed.
+
+    :param reason: why.
+    :param status: HTTP status of the response, if there was one.
+    :param fields: what else the error carries.
+    """
+    return OllangOutcomeUnknownError(
+        f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since "
+        "that could be billed twice. Look at the order in Ollang: if it is being processed or has a new result, "
+        "the request was processed; if not, clear this task to send it again.",
+        reason=reason,
+        status_code=status,
+        **fields,
+        **request.fields(),
+    )
+
+
+def no_response(request: Request, reason: str) -> OllangUnavailableError:
+    """Return the error of a request that got no whole response and that may be sent again."""
+    return OllangUnavailableError(f"Could not {request.what}: {reason}.", **request.fields())
+
+
+def host_not_found(settings: Settings) -> str:
+    """Say that the name of the server, or of the proxy, leads nowhere, and what to look at."""
+    peer, field = ("the proxy", "the proxy") if settings.proxy else (settings.base_url, "the base URL (host)")
+    return (
+        f"the host of {peer} could not be found.\nCheck {field} of connection {settings.conn_id!r}, and that this "
+        "machine can resolve the name (DNS)"
+    )
+
+
+def rate_limited(request: Request, retry_after: float | None, detail: str | None = None) -> OllangRateLimitError:
+    """Return the error of a request that the server answered with 429, or would answer so."""
+    return OllangRateLimitError(
+        f"Could not {request.what}: Ollang's rate limit was reached (429).",
+        retry_after=retry_after,
+        status_code=429,
+        detail=detail,
+        **request.fields(),
+    )
+
+
+def _redirect(settings: Settings, request: Request, response: Response) -> OllangConfigurationError:
+    target = settings.redact(_host_of(response.headers.get("location", "")) or "another address")
+    return OllangConfigurationError(
+        f"Could not {request.what}: {settings.base_url} redirects to {target}. Redirects are not followed, since the "
+        f"API key would go along; correct the base URL of connection {settings.conn_id!r}.",
+        status_code=response.status,
+        **request.fields(),
+    )
+
+
+def _client_error(settings: Settings, request: Request, response: Response) -> OllangError:
+    value, answer = response.json_object, status_text(settings, response)
+    text = f"{value.get('detail')} {value.get('message')}".casefold() if value else ""
+    fields = {
+        "status_code": response.status,
+        "code": error_code(settings, response),
+        "detail": server_message(settings, response),
+        **request.fields(),
+    }
+    if response.status == 404 and (value is None or f"cannot {request.method.casefold()} /" in text):
+        return OllangConfigurationError(
+            f"Could not {request.what}: {settings.base_url} answered {answer}, which is not Ollang's API; correct the "
+            f"base URL of connection {settings.conn_id!r}.",
+            **fields,
+        )
+    # A gateway's own page, or a server that is at work on something else: neither is about the request.
+    if value is None or (request.method == "GET" and response.status in {409, 423, 425}):
+        return _unavailable(settings, request, response, f"the server answered {answer}")
+    meaning = _meaning_of(response.status, fields["code"], text)
+    advice = meaning.advice.format(conn_id=settings.conn_id)
+    return meaning.error(f"Could not {request.what}: Ollang answered {answer}.\n{advice}", **fields)
+
+
+def _meaning_of(status: int, code: object, text: str) -> _Meaning:
+    """Return the row of the status, else that of the code, else that of the text."""
+    matches = (
+        lambda row: row.status == status,
+        lambda row: row.code is not None and row.code == code,
+        lambda row: row.text is not None and row.text in text,
+    )
+    return next((row for match in matches for row in _CLIENT_ERRORS if match(row)), _OTHER_CLIENT_ERROR)
+
+
+def _unavailable(settings: Settings, request: Request, response: Response, reason: str) -> OllangUnavailableError:
+    return OllangUnavailableError(
+        f"Could not {request.what}: {reason}.",
+        retry_after=response.retry_after,
+        status_code=response.status,
+        detail=server_message(settings, response),
+        **request.fields(),
+    )
+
+
+# --- What the server said -------------------------------------------------------------------------------------
+
+
+def error_code(settings: Settings, response: Response) -> str | None:
+    """Return the API's own error code; its generic envelope has the number -1 there, which says nothing."""
+    code = (response.json_object or {}).get("code")
+    return settings.redact(code) if isinstance(code, str) else None
+
+
+def status_text(settings: Settings, response: Response) -> str:
+    """Return the status with the server's message."""
+    detail = server_message(settings, response)
+    return f"{response.status}: {detail}" if detail else str(response.status)
+
+
+def server_message(settings: Settings, response: Response) -> str | None:
+    """Return what the server said, short, on one line, without the key and without URL queries."""
+    value = response.json_object
+    if value is None:
+        media_type = response.headers.get("content-type", "").split(";")[0].strip() or "no content type"
+        return settings.redact(f"{len(response.body)} bytes of {media_type}") if response.body else None
+    texts = []
+    for name in ("error", "message", "detail"):
+        part = value.get(name)
+        text = ", ".join(map(str, part)) if isinstance(part, list) else part
+        if isinstance(text, str) and text and text.casefold() not in {"unknownerror", "unknown error"}:
+            texts.append(text)
+    return settings.redact(": ".join(texts)) or None
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
