@@ -16,32 +16,15 @@ if TYPE_CHECKING:
 
     from dev.processes import T
 
-FINISHED = ("success", "failed")
 #: What every log entry says of itself.
-_ROUTINE = frozenset(
-    [
-        "timestamp",
-        "level",
-        "event",
-        "logger",
-        "filename",
-        "lineno",
-        "ti_id",
-        "dag_id",
-        "run_id",
-        "task_id",
-        "map_index",
-        "try_number",
-    ]
+_ROUTINE = (
+    *("timestamp", "level", "event", "logger", "filename", "lineno", "ti_id"),
+    *("dag_id", "run_id", "task_id", "map_index", "try_number"),
 )
 
 
 class AirflowApi:
-    """
-    The REST API of one Airflow.
-
-    :param url: address of its API server.
-    """
+    """The REST API of one Airflow, by the address of its API server."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -114,7 +97,7 @@ class AirflowApi:
 
         def final_state() -> str | None:
             state = str(self.api("GET", _run_path(dag_id, run_id))["state"])
-            return state if state in FINISHED else None
+            return state if state in ("success", "failed") else None
 
         try:
             return self.wait(final_state, timeout, f"end of {dag_id} {run_id}")

@@ -45,16 +45,11 @@ BEHAVIOUR = {
     "links": "served",
 }
 LIVE_TIMEOUT = 7 * 24 * 3600.0
-EVIDENCE = {
-    "event": "the order has a delivery event that is later than the rerun",
-    "documents": "every output file is a new one",
-    "running": "the order was observed running since the rerun",
-}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its tasks as Airflow's REST API has them, with what each `returned` and its `worker_starts`."""
+    """A finished run: the tasks of Airflow's REST API, each with what it `returned` and its `worker_starts`."""
 
     state: str
     tasks: list[dict[str, Any]]
@@ -78,10 +73,7 @@ class Run:
 
 
 def main() -> int:
-    """Run the demo.
-
-    :return: 0 if all went as it should, 1 if not, 2 if the live run was not confirmed.
-    """
+    """Return 0 if all went as it should, 1 if not, 2 if the live run was not confirmed."""
     try:
         with interruptible():
             order = live_order(os.environ)
@@ -224,9 +216,6 @@ def check_files(delivery: Any, ollang: Sandbox) -> dict[str, bool]:
     return files
 
 
-# --- What is printed --------------------------------------------------------------------------------------------------
-
-
 def _tell(title: str, lines: Sequence[str]) -> None:
     print("\n".join(["", title, *(lines or ["  none"])]))
 
@@ -239,9 +228,7 @@ def tell_run(run: Run) -> None:
         if task["returned"] is not None:
             lines.append(f"      returned: {json.dumps(task['returned'])[:100]}…")
     _tell("The tasks, by Airflow's REST API", lines)
-    _tell(
-        "Why the result is the rerun's and not the old one", [f"  {name:<12} {EVIDENCE[name]}" for name in run.evidence]
-    )
+    _tell("Evidence that the result is the rerun's (docs/waiting.md)", [f"  {name}" for name in run.evidence])
 
 
 def timeline(report: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -51,12 +51,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def _tables(path: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            yield table, _values(database, table)
-
-
-def _values(database: sqlite3.Connection, table: str) -> Iterator[bytes]:
-    quoted = table.replace('"', '""')
-    for row in database.execute(f'SELECT * FROM "{quoted}"'):  # noqa: S608 - a name from the database
-        for value in row:
-            if isinstance(value, str | bytes):
-                yield value.encode(errors="surrogatepass") if isinstance(value, str) else value
+            quoted = table.replace('"', '""')
+            rows = database.execute(f'SELECT * FROM "{quoted}"')  # noqa: S608 - a name from the database
+            values = (value for row in rows for value in row if isinstance(value, str | bytes))
+            yield table, (value.encode(errors="surrogatepass") if isinstance(value, str) else value for value in values)

@@ -1,9 +1,4 @@
-"""Runs a part of `make test` and notes what came of it; `--summary` prints the notes as a table.
-
-python -m dev.part unit .venv/bin/pytest tests/unit
-python -m dev.part browser --not-run "no Chromium"
-python -m dev.part --summary unit browser
-"""
+"""Runs a part of `make test` and notes what came of it; `--summary` prints the notes as a table: see the Makefile."""
 
 from __future__ import annotations
 
@@ -42,6 +37,7 @@ def closing_line(output: str) -> str:
 def run(command: Sequence[str]) -> tuple[int, str]:
     """Run a command in a session of its own, without the developer's Airflow settings; return exit code and output."""
     env = {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
+    output = b""
     with interruptible() as interruption:
         with interruption.postponed():
             process = subprocess.Popen(
@@ -53,7 +49,6 @@ def run(command: Sequence[str]) -> tuple[int, str]:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        output = b""
         try:
             while piece := os.read(process.stdout.fileno(), 65536):  # type: ignore[union-attr]
                 output += piece
@@ -71,12 +66,10 @@ def run(command: Sequence[str]) -> tuple[int, str]:
 
 def note(part: str, state: str, text: str, began: float) -> None:
     """Keep what came of a part for the summary."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = usage.ru_utime + usage.ru_stime
+    cpu = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     NOTES.mkdir(parents=True, exist_ok=True)
-    (NOTES / part).write_text(
-        json.dumps({"state": state, "text": text, "began": began, "ended": time.time(), "cpu": cpu})
-    )
+    values = {"state": state, "text": text, "began": began, "ended": time.time(), "cpu": cpu}
+    (NOTES / part).write_text(json.dumps(values))
 
 
 def summary(parts: Sequence[str]) -> tuple[int, str]:

@@ -1,9 +1,4 @@
-"""A whole Airflow in a private home: API server, scheduler, DAG processor and triggerer, on SQLite.
-
-with AirflowStack(dags_folders=[Path("example_dags")], env={"AIRFLOW_CONN_X": "…"}) as airflow:
-    run_id = airflow.trigger("my_dag", {"order_id": "…"})
-    assert airflow.wait_for_run("my_dag", run_id, timeout=60) == "success"
-"""
+"""A whole Airflow in a private home: API server, scheduler, DAG processor and triggerer, on SQLite."""
 
 from __future__ import annotations
 
@@ -21,7 +16,7 @@ from base64 import urlsafe_b64encode
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dev.airflow_api import AirflowApi
 from dev.processes import Interruption, Process, StackError, T, interruptible, stop_all, wait_until
@@ -37,6 +32,7 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
+START_TIMEOUT, STOP_TIMEOUT = 180.0, 30.0
 # All that a component gets of the caller's environment: no Airflow settings, no keys.
 INHERITED = frozenset(
     (
@@ -124,18 +120,10 @@ class AirflowStack(AirflowApi):
     """
 
     def __init__(
-        self,
-        *,
-        dags_folders: Sequence[Path],
-        home: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        start_timeout: float = 180,
-        stop_timeout: float = 30,
+        self, *, dags_folders: Sequence[Path], home: Path | None = None, env: Mapping[str, str] | None = None
     ) -> None:
         self._own_home = home is None
         self.home = home or Path(tempfile.mkdtemp(prefix="ollang-airflow-"))
-        self._start_timeout = start_timeout
-        self._stop_timeout = stop_timeout
         port = free_port()
         super().__init__(f"http://127.0.0.1:{port}")
         own = settings(self.home, [folder.resolve() for folder in dags_folders], port)
@@ -186,7 +174,7 @@ class AirflowStack(AirflowApi):
         self._make_database()
         for component, arguments in COMPONENTS.items():
             self._run(component, *arguments)
-        self.wait(self.is_healthy, self._start_timeout, "Airflow's start")
+        self.wait(self.is_healthy, START_TIMEOUT, "Airflow's start")
         # Loads the API that tasks talk to; else the first task would wait for that.
         self._send("GET", "/execution/health")
         self.log_in()
@@ -199,7 +187,7 @@ class AirflowStack(AirflowApi):
             shutil.copyfile(migrated, database)
             return
         migration = self._run("db-migrate", "db", "migrate")
-        wait_until(lambda: not migration.alive, self._start_timeout, "airflow db migrate")
+        wait_until(lambda: not migration.alive, START_TIMEOUT, "airflow db migrate")
         migration.kill_all()
         if migration.returncode:
             raise StackError(f"airflow db migrate failed:\n{migration.tail()}")
@@ -234,7 +222,7 @@ class AirflowStack(AirflowApi):
             others = [process for process in self._processes if process.name != "api-server"]
             return self._interruption.hurry or not any(process.alive for process in others)
 
-        stop_all(self._processes, grace=self._stop_timeout if timeout is None else timeout, hurry=hurry)
+        stop_all(self._processes, grace=STOP_TIMEOUT if timeout is None else timeout, hurry=hurry)
 
     def wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
         """Wait as `wait_until` does, but end at once with the reason if a component dies."""
@@ -257,13 +245,5 @@ class AirflowStack(AirflowApi):
     def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `airflow` on the command line, as a user of this Airflow would."""
         command = [sys.executable, "-m", "airflow", *arguments]
-        return subprocess.run(
-            command,
-            env=self.env,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        options: dict[str, Any] = {"env": self.env, "cwd": self.home, "stdin": subprocess.DEVNULL, "timeout": timeout}
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
