@@ -703,7 +703,7 @@ def test_retry_after_of_a_rerun_is_carried() -> None:
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Sun, 99 Mar 2026 12:00:00 GMT"])
-def test_retry_after_is_measured_against_our_clock_where_the_answer_has_no_date(date: str | None) -> None:
+def test_retry_after_uses_our_clock_without_a_date_header(date: str | None) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=3600), usegmt=True)
     headers = {"retry-after": later} | ({} if date is None else {"date": date})
     asked = Response(429, headers, b"").retry_after

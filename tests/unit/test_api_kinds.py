@@ -59,7 +59,7 @@ def test_object_is_accepted_where_nothing_is_expected() -> None:
     assert (accepted.value, accepted.message) == ({"success": True, "message": "Done"}, "Done")
 
 
-def test_order_of_response_is_not_compared_without_one_in_the_request() -> None:
+def test_order_is_not_compared_if_the_request_has_none() -> None:
     assert parse_accepted(SETTINGS, paid("object"), response(200, {"orderId": "7"})).value == {"orderId": "7"}
 
 

@@ -103,7 +103,7 @@ def test_what_is_no_list_has_no_objects(value: object) -> None:
         "_Cul-tural fit_",
     ],
 )
-def test_names_are_compared_without_case_spaces_underscores_and_hyphens(name: str) -> None:
+def test_names_are_compared_without_case_and_separators(name: str) -> None:
     assert plain_name(name) == "culturalfit"
 
 

@@ -136,7 +136,7 @@ SAME = {
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize(("written", "expected"), SAME.values(), ids=SAME)
-def test_the_same_connection_is_the_same_settings_however_written(
+def test_connection_is_the_same_settings_in_every_notation(
     monkeypatch: pytest.MonkeyPatch, written: Written, expected: Written, way: Callable[..., None]
 ) -> None:
     way(monkeypatch, {"password": KEY, **written})
@@ -587,7 +587,7 @@ def test_a_host_is_not_without_proxy_for_the_end_of_its_name(monkeypatch: pytest
     assert resolved(monkeypatch, {"HTTPS_PROXY": ONE, "NO_PROXY": "i.ollang.example"}, HTTPS).proxy == ONE
 
 
-def test_key_in_plain_http_for_this_machine_does_not_travel_to_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_in_plain_http_to_loopback_bypasses_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {"HTTP_PROXY": ONE, "ALL_PROXY": ONE}
     assert resolved(monkeypatch, environment, "http://localhost:8075").proxy is None
     assert resolved(monkeypatch, environment, "http://127.0.0.1:8075", proxy=TWO).proxy == TWO

@@ -179,7 +179,7 @@ def test_second_answer_has_its_whole_time(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("fault", [{"drop": "before"}, {"drop": "after"}])
-def test_one_look_is_one_request(ollang: Sandbox, hook: OllangHook, fault: dict[str, Any]) -> None:
+def test_one_poll_is_one_request(ollang: Sandbox, hook: OllangHook, fault: dict[str, Any]) -> None:
     """The wait is the retry: a library's own would double the load of an outage, and the time of a look."""
 
     async def main() -> None:

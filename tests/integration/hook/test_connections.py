@@ -328,9 +328,7 @@ def test_proxy_of_the_environment(connect: Connect, monkeypatch: pytest.MonkeyPa
     assert len(proxy.requests) == 2
 
 
-def test_proxy_of_the_connection_goes_before_that_of_the_environment(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxy_of_connection_precedes_that_of_environment(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     with ForwardProxy() as proxy, ForwardProxy() as other, Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
         monkeypatch.setenv("HTTPS_PROXY", other.url)
         use(connect(ollang.url, proxy=proxy.url, ca_bundle=ollang.ca_bundle))
@@ -412,9 +410,7 @@ def test_private_ca_of_the_environment(connect: Connect, monkeypatch: pytest.Mon
         assert len(ollang.request_log) == 2
 
 
-def test_ca_of_the_connection_goes_before_that_of_the_environment(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ca_of_connection_precedes_that_of_environment(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(api_key=KEY, speed=0, tls=True) as ollang, Sandbox(tls=True) as other:
         assert other.ca_bundle
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", other.ca_bundle)

@@ -136,7 +136,7 @@ def test_criteria_and_prompt_arrive(ollang: Sandbox, hook: OllangHook) -> None:
         (5, "must be one or more names"),
     ],
 )
-def test_criterion_that_there_is_not_is_refused_before_anything_is_sent(
+def test_unknown_criterion_is_refused_before_sending(
     ollang: Sandbox, hook: OllangHook, criteria: Any, words: str
 ) -> None:
     error = failing(hook, criteria=criteria)
@@ -146,9 +146,7 @@ def test_criterion_that_there_is_not_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("prompt", [object(), 0, {"text": "Mind the puns"}])
-def test_prompt_that_is_no_text_is_refused_before_anything_is_sent(
-    ollang: Sandbox, hook: OllangHook, prompt: Any
-) -> None:
+def test_prompt_of_another_type_is_refused_before_sending(ollang: Sandbox, hook: OllangHook, prompt: Any) -> None:
     error = failing(hook, custom_prompt=prompt)
     assert type(error) is OllangConfigurationError
     assert "custom_prompt must be a text" in str(error)
@@ -211,7 +209,7 @@ def test_message_shows_no_secret(ollang: Sandbox, hook: OllangHook) -> None:
     ],
     ids=lambda fault: "-".join(map(repr, fault.values()))[:50],
 )
-def test_doubtful_answer_is_never_followed_by_a_second_request(
+def test_unclear_response_is_never_followed_by_another_request(
     ollang: Sandbox, hook: OllangHook, clock: Clock, fault: dict[str, Any], processed: bool
 ) -> None:
     ollang.add_fault("POST", times=None, processed=processed, **fault)
@@ -249,13 +247,32 @@ def test_rate_limited_evaluation_is_submitted_again(ollang: Sandbox, hook: Ollan
     assert (len(clock.sleeps), accepted(ollang)) == (4, 1)
 
 
+def test_rate_limited_evaluation_is_given_up(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+    ollang.add_fault("POST", status=429, times=None)
+    with pytest.raises(OllangRateLimitError):
+        submit(hook, evaluate_order(ORDER, None, None))
+    assert (len(ollang.journal), accepted(ollang)) == (5, 0)
+
+
+def test_unsent_evaluation_is_submitted_again(connect: Connect, clock: Clock) -> None:
+    port = closed_port()
+    late = Sandbox(api_key=KEY, speed=0, port=port)
+    clock.on_sleep = lambda number: late.start() if number == 3 else None
+    try:
+        submit(connect(f"http://127.0.0.1:{port}"), evaluate_order(ORDER, None, None))
+        assert accepted(late) == 1
+    finally:
+        late.stop()
+    assert (len(clock.sleeps), len(late.journal)) == (3, 1)
+
+
 def test_hook_submits_rate_limited_evaluation_once(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
     ollang.add_fault("POST", status=429, times=None)
     assert type(failing(hook)) is OllangRateLimitError
     assert (len(ollang.request_log), len(clock.sleeps), accepted(ollang)) == (1, 0, 0)
 
 
-def test_what_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
+def test_evaluation_is_not_sent_if_connection_is_refused(connect: Connect, clock: Clock) -> None:
     error = failing(connect(f"http://127.0.0.1:{closed_port()}"))
     assert type(error) is OllangUnavailableError
     assert (status_of(error), error.method, error.path, len(clock.sleeps)) == (None, "POST", PATH, 0)
@@ -278,7 +295,7 @@ def test_what_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else str(value)[:30],
 )
-def test_what_is_refused_is_not_sent_again(
+def test_refused_evaluation_is_not_sent_again(
     ollang: Sandbox, hook: OllangHook, clock: Clock, status: int, body: Any, expected: type[OllangError]
 ) -> None:
     ollang.add_fault("POST", status=status, body=body, times=None)
@@ -302,7 +319,7 @@ def test_orders_that_cannot_be_evaluated(hook: OllangHook, order_id: str, expect
 
 
 @pytest.mark.parametrize("status", [400, 402, 403])
-def test_want_of_credits(ollang: Sandbox, hook: OllangHook, status: int) -> None:
+def test_evaluation_without_credits_is_refused(ollang: Sandbox, hook: OllangHook, status: int) -> None:
     ollang.change_order(ORDER, behaviour={"qc_no_credits": status})
     error = failing(hook)
     assert error.status_code == status
@@ -310,7 +327,7 @@ def test_want_of_credits(ollang: Sandbox, hook: OllangHook, status: int) -> None
     assert accepted(ollang) == 0
 
 
-def test_it_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) -> None:
+def test_each_evaluation_has_a_connection_of_its_own(ollang: Sandbox, hook: OllangHook) -> None:
     hook.get_order(ORDER)
     hook.evaluate_order(ORDER)
     hook.evaluate_order(ORDER)

@@ -80,7 +80,7 @@ def test_page_size_is_checked_at_once(ollang: Sandbox, hook: OllangHook, page_si
 @pytest.mark.parametrize(
     "wrong", [{"created_from": datetime(2024, 1, 15, tzinfo=UTC)}, {"status": ["pending"]}, {"name": 5}]
 )
-def test_filter_that_is_no_text_is_refused_before_anything_is_sent(
+def test_filter_of_another_type_is_refused_before_sending(
     ollang: Sandbox, hook: OllangHook, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(OllangConfigurationError, match="must be a text, not"):
@@ -186,13 +186,13 @@ def test_order_twice_on_one_page_comes_once(ollang: Sandbox, hook: OllangHook) -
     assert ids(hook.list_orders()) == ["1", "2", "3"]
 
 
-def test_server_that_ignores_the_page_number_does_not_go_on_for_ever(ollang: Sandbox, hook: OllangHook) -> None:
+def test_list_ends_if_server_ignores_the_page_number(ollang: Sandbox, hook: OllangHook) -> None:
     ollang.add_fault(status=200, body=page([1, 2, 3], hasNextPage=True), times=None)
     assert ids(hook.list_orders()) == ["1", "2", "3"]
     assert len(ollang.request_log) == 2
 
 
-def test_server_that_always_has_another_page_is_left_by_an_empty_one(ollang: Sandbox, hook: OllangHook) -> None:
+def test_list_ends_at_an_empty_page_though_there_is_a_next(ollang: Sandbox, hook: OllangHook) -> None:
     scripted(ollang, page([1], hasNextPage=True), page([], hasNextPage=True))
     assert ids(hook.list_orders()) == ["1"]
     assert len(ollang.request_log) == 2

@@ -61,7 +61,7 @@ def check_unknown(error: OllangError, status: int | None) -> None:
     ],
     ids=lambda fault: "-".join(map(repr, fault.values()))[:50],
 )
-def test_doubtful_answer_is_never_followed_by_a_second_rerun(
+def test_unclear_response_is_never_followed_by_a_second_rerun(
     ollang: Sandbox, hook: OllangHook, clock: Clock, fault: dict[str, Any], processed: bool
 ) -> None:
     ollang.add_fault("POST", times=None, processed=processed, **fault)
@@ -161,7 +161,7 @@ def test_unsent_rerun_is_submitted_again(connect: Connect, clock: Clock) -> None
     assert len(late.request_log) == 1
 
 
-def test_rerun_that_nobody_heard_was_not_sent(connect: Connect, clock: Clock) -> None:
+def test_rerun_is_not_sent_if_connection_is_refused(connect: Connect, clock: Clock) -> None:
     error = failing(connect(f"http://127.0.0.1:{closed_port()}"))
     assert type(error) is OllangUnavailableError
     assert (status_of(error), error.order_id, error.method, error.path) == (None, ORDER, "POST", PATH)
@@ -184,7 +184,7 @@ def test_rerun_to_a_server_without_tls_was_not_sent(ollang: Sandbox, connect: Co
     assert ollang.request_log == []
 
 
-def test_rerun_to_a_server_that_hangs_up_during_the_handshake_was_not_sent(connect: Connect, clock: Clock) -> None:
+def test_rerun_is_not_sent_if_server_hangs_up_in_handshake(connect: Connect, clock: Clock) -> None:
     def hang_up(peer: Peer) -> bool:
         peer.sock.recv(100)
         peer.sock.close()
@@ -304,7 +304,7 @@ def test_connection_of_a_rerun_is_closed(connect: Connect) -> None:
         assert ended.wait(5)
 
 
-def test_connection_that_the_server_closed_does_not_look_like_a_lost_rerun(connect: Connect, clock: Clock) -> None:
+def test_closed_connection_does_not_look_like_a_lost_rerun(connect: Connect, clock: Clock) -> None:
     """A server that hangs up on every connection's second request, as one does that has just timed out."""
     body = f'{{"id": "{ORDER}", "status": "completed", "success": true}}'.encode()
 
