@@ -132,7 +132,7 @@ def no_response(request: Request, reason: str) -> OllangUnavailableError:
 
 
 def host_not_found(settings: Settings) -> str:
-    """Say that the name of the server, or of the proxy, leads nowhere, and what to look at."""
+    """Return why a name of the server, or of the proxy, cannot be resolved, and what to check."""
     peer, field = ("the proxy", "the proxy") if settings.proxy else (settings.base_url, "the base URL (host)")
     return (
         f"the host of {peer} could not be found.\nCheck {field} of connection {settings.conn_id!r}, and that this "
@@ -162,7 +162,7 @@ def _redirect(settings: Settings, request: Request, response: Response) -> Ollan
 
 
 def _client_error(settings: Settings, request: Request, response: Response) -> OllangError:
-    value, answer = response.json_object, status_text(settings, response)
+    value, status = response.json_object, status_text(settings, response)
     text = f"{value.get('detail')} {value.get('message')}".casefold() if value else ""
     fields = {
         "status_code": response.status,
@@ -172,16 +172,16 @@ def _client_error(settings: Settings, request: Request, response: Response) -> O
     }
     if response.status == 404 and (value is None or f"cannot {request.method.casefold()} /" in text):
         return OllangConfigurationError(
-            f"Could not {request.what}: {settings.base_url} answered {answer}, which is not Ollang's API; correct the "
+            f"Could not {request.what}: {settings.base_url} answered {status}, which is not Ollang's API; correct the "
             f"base URL of connection {settings.conn_id!r}.",
             **fields,
         )
     # A gateway's own page, or a server that is at work on something else: neither is about the request.
     if value is None or (request.method == "GET" and response.status in {409, 423, 425}):
-        return _unavailable(settings, request, response, f"the server answered {answer}")
+        return _unavailable(settings, request, response, f"the server answered {status}")
     meaning = _meaning_of(response.status, fields["code"], text)
     advice = meaning.advice.format(conn_id=settings.conn_id)
-    return meaning.error(f"Could not {request.what}: Ollang answered {answer}.\n{advice}", **fields)
+    return meaning.error(f"Could not {request.what}: Ollang answered {status}.\n{advice}", **fields)
 
 
 def _meaning_of(status: int, code: object, text: str) -> _Meaning:

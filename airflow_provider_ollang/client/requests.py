@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0
 MAX_PAGE_SIZE = 50
 #: The filters of :func:`list_orders` that name one exact value of a row's field. What the server lets through is
-#: compared again, since somebody may rerun what is listed: Ollang's pages disagree on which filters a server knows, and
-#: on whether a name may be a part of one.
+#: compared again, since the orders that are listed may be rerun: Ollang's pages disagree on which filters a server
+#: knows, and on whether a name may be a part of one.
 EXACT_FILTERS = {
     "filter[type]": "type",
     "filter[status]": "status",

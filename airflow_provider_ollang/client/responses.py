@@ -190,7 +190,7 @@ class Accepted:
 
 
 class _PaidResponse(NamedTuple):
-    """What the table looks at."""
+    """A response with its request: what the conditions of the table are about."""
 
     request: Request
     response: Response

@@ -57,17 +57,17 @@ def score_of(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def printable(words: str) -> str:
-    """Return foreign words on one line, without control characters."""
-    return _CONTROL.sub(" ", words)
+def printable(text: str) -> str:
+    """Return foreign text on one line, without control characters."""
+    return _CONTROL.sub(" ", text)
 
 
-def readable(words: str, longest: int) -> str:
-    """Return foreign words fit for a message: printable, no URL queries, cut to ``longest`` characters."""
+def readable(text: str, max_length: int) -> str:
+    """Return foreign text fit for a message: printable, without URL queries, cut to ``max_length`` characters."""
     # Cut first to what can be shown at all: on a whole response the search for links could take minutes.
-    words = _URL_QUERY.sub(r"\1?…", printable(words)[: 8 * longest])
-    words = _SIGNATURE.sub(r"\1…", words)
-    return words if len(words) <= longest else f"{words[: longest - 1]}…"
+    text = _URL_QUERY.sub(r"\1?…", printable(text)[: 8 * max_length])
+    text = _SIGNATURE.sub(r"\1…", text)
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 def plain_name(name: str) -> str:

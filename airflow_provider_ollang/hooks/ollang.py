@@ -129,7 +129,7 @@ class OllangHook(BaseHook):
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
         :param criteria: what to judge, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or
             a comma-separated text; default all.
-        :param custom_prompt: what else the evaluation should look at, in words.
+        :param custom_prompt: what else the evaluation should consider, as free text.
         :return: ``{"order_id": str, "message": str | None, "requested_at": str | None, "evaluation_id": str | None,
             "credits_used": float | None}``.
         :raises OllangConfigurationError: also for a criterion that there is not, and for a prompt that is no text.

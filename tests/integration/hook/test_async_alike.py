@@ -1,4 +1,4 @@
-"""Both halves of the hook, side by side: whatever the server or the wire does, they end in the same error or order."""
+"""The sync and the async client side by side: whatever the server does, both end in the same error or order."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def async_end(hook: OllangHook, order_id: object = ORDER) -> End:
 
 
 def alike(hook: OllangHook, order_id: object = ORDER) -> End:
-    """Return the end that both halves come to."""
+    """Return the end that both clients come to."""
     one, other = sync_end(hook, order_id), async_end(hook, order_id)
     assert other == one
     hook.close()

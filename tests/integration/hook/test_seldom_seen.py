@@ -1,4 +1,4 @@
-"""What HTTP and JSON allow and few servers do: both halves of the hook read it alike."""
+"""What HTTP and JSON allow and few servers do: both clients read it alike."""
 
 from __future__ import annotations
 
