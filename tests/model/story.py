@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: When in its run the sandbox has the AI deliver what people then review.
+_DRAFTED_AT = 12 / 30
 #: What can happen to a request on the wire: faults of the sandbox.
 WIRE: dict[str, dict[str, Any]] = {
     "no connection": {"drop": "before"},
@@ -140,8 +142,10 @@ class Story:
     @property
     def approves_drafts(self) -> bool:
         """Whether nothing ever takes a draft's place, so that it is what the people have approved."""
-        options = {"outputs": "replaced", "outputs_after": 2.0, **self.behaviour}
-        is_replaced = options["outputs"] != "unchanged" and options["outputs_after"] is not None
+        options = {"outputs": "replaced", "outputs_after": 2.0, "run_seconds": 30.0, **self.behaviour}
+        span, after = options["run_seconds"], options["outputs_after"]
+        # A short run may make its documents before the AI's, which then take their place.
+        is_replaced = options["outputs"] != "unchanged" and after is not None and span + after >= span * _DRAFTED_AT
         return bool(self.level and self.behaviour.get("draft_documents") and not is_replaced)
 
     @property

@@ -13,29 +13,22 @@ from tests.model.story import Story
 if TYPE_CHECKING:
     from tests.model.play import Player
 
-DRAFTS = {"draft_documents": True, "run_seconds": 1000.0}
-APPROVED = {**DRAFTS, "outputs": "unchanged"}
-AHEAD = Story(behaviour={"run_seconds": 300.0}, wait_options={"interval": 60.0}, front_ahead=2000.0)
+OFTEN = {"interval": 20.0}
+AHEAD = Story(behaviour={"run_seconds": 300.0}, wait_options=OFTEN, front_ahead=2000.0)
+
+
+def reviewed(**behaviour: Any) -> Story:
+    """Return one in which people review the AI's drafts."""
+    return Story(level=1, behaviour={"draft_documents": True, "run_seconds": 1000.0, **behaviour}, wait_options=OFTEN)
+
 
 #: The story, whether all files are new, and whether one of them is a draft.
 KNOWN: dict[str, tuple[Story, bool, bool]] = {
-    "drafts are approved": (Story(level=1, behaviour=APPROVED), True, True),
-    "drafts are approved, never running": (
-        Story(level=1, behaviour={**APPROVED, "status_hidden_for": None}),
-        True,
-        True,
-    ),
-    "drafts are approved, none was expected": (
-        Story(level=1, behaviour={**APPROVED, "outputs_during_run": "removed"}),
-        True,
-        True,
-    ),
-    "reviewed documents lag": (Story(level=1, behaviour={**DRAFTS, "outputs_after": 90.0}), True, False),
-    "reviewed documents lag, never running": (
-        Story(level=1, behaviour={**DRAFTS, "outputs_after": 90.0, "status_hidden_for": None}),
-        True,
-        False,
-    ),
+    "drafts are approved": (reviewed(outputs="unchanged"), True, True),
+    "drafts are approved, never running": (reviewed(outputs="unchanged", status_hidden_for=None), True, True),
+    "drafts are approved, old ones gone": (reviewed(outputs="unchanged", outputs_during_run="removed"), True, True),
+    "reviewed documents lag": (reviewed(outputs_after=90.0), True, False),
+    "reviewed documents lag, never running": (reviewed(outputs_after=90.0, status_hidden_for=None), True, False),
     "the front is ahead": (AHEAD, True, False),
     "the front is ahead, no events": (
         dataclasses.replace(AHEAD, behaviour={**AHEAD.behaviour, "delivery_events": "absent"}),
