@@ -251,7 +251,7 @@ def test_rate_limited_evaluation_is_given_up(ollang: Sandbox, hook: OllangHook, 
     ollang.add_fault("POST", status=429, times=None)
     with pytest.raises(OllangRateLimitError):
         submit(hook, evaluate_order(ORDER, None, None))
-    assert (len(ollang.journal), accepted(ollang)) == (5, 0)
+    assert (len(ollang.request_log), accepted(ollang)) == (5, 0)
 
 
 def test_unsent_evaluation_is_submitted_again(connect: Connect, clock: Clock) -> None:
@@ -263,7 +263,7 @@ def test_unsent_evaluation_is_submitted_again(connect: Connect, clock: Clock) ->
         assert accepted(late) == 1
     finally:
         late.stop()
-    assert (len(clock.sleeps), len(late.journal)) == (3, 1)
+    assert (len(clock.sleeps), len(late.request_log)) == (3, 1)
 
 
 def test_hook_submits_rate_limited_evaluation_once(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
