@@ -339,7 +339,7 @@ def test_wait_says_in_a_line_what_it_waits_for_and_what_it_found(
     assert len(begun) == len(ended) == 1
     for words in (ORDER, "'completed' or 'delivered'", "a new result", "every 60 s", "for 2 h"):
         assert words in begun[0]
-    for words in (ORDER, "completed", "evidence: event, documents, running", "Waited 11 min"):
+    for words in (ORDER, "completed", "evidence: event, documents, running", "Waited 11.5 min"):
         assert words in ended[0]
 
 
