@@ -12,7 +12,7 @@ from airflow_provider_ollang import __version__
 project = "airflow-provider-ollang"
 version = release = __version__
 copyright = "the authors of airflow-provider-ollang"  # noqa: A001 - Sphinx's name
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinxcontrib.mermaid"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"airflow-provider-ollang {__version__}"
@@ -20,6 +20,8 @@ html_show_sourcelink = False
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
+# As GitHub renders them, too.
+myst_fence_as_directive = ["mermaid"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

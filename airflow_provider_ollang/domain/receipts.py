@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from airflow_provider_ollang.domain.arguments import is_same_order, order_id_of
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.client.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,19 @@ def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
     return agreed_id
 
 
-def check_host(settings: Settings, *receipts: PaidReceipt | None) -> None:
+class Service(Protocol):
+    """What a connection leads to."""
+
+    @property
+    def conn_id(self) -> str:
+        """The Airflow connection."""
+
+    @property
+    def base_url(self) -> str:
+        """Base URL of its Ollang API."""
+
+
+def check_host(settings: Service, *receipts: PaidReceipt | None) -> None:
     """
     Check that receipts are of the API that a connection leads to.
 
