@@ -7,7 +7,7 @@ export UV_SYSTEM_CERTS ?= true
 export ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow test pictures test-browser test-crash test-model test-matrix lowest bench requirements audit clean
+.PHONY: help setup demo airflow test pictures test-browser test-crash test-azure test-model test-matrix lowest bench requirements audit clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | expand -t 14
@@ -96,6 +96,10 @@ pictures: ## the same, and takes the pictures of the documentation anew
 
 test-crash: setup ## kill the processes of reruns and evaluations at every point, and lose their answers; about ten minutes; prints a matrix
 	@exec $(PYTEST) tests/crash $(ARGS)
+
+test-azure: setup ## deliver to Azurite, which speaks Azure's API: needs node and npm, which install it; about two minutes
+	@$(BIN)/python -m dev.azurite
+	@exec $(PYTEST) tests/azurite $(ARGS)
 
 test-model: STORIES ?= 5000
 test-model: SEED := $(or $(SEED),$(shell date +%s))

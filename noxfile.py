@@ -60,11 +60,16 @@ OLDEST_TESTS = (
     *("tests/unit/test_settings.py", "tests/unit/test_warnings.py"),
     *("tests/integration/test_operators.py", "tests/integration/test_rerun_below_3_3.py"),
 )
-# The long list: all but what depends on other libraries than Airflow, the wire and deliveries that are killed.
-BETWEEN = ("tests/integration", "--ignore=tests/integration/hook", "--ignore-glob=*/transfers/test_killed*")
+# The long list: all but what depends on other libraries than Airflow, the wire, deliveries that are killed, and
+# the stores that only their own libraries reach.
+NO_STORES = tuple(f"--ignore-glob=*/transfers/test_{name}.py" for name in ("stores", "lineage"))
+BETWEEN = (
+    *("tests/integration", "--ignore=tests/integration/hook", "--ignore-glob=*/transfers/test_killed*"),
+    *NO_STORES,
+)
 E2E = "tests/e2e/test_pipelines.py::test_one_order_is_checked_rerun_waited_for_and_handed_on"
 LONG = {
-    "3.1.8-3.11": ("tests/unit", "tests/integration", E2E),
+    "3.1.8-3.11": ("tests/unit", "tests/integration", *NO_STORES, E2E),
     "3.2.2-3.11": ("tests/unit", *BETWEEN, E2E),
     # On Python 3.11 `make test` runs everything.
     "3.3.2-3.13": ("tests/unit", *CORE, E2E),

@@ -82,12 +82,13 @@ class Server:
     def _read_address(self) -> None:
         if self._process.stdout is None:
             raise AssertionError("a pipe was asked for")
-        lines = [self._process.stdout.readline().strip() for _ in range(3)]
+        # Its address, two variables to export, and its certificate.
+        lines = [self._process.stdout.readline().strip() for _ in range(4)]
         if not all(lines):
             raise StackError(f"the server did not start:\n{self._log.read_text()}")
         self.url = lines[0].rpartition(" ")[2]
         self.connection = lines[1].partition("=")[2].strip("'")
-        self._session.verify = lines[2].rpartition(" ")[2]
+        self._session.verify = lines[3].rpartition(" ")[2]
         self.env = {
             "AIRFLOW_CONN_OLLANG_DEFAULT": self.connection,
             "AIRFLOW_CONN_DBT_CLOUD_DEFAULT": json.dumps(

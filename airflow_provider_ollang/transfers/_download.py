@@ -1,15 +1,14 @@
-"""Brings one file from its host into the store: whole, checked, or not at all."""
+"""Downloads one file from its host into the store: complete, checked, or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.backoff import retrying
 from airflow_provider_ollang.client.responses import Response
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes
 from airflow_provider_ollang.exceptions import (
@@ -18,8 +17,8 @@ from airflow_provider_ollang.exceptions import (
     OllangRateLimitError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.transfers._file_host import RefusedLinkError, gathered
-from airflow_provider_ollang.transfers._links import Linked, NotListedError
+from airflow_provider_ollang.transfers._attempts import AttemptError, Attempts
+from airflow_provider_ollang.transfers._file_host import RefusedLinkError, gathered, is_packed, unpacked
 from airflow_provider_ollang.transfers._names import suffix_of, with_suffix
 
 if TYPE_CHECKING:
@@ -27,33 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import requests
-    import tenacity
 
     from airflow_provider_ollang.client.settings import Settings
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
     from airflow_provider_ollang.transfers._file_host import FileHost
-    from airflow_provider_ollang.transfers._links import Links
     from airflow_provider_ollang.transfers._plan import File
-    from airflow_provider_ollang.transfers._store import PartFile, Store
+    from airflow_provider_ollang.transfers._store import StagedFile, Store
+    from airflow_provider_ollang.transfers._transfer import SignedFile, SignedUrls
 
-#: So many more bytes than ever before make up for failures.
-_PROGRESS = 1 << 20
 #: What is looked at to tell a web page from a file.
 _HEAD = 512
-_TELL_SECONDS, _TELL_BYTES = 30.0, 256 << 20
+_LOG_SECONDS, _LOG_BYTES = 30.0, 256 << 20
 _WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
 _WEB_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
-#: Names of an encoding that is none: S3 keeps the second from how an object was uploaded.
-_NOT_ENCODED = frozenset({"", "identity", "aws-chunked"})
-_ENCODED = frozenset({"gzip", "x-gzip", "deflate"})
-#: What is in the name of a file aside must leave room for the rest of that.
-_LONGEST_VALIDATOR = 44
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class NotListedError(Exception):
+    """The order no longer has a file."""
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """A file that is in the store, whole."""
+    """A file that is in the store, complete."""
 
     file_name: str
     size: int
@@ -67,242 +62,238 @@ class Tools:
     order_id: str
     settings: Settings
     host: FileHost
-    links: Links
+    urls: SignedUrls
     store: Store
     stop: CancellationToken
     log: logging.Logger | Any
     size_must_agree: bool = True
 
 
-class _AgainError(Exception):
-    """Another attempt may do."""
+class _DoubtError(Exception):
+    """The response contradicts the order, or refuses its URL; a fresh order may agree with it."""
 
-    def __init__(self, reason: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        kind: type[OllangError] = OllangUnavailableError,
+        *,
+        status: int | None = None,
+        advice: str = "",
+    ) -> None:
         super().__init__(reason)
+        self.kind = kind
         self.status = status
-        self.retry_after = retry_after
+        self.advice = advice
 
 
-class _LookAgainError(Exception):
-    """What came is not what the order said; the order has been got anew, and may say otherwise."""
+@dataclass
+class _Partial:
+    """
+    What has come of a file so far.
+
+    :param validator: what a request for the rest goes by (``If-Range``); empty if there can be none.
+    """
+
+    staged: StagedFile
+    digest: Any = field(default_factory=hashlib.sha256)
+    received: int = 0
+    validator: str = ""
+
+    def write(self, piece: bytes) -> None:
+        self.staged.write(piece)
+        self.digest.update(piece)
+        self.received += len(piece)
 
 
 class Download:
     """
     One file on its way.
 
-    :param file: what to bring.
+    :param file: what to download.
     :param tools: where from, where to.
     """
 
     def __init__(self, file: File, tools: Tools) -> None:
         self._tools = tools
-        self._linked = Linked(file, 0)
-        self._renewed_at: int | None = None
-        self._disagreed: tuple[int, int] | None = None
-        self._accepted = False
-        self._failures = 0
-        self._most = self._paid_for = 0
-        self._told_at, self._told_bytes = _clock.monotonic(), 0
-        self._part: PartFile | None = None
-        self._forget()
+        self._file = file
+        self._partial: _Partial | None = None
+        self._attempts = Attempts(
+            tools.settings.max_attempts, sleep=tools.stop.sleep, log=tools.log, describe=self._describe
+        )
+        self._doubted = ""
+        self._accepted: int | None = None
+        self._signed: SignedFile
+        self._logged_at, self._logged_bytes = _clock.monotonic(), 0
 
     @property
-    def _file(self) -> File:
-        return self._linked.file
+    def _received(self) -> int:
+        return self._partial.received if self._partial is not None else 0
 
     def run(self) -> Delivered:
         """
-        Bring it.
+        Download it.
 
         :raises OllangError: it cannot be had, or not be stored; nothing is left of it.
-        :raises TaskCancelledError: somebody said to end; likewise.
+        :raises TaskCancelledError: the task was ended; likewise.
         """
         try:
-            # Somebody else may have got the order anew meanwhile.
-            self._linked = self._tools.links.of(self._file)
-            self._take_over()
-            return self._with_retries()(self._attempt)
-        except _AgainError as error:
+            # Another download may have got a fresh order meanwhile.
+            self._signed = self._tools.urls.of(self._file)
+            self._file = self._signed.file
+            return self._attempts.run(self._attempt)
+        except AttemptError as error:
             kind = OllangRateLimitError if error.status == 429 else OllangUnavailableError
             raise kind(
-                self._words(f"{error}; {self._failures} attempts failed in a row"),
+                self._message(f"{error}; {self._attempts.failures} attempts failed in a row"),
                 retry_after=error.retry_after,
                 status_code=error.status,
                 order_id=self._tools.order_id,
             ) from None
-        except (RefusedLinkError, NotListedError) as error:
-            gone = isinstance(error, NotListedError)
-            raise self._error(OllangUnavailableError if gone else OllangPermanentError, str(error)) from None
+        except RefusedLinkError as error:
+            raise self._error(OllangPermanentError, str(error)) from None
+        except NotListedError as error:
+            raise self._error(OllangUnavailableError, str(error)) from None
         finally:
-            self._forget()
-
-    def _take_over(self) -> None:
-        """Begin with what a killed try left, if the file's host says then that the rest belongs to it."""
-        left = self._tools.store.left(self._mark(""))
-        if left is None:
-            return
-        validator = _validator_in(left.mark)
-        for piece in left.pieces():
-            self._tools.stop.raise_if_cancelled()
-            self._append(piece, validator)
-        if self._received:
-            self._validator = validator
-            self._tools.log.info("%s: an earlier try left %d bytes of it.", self._title, self._received)
-
-    def _mark(self, validator: str) -> str:
-        """Name this version of the file for the next try; the beginning of that name without a validator."""
-        order = (self._tools.order_id, self._tools.settings.base_url, self._file.key, self._file.state)
-        name = hashlib.sha256("\0".join(order).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return f"{name}-{validator.encode('latin-1').hex()}"
+            self._discard()
 
     # --- One attempt ------------------------------------------------------------------------------------------
 
     def _attempt(self) -> Delivered:
-        while True:
-            try:
-                response = self._tools.host.open(self._file.link, self._range())
-            except NETWORK_ERRORS as error:
-                raise _AgainError(self._trouble(error)) from None
-            with response:
-                if not self._is_refused(response):
-                    try:
-                        return self._take(response)
-                    except _LookAgainError as error:
-                        # Not one of the attempts: nothing was wrong with the connection.
-                        self._tools.log.warning("%s: %s. Getting it anew.", self._title, error)
-                        continue
-            self._renew(response.status_code)
+        """Fetch it, and once more with a fresh order if the response contradicts the order at hand."""
+        try:
+            return self._fetch()
+        except _DoubtError as doubt:
+            self._doubt(doubt)
+        try:
+            return self._fetch()
+        except _DoubtError as doubt:
+            self._doubt(doubt)
+            raise AttemptError(str(doubt), status=doubt.status) from None
+
+    def _doubt(self, doubt: _DoubtError) -> None:
+        """Get a fresh order; fail if that was done for the same reason, and nothing new has come since."""
+        self._tools.stop.raise_if_cancelled()
+        if str(doubt) == self._doubted:
+            reason = f"{doubt}, and so it was again with a fresh order{doubt.advice}"
+            raise self._error(doubt.kind, reason, doubt.status) from None
+        self._doubted = str(doubt)
+        self._tools.log.info("%s: %s. Getting a fresh order.", self._title, doubt)
+        state = self._file.state
+        self._signed = self._tools.urls.refresh(self._signed)
+        self._file = self._signed.file
+        if self._file.state != state:
+            self._discard()
+
+    def _fetch(self) -> Delivered:
+        with self._network_errors(), self._tools.host.open(self._file.link, self._range()) as response:
+            self._require_content(response)
+            return self._receive(response)
 
     def _range(self) -> dict[str, str]:
-        return {"Range": f"bytes={self._received}-", "If-Range": self._validator} if self._validator else {}
+        if self._partial is None or not self._partial.validator or not self._partial.received:
+            return {}
+        return {"Range": f"bytes={self._received}-", "If-Range": self._partial.validator}
 
-    def _is_refused(self, response: requests.Response) -> bool:
-        """Tell whether the link may have expired; 401, 403, 404, 410 say so, and some hosts 400."""
+    def _require_content(self, response: requests.Response) -> None:
         status = response.status_code
-        answer = Response(status, {name.lower(): value for name, value in response.headers.items()}, b"")
+        if status in {200, 206}:
+            return
         if status in {408, 429} or status >= 500:
-            raise _AgainError(f"the file host answered {status}", status=status, retry_after=answer.retry_after)
+            answer = Response(status, {name.lower(): value for name, value in response.headers.items()}, b"")
+            raise AttemptError(f"the file host answered {status}", status=status, retry_after=answer.retry_after)
         if status == 416:
-            self._forget()
-            raise _AgainError("the file host no longer has the rest of it", status=status)
+            self._discard()
+            raise AttemptError("the file host no longer has the rest of it", status=status)
         if status >= 400:
-            return True
-        if status not in {200, 206}:
-            raise _AgainError(f"the file host answered {status}", status=status)
-        return False
+            # 401, 403, 404 and 410 say that a signed URL has expired, and some hosts 400.
+            raise _DoubtError(f"the file host refuses its URL ({status}), so the file may not be there", status=status)
+        raise AttemptError(f"the file host answered {status}", status=status)
 
-    def _renew(self, status: int) -> None:
-        """Get a fresh link, once unless the last one has brought something."""
-        if self._renewed_at is not None and self._most <= self._renewed_at:
-            raise self._error(
-                OllangUnavailableError,
-                f"the file host refuses a fresh link, too ({status}), so the file may not be there",
-                status,
-            )
-        self._tools.log.info(
-            "The link to %s is refused (%d), so it may have expired: getting the order anew.", self._title, status
-        )
-        self._relink()
-        self._renewed_at = self._most
-
-    def _relink(self) -> None:
-        self._tools.stop.raise_if_cancelled()
-        before = self._file
-        self._linked = self._tools.links.renew(self._linked)
-        if self._file.state != before.state:
-            self._forget()
-
-    def _take(self, response: requests.Response) -> Delivered:
+    def _receive(self, response: requests.Response) -> Delivered:
         headers = response.headers
         encoding = headers.get("Content-Encoding", "").strip().casefold()
-        if encoding not in _NOT_ENCODED | _ENCODED:
+        packed = is_packed(encoding)
+        if packed is None:
             raise self._error(OllangPermanentError, f"the file host sends it encoded as {encoding!r:.40}, unasked")
-        encoded = encoding in _ENCODED
-        whole = self._whole(response)
+        length = self._length(response)
         self._refuse_web_page(headers.get("Content-Type", ""), b"")
-        if whole is not None and not encoded:
-            self._compare(whole)
-        validator = "" if encoded else _validator_of(headers)
+        if length is not None and not packed:
+            self._require_size(length)
+        partial = self._partial or self._begin(headers.get("Content-Type"))
+        partial.validator = "" if packed else _validator_of(headers)
         with self._tools.stop.reading(response):
-            try:
-                for piece in self._pieces(response, encoded=encoded):
-                    self._write(piece, validator, encoded=encoded)
-            except NETWORK_ERRORS as error:
-                self._tools.stop.raise_if_cancelled()
-                self._keep(validator)
-                raise _AgainError(self._trouble(error)) from None
+            for piece in self._pieces(response, packed=packed):
+                self._write(partial, piece, packed=packed)
         self._tools.stop.raise_if_cancelled()
-        if whole is not None and not encoded and self._received < whole:
-            self._keep(validator)
-            raise _AgainError(f"only {self._received} of {whole} bytes came")
-        if not self._received or not encoded or self._received != self._file.size != response.raw.tell():
-            self._compare(self._received)
-        return self._finish(headers.get("Content-Type"))
+        if length is not None and not packed and partial.received != length:
+            if partial.received > length or not partial.validator:
+                self._discard()
+            raise AttemptError(f"{partial.received} of {length} bytes came")
+        if not packed or self._file.size != response.raw.tell() or not partial.received:
+            self._require_size(partial.received)
+        return self._publish(partial)
 
-    def _whole(self, response: requests.Response) -> int | None:
-        """Return the length of the whole file, as its host tells it; what is there is kept if this is the rest."""
+    def _length(self, response: requests.Response) -> int | None:
+        """Return the length of the complete file, as its host tells it; what came is kept if this is the rest."""
         if response.status_code == 200:
-            self._forget()
+            self._discard()
             length = response.headers.get("Content-Length", "")
             return int(length) if length.isdecimal() else None
-        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-        if not self._received or found is None or int(found[1]) != self._received:
-            self._forget()
-            raise _AgainError("the file host sent another part than the one asked for")
-        told = _validator_of(response.headers)
-        # Not every host heeds the condition. A date it may leave out of such an answer, but no ETag.
-        if told != self._validator and (told or self._validator.startswith('"')):
-            self._forget()
-            raise _AgainError("the file host sent the rest of another version of it")
-        return int(found[2]) if found[2] != "*" else None
+        told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        partial = self._partial
+        if partial is None or not partial.received or told is None or int(told[1]) != partial.received:
+            self._discard()
+            raise AttemptError("the file host sent another part than the one asked for")
+        validator = _validator_of(response.headers)
+        # Not every host heeds the condition. A date it may leave out of such an answer (RFC 9110, 15.3.7), but no ETag.
+        if validator != partial.validator and (validator or partial.validator.startswith('"')):
+            self._discard()
+            raise AttemptError("the file host sent the rest of another version of it")
+        return int(told[2]) if told[2] != "*" else None
 
-    def _pieces(self, response: requests.Response, *, encoded: bool) -> Iterator[bytes]:
-        head = b""
-        reading = not self._received
+    def _begin(self, media_type: str | None) -> _Partial:
+        name = with_suffix(self._file.file_name, media_type)
+        self._partial = _Partial(self._tools.store.open(name, self._file.size))
+        return self._partial
 
+    def _pieces(self, response: requests.Response, *, packed: bool) -> Iterator[bytes]:
         def read(size: int) -> bytes:
             self._tools.stop.raise_if_cancelled()
-            return bytes(response.raw.read1(size, decode_content=encoded))
+            return bytes(response.raw.read1(size, decode_content=False))
 
-        for piece in gathered(read):
-            if not reading:
-                yield piece
-                continue
+        pieces = gathered(read)
+        if packed:
+            pieces = unpacked(pieces)
+        if self._received:
+            yield from pieces
+            return
+        head = b""
+        for piece in pieces:
             head += piece
             if len(head) >= _HEAD:
-                reading = False
-                self._refuse_web_page("", head)
-                yield head
-        if reading and head:
+                break
+        if head:
             self._refuse_web_page("", head)
             yield head
+        yield from pieces
 
-    def _append(self, piece: bytes, validator: str) -> None:
-        if self._part is None:
-            marked = 0 < len(validator) <= _LONGEST_VALIDATOR
-            self._part = self._tools.store.begin(self._file.size, self._mark(validator) if marked else "")
-        self._part.write(piece)
-        self._digest.update(piece)
-        self._received += len(piece)
-
-    def _write(self, piece: bytes, validator: str, *, encoded: bool) -> None:
-        self._append(piece, validator)
+    def _write(self, partial: _Partial, piece: bytes, *, packed: bool) -> None:
+        partial.write(piece)
         size = self._file.size
-        self._most = max(self._most, self._received)
-        if size is not None and self._received > size and not encoded:
-            self._compare(self._received)
-        self._tell()
+        if size is not None and partial.received > size and not packed and self._tools.size_must_agree:
+            self._discard()
+            raise self._size_doubt(size, "more")
+        if partial.received > self._attempts.received:
+            # There is something new: what was doubted before may be doubted again.
+            self._attempts.received, self._doubted = partial.received, ""
+        self._log_progress()
 
-    def _finish(self, media_type: str | None) -> Delivered:
-        if self._part is None:
-            raise AssertionError("bytes were received")
-        name = with_suffix(self._file.file_name, media_type)
-        # From here on it is whole, and nothing is left to throw away but what has no final name.
-        self._part.publish(name, self._received)
-        self._part = None
-        delivered = Delivered(name, self._received, self._digest.hexdigest())
-        self._tools.log.info("Delivered %s: %s, %d bytes.", self._title, name, delivered.size)
+    def _publish(self, partial: _Partial) -> Delivered:
+        partial.staged.publish(partial.received)
+        # Now it is complete and there, and nothing is left to discard.
+        self._partial = None
+        delivered = Delivered(partial.staged.name, partial.received, partial.digest.hexdigest())
+        self._tools.log.info("Delivered %s: %s, %d bytes.", self._title, delivered.file_name, delivered.size)
         return delivered
 
     # --- What may be wrong with it ----------------------------------------------------------------------------
@@ -316,99 +307,75 @@ class Download:
             or "html" in (self._file.type or "").casefold()
         ):
             return
-        self._forget()
-        if self._renewed_at is None:
-            # Some hosts answer to an expired link with a page that says so.
-            self._relink()
-            self._renewed_at = self._most
-        raise _AgainError("the file host sent a web page in place of the file")
+        self._discard()
+        # Some hosts answer to an expired URL with a page that says so.
+        raise _DoubtError("the file host sent a web page in place of the file")
 
-    def _compare(self, found: int) -> None:
-        """Compare a length with the one the order tells."""
+    def _require_size(self, length: int) -> None:
+        """Compare a length with the one that the order tells."""
         size = self._file.size
-        if not found:
-            raise _AgainError("the file is empty")
-        if size is None or found == size:
+        if length in {size, self._accepted} or (size is None and length):
             return
-        words = f"the order says it has {size} bytes, but the file host sends {found}"
-        if not self._tools.size_must_agree and self._disagreed is not None:
-            # Told once: what comes piece by piece is compared again and again.
-            if not self._accepted:
-                self._accepted = True
-                self._tools.log.warning(
-                    "%s: %s, with a fresh order too. Delivering it all the same (on_size_mismatch='deliver').",
-                    self._title,
-                    words,
-                )
-            return
-        self._forget()
-        if self._disagreed == (found, size):
-            raise self._error(
-                OllangPermanentError,
-                f"{words}, and so it did again with a fresh order. Look at the document in Ollang; to deliver it as it "
-                "is, set on_size_mismatch='deliver'",
+        if not length:
+            self._discard()
+            raise AttemptError("the file is empty")
+        doubt = self._size_doubt(size, length)
+        if not self._tools.size_must_agree and self._doubted == str(doubt):
+            self._accepted = length
+            self._tools.log.warning(
+                "%s: %s. Delivering it all the same (on_size_mismatch='deliver').", self._title, doubt
             )
-        first = self._disagreed is None
-        self._disagreed = (found, size)
-        self._relink()
-        raise (_LookAgainError if first else _AgainError)(words)
+            return
+        self._discard()
+        raise doubt
 
-    def _keep(self, validator: str) -> None:
-        """Keep what came for the next attempt, if that can make sure that the rest belongs to it."""
-        if not validator or not self._received:
-            self._forget()
-        else:
-            self._validator = validator
-
-    def _forget(self) -> None:
-        part, self._part = self._part, None
-        self._digest = hashlib.sha256()
-        self._received = 0
-        self._validator = ""
-        if part is not None:
-            part.discard()
-
-    # --- Attempts, and words ----------------------------------------------------------------------------------
-
-    def _with_retries(self) -> tenacity.Retrying:
-        return retrying(
-            self._tools.settings.max_attempts,
-            retry_if=lambda error: isinstance(error, _AgainError),
-            log=self._tools.log,
-            sleep=self._tools.stop.sleep,
-            max_total=math.inf,
-            count_failures=self._count_failures,
-            describe=lambda error: f"{self._title}: {error}. {self._received} bytes so far.",
+    def _size_doubt(self, size: int | None, sent: int | str) -> _DoubtError:
+        return _DoubtError(
+            f"the order says it has {size} bytes, but the file host sends {sent}",
+            OllangPermanentError,
+            advice=". Look at the document in Ollang; to deliver it as it is, set on_size_mismatch='deliver'",
         )
 
-    def _count_failures(self, _attempt: int) -> int:
-        """Count again where the download got ahead: what counts is failures in a row."""
-        self._failures = 1 if self._most >= self._paid_for + _PROGRESS else self._failures + 1
-        self._paid_for = self._most
-        return self._failures
+    def _discard(self) -> None:
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            partial.staged.discard()
 
-    def _tell(self) -> None:
+    # --- Attempts, and messages -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _network_errors(self) -> Iterator[None]:
+        """Let another attempt go on from what came, if that can make sure that the rest belongs to it."""
+        try:
+            yield
+        except NETWORK_ERRORS as error:
+            self._tools.stop.raise_if_cancelled()
+            if self._partial is not None and not self._partial.validator:
+                self._discard()
+            # The words of the libraries show URLs.
+            reason = _innermost(error, self._tools.settings)
+            raise AttemptError(f"the connection to the file host failed or broke off ({reason})") from None
+
+    def _describe(self, error: BaseException) -> str:
+        return f"{self._title}: {error}. {self._received} bytes so far."
+
+    def _log_progress(self) -> None:
         now = _clock.monotonic()
-        if now - self._told_at < _TELL_SECONDS and self._received - self._told_bytes < _TELL_BYTES:
+        if now - self._logged_at < _LOG_SECONDS and self._received - self._logged_bytes < _LOG_BYTES:
             return
-        self._told_at, self._told_bytes = now, self._received
-        size = self._file.size
-        whole = f" of {size >> 20}" if size else ""
-        self._tools.log.info("%s: %d%s MiB so far.", self._title, self._received >> 20, whole)
+        self._logged_at, self._logged_bytes = now, self._received
+        total = f" of {self._file.size >> 20}" if self._file.size else ""
+        self._tools.log.info("%s: %d%s MiB so far.", self._title, self._received >> 20, total)
 
     @property
     def _title(self) -> str:
         return self._tools.settings.redact(self._file.title)
 
-    def _words(self, reason: str) -> str:
+    def _message(self, reason: str) -> str:
         return f"Order {self._tools.order_id}: {self._title} was not delivered: {reason}."
 
     def _error(self, kind: type[OllangError], reason: str, status: int | None = None) -> OllangError:
-        return kind(self._words(reason), status_code=status, order_id=self._tools.order_id)
-
-    def _trouble(self, error: BaseException) -> str:
-        """Say why an answer did not come whole; the words of the libraries show links."""
-        return f"the connection to the file host failed or broke off ({_innermost(error, self._tools.settings)})"
+        return kind(self._message(reason), status_code=status, order_id=self._tools.order_id)
 
 
 def _validator_of(headers: Any) -> str:
@@ -417,11 +384,7 @@ def _validator_of(headers: Any) -> str:
     return etag if etag.startswith('"') and etag != '""' else str(headers.get("Last-Modified", ""))
 
 
-def _validator_in(mark: str) -> str:
-    return bytes.fromhex(mark.partition("-")[2]).decode("latin-1")
-
-
 def _innermost(error: BaseException, settings: Settings) -> str:
     *_, cause = causes(error)
-    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
-    return settings.redact(text)
+    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
+    return settings.redact(reason)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from typing import TYPE_CHECKING
+import re
+import zlib
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from requests.adapters import HTTPAdapter
+import requests
 
 from airflow_provider_ollang.client.environment import resolve_environment, user_agent
 from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, new_session, proxies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import requests
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_ollang.client.settings import Settings
 
@@ -26,6 +26,9 @@ _MOST_REDIRECTS = 5
 THREADS = "ollang-delivery"
 #: What is read at a time at most, and what is put together. To ask for much more at a time than comes is slow.
 _READ, _ENOUGH = 64 * 1024, 256 * 1024
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+#: Encodings that are none: S3 keeps `aws-chunked` from how an object was uploaded, and charsets are a common slip.
+_NOT_PACKED = re.compile(r"|identity|aws-chunked|utf-?(8|16|32)([lb]e)?|us-ascii|ascii|(iso-8859|windows|latin)-?\d+")
 
 
 class RefusedLinkError(Exception):
@@ -46,6 +49,13 @@ class _NoQueries(logging.Filter):
 logging.getLogger("urllib3.connectionpool").addFilter(_NoQueries())
 
 
+class _Adapter(requests.adapters.HTTPAdapter):
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Keep a path that begins with two slashes, as keys of S3 may: older versions of ``requests`` drop one."""
+        url = str(super().request_url(request, proxies))
+        return request.path_url if url.startswith("/") else url
+
+
 class FileHost:
     """
     Opens links, over kept-alive connections that several threads share.
@@ -56,7 +66,7 @@ class FileHost:
 
     def __init__(self, settings: Settings, connections: int) -> None:
         self._settings = settings
-        self._session = new_session(settings, HTTPAdapter(pool_maxsize=connections))
+        self._session = new_session(settings, _Adapter(pool_maxsize=connections))
         self._proxy_of: Callable[[str], str | None] = functools.cache(_proxies(settings))
 
     def close(self) -> None:
@@ -128,6 +138,52 @@ def gathered(read: Callable[[int], bytes]) -> Iterator[bytes]:
         raise
     if came:
         yield b"".join(came)
+
+
+def is_packed(encoding: str) -> bool | None:
+    """
+    Tell whether a ``Content-Encoding`` is one that :func:`unpacked` undoes.
+
+    :param encoding: in lower case.
+    :return: ``None`` if nobody here knows it.
+    """
+    if encoding in _PACKED:
+        return True
+    return False if _NOT_PACKED.fullmatch(encoding) else None
+
+
+def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """
+    Undo gzip or deflate; unlike ``urllib3``, which takes what was cut short for the end.
+
+    :raises ValueError: it is cut short, or not packed.
+    """
+    decoder: Any = None
+    try:
+        for piece in pieces:
+            rest = piece
+            while rest:
+                if decoder is None:
+                    decoder = _decoder(rest)
+                elif decoder.eof:
+                    # Several members may follow each other (RFC 1952, 2.2), and zeros may fill up a block.
+                    rest = rest.lstrip(b"\0")
+                    decoder = _decoder(rest) if rest else decoder
+                if rest:
+                    yield from filter(None, [decoder.decompress(rest, _ENOUGH)])
+                    rest = decoder.unused_data or decoder.unconsumed_tail
+        if decoder is not None:
+            yield from filter(None, [decoder.flush()])
+    except zlib.error:
+        raise ValueError("not what its encoding says") from None
+    if decoder is not None and not decoder.eof:
+        raise ValueError("cut short")
+
+
+def _decoder(begin: bytes) -> Any:
+    """Return what undoes gzip, deflate with its header, or, as some hosts have it, without (RFC 9110, 8.4.1.2)."""
+    has_header = begin[0] == 0x1F or begin[0] & 0x0F == 8
+    return zlib.decompressobj(zlib.MAX_WBITS | 32 if has_header else -zlib.MAX_WBITS)
 
 
 def _proxies(settings: Settings) -> Callable[[str], str | None]:

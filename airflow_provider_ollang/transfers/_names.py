@@ -25,7 +25,10 @@ _INVISIBLE = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2
 _SEPARATORS = re.compile(r"[/\\]")
 _SUFFIX = re.compile(r"\.(?!\d+$)[A-Za-z0-9]{1,15}")
 _DEVICES = frozenset(
-    {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
+    {
+        *("con", "prn", "aux", "nul", "conin$", "conout$"),
+        *(f"{port}{number}" for port in ("com", "lpt") for number in "123456789\u00b9\u00b2\u00b3"),
+    }
 )
 #: Only what is known here counts: the machine's own tables differ from one worker to the next.
 _TYPES = mimetypes.MimeTypes(filenames=())

@@ -26,7 +26,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.transfers._names import Naming, file_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from airflow_provider_ollang.domain.freshness import Rerun
 
@@ -134,95 +134,174 @@ def plan(order: Order, wanted: Wanted) -> Plan:
     :raises OllangUnavailableError: the order is not finished, or there is nothing to deliver, or no link to it, yet.
     :raises OllangConfigurationError: the order has documents, and none of a wanted type.
     """
-    warnings = []
-    if wanted.outputs and order.get("status") not in DONE_STATUSES:
-        unfinished = _unfinished(order, wanted)
+    warnings = check_finished(order, wanted)
+    selection = select_documents(order, wanted)
+    files = list_files(order, wanted, selection)
+    require_urls(order, wanted, files)
+    return Plan(assign_names(order, files), selection.outputs_changed, [*warnings, *selection.warnings])
+
+
+def check_finished(order: Order, wanted: Wanted) -> list[str]:
+    """
+    Refuse the outputs of an order that is not finished, or warn of them where they are accepted.
+
+    :return: warnings.
+    :raises OllangOrderFailedError: the order failed or was cancelled.
+    :raises OllangUnavailableError: it is not finished yet.
+    """
+    if not wanted.outputs or order.get("status") in DONE_STATUSES:
+        return []
+    unfinished = _unfinished(order, wanted)
+    if not wanted.accept_unchanged:
+        raise unfinished
+    return [str(unfinished)]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """
+    The documents to deliver.
+
+    :param documents: by what names each within its order.
+    :param outputs_changed: whether every wanted type of output is newer than before the rerun; ``None`` without one.
+    :param fresh: those that are newer.
+    :param warnings: what a user should know.
+    """
+
+    documents: list[tuple[str, Mapping[str, Any]]]
+    outputs_changed: bool | None = None
+    fresh: frozenset[Document] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+def select_documents(order: Order, wanted: Wanted) -> Selection:
+    """
+    Choose the wanted documents; after a rerun only outputs that are newer than before it.
+
+    :raises OllangStaleResultError: not every wanted type of output is newer.
+    """
+    documents = [(key, raw) for key, raw in _keyed(order) if wanted.includes(raw.get("type"))]
+    if wanted.rerun is None or not wanted.outputs:
+        return Selection(documents)
+    rerun, narrowed = _narrowed(wanted.rerun, order, wanted)
+    fresh = frozenset(rerun.new_outputs(narrowed))
+    if not rerun.outputs_changed(narrowed):
+        stale = _stale(order, wanted, rerun.describe_comparison(narrowed))
         if not wanted.accept_unchanged:
-            raise unfinished
-        warnings.append(str(unfinished))
-    documents = list(_documents(order, wanted))
-    changed, fresh = None, frozenset[Document]()
-    if wanted.rerun is not None and wanted.outputs:
-        rerun, narrowed = _narrowed(wanted.rerun, order, wanted)
-        changed, fresh = rerun.outputs_changed(narrowed), frozenset(rerun.new_outputs(narrowed))
-        if not changed:
-            stale = _stale(order, wanted, rerun.describe_comparison(narrowed))
-            if not wanted.accept_unchanged:
-                raise stale
-            warnings.append(str(stale))
-        elif not rerun.outputs_complete(narrowed):
-            warnings.append(
-                f"Order {wanted.order_id} has fewer new output documents than it had before the rerun, or some of them "
-                "may be drafts that reviewed ones replace later."
-            )
-        if changed:
-            # What else there is of the outputs was there before, has no type to tell by, or is a reviewer's draft.
-            documents = [
-                raw
-                for raw in documents
-                if document_kind(raw.get("type")) != "output" or Document.from_order_doc(raw) in fresh
-            ]
-        else:
-            documents = _newest(documents, fresh)
+            raise stale
+        # Both the old and the newer documents of a type may be listed.
+        renewed = {plain_type(document.type) for document in fresh}
+        newest = [
+            (key, raw)
+            for key, raw in documents
+            if plain_type(raw.get("type")) not in renewed or Document.from_order_doc(raw) in fresh
+        ]
+        return Selection(newest, outputs_changed=False, fresh=fresh, warnings=(str(stale),))
+    # What else there is of the outputs was there before, has no type to tell by, or is a reviewer's draft.
+    newer = [
+        (key, raw)
+        for key, raw in documents
+        if document_kind(raw.get("type")) != "output" or Document.from_order_doc(raw) in fresh
+    ]
+    fewer = f"Order {wanted.order_id} has fewer new output documents than it had before the rerun."
+    warnings = () if rerun.outputs_complete(narrowed) else (fewer,)
+    return Selection(newer, outputs_changed=True, fresh=fresh, warnings=warnings)
+
+
+def list_files(order: Order, wanted: Wanted, selection: Selection) -> list[File]:
+    """
+    Return each file once, and the one behind ``vttUrl``; without names yet.
+
+    :raises OllangUnavailableError: there is nothing to deliver yet.
+    :raises OllangConfigurationError: the order has documents, and none of a wanted type.
+    """
+    fresh = None if selection.outputs_changed is None else selection.fresh
     files: dict[str, File] = {}
-    for raw in documents:
-        file = _file(raw, None if changed is None else fresh)
-        files.setdefault(file.key, file)
+    for key, raw in selection.documents:
+        if key not in files:
+            files[key] = _file(key, raw, fresh)
     link = order.get("vttUrl")
     if wanted.includes(VTT) and isinstance(link, str) and link:
         files[_VTT_KEY] = File(_VTT_KEY, None, None, VTT, None, "", None, link)
     if not files:
         raise _nothing(order, wanted)
-    if without := [one for one in files.values() if not one.link]:
+    return list(files.values())
+
+
+def require_urls(order: Order, wanted: Wanted, files: list[File]) -> None:
+    """
+    Require that each file has a URL.
+
+    :raises OllangUnavailableError: one has none yet.
+    """
+    if without := [file for file in files if not file.link]:
         raise OllangUnavailableError(
             f"{_told(order, wanted)}, and its {without[0].title} has no link, so it cannot be delivered yet.",
             order_id=wanted.order_id,
         )
+
+
+def assign_names(order: Order, files: list[File]) -> list[File]:
+    """Return the files with the names to deliver them under."""
     # The file of the vttUrl has no name of its own.
     title = f"{order.get('name') or 'subtitles'}.vtt"
-    names = file_names(
-        [Naming(one.key, title if one.is_vtt else one.name, one.type, one.link) for one in files.values()]
-    )
-    named = [dataclasses.replace(one, file_name=name) for one, name in zip(files.values(), names, strict=True)]
-    return Plan(named, changed, warnings)
+    names = file_names([Naming(file.key, title if file.is_vtt else file.name, file.type, file.link) for file in files])
+    return [dataclasses.replace(file, file_name=name) for file, name in zip(files, names, strict=True)]
 
 
-def find(order: Order, file: File) -> File | None:
-    """Return a file as a fresh order has it, under the name it was planned with; ``None`` if it is gone."""
-    if file.is_vtt:
-        link = order.get("vttUrl")
-        return dataclasses.replace(file, link=link) if isinstance(link, str) and link else None
-    for raw in mappings_of(order.get("orderDocs")):
-        found = _file(raw, None)
-        if found.key == file.key and found.link:
-            return dataclasses.replace(found, is_new=file.is_new, file_name=file.file_name)
-    return None
+def refreshed(order: Order, files: Iterable[File]) -> dict[str, File | None]:
+    """Return files as a fresh order has them, under the names they were planned with; ``None`` for one that is gone."""
+    link = order.get("vttUrl")
+    documents: dict[str, Mapping[str, Any]] = {}
+    for key, raw in _keyed(order):
+        documents.setdefault(key, raw)
+    result: dict[str, File | None] = {}
+    for file in files:
+        if file.is_vtt:
+            latest = dataclasses.replace(file, link=link if isinstance(link, str) else "")
+        elif file.key in documents:
+            fresh = _file(file.key, documents[file.key], None)
+            latest = dataclasses.replace(fresh, is_new=file.is_new, file_name=file.file_name)
+        else:
+            latest = dataclasses.replace(file, link="")
+        result[file.key] = latest if latest.link else None
+    return result
 
 
-def _file(raw: Mapping[str, Any], fresh: frozenset[Document] | None) -> File:
+def _keyed(order: Order) -> list[tuple[str, Mapping[str, Any]]]:
+    """
+    Return the documents of an order with what names each: its id, or, if it has none or shares it, what else it is.
+
+    A document that is listed twice has one key.
+    """
+    documents = list(mappings_of(order.get("orderDocs")))
+    described = []
+    ids: dict[str, set[str]] = {}
+    for raw in documents:
+        document, link = Document.from_order_doc(raw), raw.get("url")
+        path = link.partition("?")[0] if isinstance(link, str) else ""
+        description = json.dumps([document.type, document.name, path])
+        described.append((document.id, description))
+        ids.setdefault(document.id or "", set()).add(description)
+    return [
+        (key if key and len(ids[key]) == 1 else f"{key or ''}{description}", raw)
+        for (key, description), raw in zip(described, documents, strict=True)
+    ]
+
+
+def _file(key: str, raw: Mapping[str, Any], fresh: frozenset[Document] | None) -> File:
     document = Document.from_order_doc(raw)
     link, size = raw.get("url"), document.size
-    link = link if isinstance(link, str) else ""
-    # An id is documented; without one only what else it is tells a document from the others.
-    key = document.id or json.dumps([document.type, document.name, link.partition("?")[0]])
     return File(
         key=key,
         document_id=document.id,
         name=document.name,
         type=document.type,
-        size=int(size) if size is not None and size > 0 and size == int(size) else None,
+        size=int(size) if size is not None and size >= 0 and size == int(size) else None,
         state=json.dumps([document.updated_at, document.created_at, size]),
         is_new=None if fresh is None or document_kind(document.type) != "output" else document in fresh,
-        link=link,
+        link=link if isinstance(link, str) else "",
     )
-
-
-def _newest(documents: list[Mapping[str, Any]], fresh: frozenset[Document]) -> list[Mapping[str, Any]]:
-    """Leave out the old documents of those types that have newer ones: both may be listed."""
-    renewed = {plain_type(document.type) for document in fresh}
-    return [
-        raw for raw in documents if plain_type(raw.get("type")) not in renewed or Document.from_order_doc(raw) in fresh
-    ]
 
 
 def _narrowed(rerun: Rerun, order: Order, wanted: Wanted) -> tuple[Rerun, Order]:
@@ -279,7 +358,3 @@ def _nothing(order: Order, wanted: Wanted) -> OllangError:
     if wanted.types is not None and of_kind and order.get("status") in DONE_STATUSES:
         return OllangConfigurationError(f"{missing} Correct document_types.", order_id=wanted.order_id)
     return OllangUnavailableError(f"{missing} It may come later.", order_id=wanted.order_id)
-
-
-def _documents(order: Order, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
-    return (raw for raw in mappings_of(order.get("orderDocs")) if wanted.includes(raw.get("type")))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator, ObjectStoragePath
+from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
 
 from airflow_provider_ollang.domain.arguments import NOT_GIVEN, count_of, names_of, one_of
 from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
@@ -16,35 +15,34 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangT
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.cancellation import CancellationToken, TaskCancelledError
 from airflow_provider_ollang.runtime.context import require_task_instance
-from airflow_provider_ollang.transfers._delivery import deliver
 from airflow_provider_ollang.transfers._download import Tools
 from airflow_provider_ollang.transfers._file_host import FileHost
 from airflow_provider_ollang.transfers._ledger import Ledger
-from airflow_provider_ollang.transfers._links import Links
+from airflow_provider_ollang.transfers._manifest import lineage_of, to_manifest, to_xcom
 from airflow_provider_ollang.transfers._names import safe_name
 from airflow_provider_ollang.transfers._plan import KINDS, Wanted, plan
 from airflow_provider_ollang.transfers._store import Store
+from airflow_provider_ollang.transfers._task_state import DeliveryState
+from airflow_provider_ollang.transfers._transfer import SignedUrls, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow.sdk import Context
 
-    from airflow_provider_ollang.transfers._download import Delivered
-    from airflow_provider_ollang.transfers._plan import Plan
 
 MAX_FILES_AT_ONCE = 4
+_KEEP_STATE_FOR = timedelta(days=30)
 
 
 class OllangToObjectStorageOperator(BaseOperator):
     """
     Delivers the files of an order to any store that Airflow's ``ObjectStoragePath`` reaches, and says what is where.
 
-    A file appears under its final name whole, with the length that its host and the order tell, or not at all: it is
-    written aside first, in a hidden folder that is gone afterwards. Memory does not grow with the files. A download
-    that breaks off goes on where it was, links that have expired are fetched anew, and a retry of the task (from
-    Airflow 3.3 on) brings only what is not there yet. The API key goes to Ollang's API only, never to the hosts of the
-    files.
+    A file appears under its final name whole, with the length that its host and the order tell, or not at all. Memory
+    does not grow with the files. A download that breaks off goes on where it was, links that have expired are fetched
+    anew, and a retry of the task (from Airflow 3.3 on) brings only what is not there yet. The API key goes to Ollang's
+    API only, never to the hosts of the files.
 
     After a rerun give it the receipt, ``OllangToObjectStorageOperator(rerun=rerun.output, ...)``: then it delivers
     only outputs that are newer than those from before. Nothing tells the age of the file behind ``vttUrl``; it is
@@ -68,10 +66,13 @@ class OllangToObjectStorageOperator(BaseOperator):
         look: ``"fail"``, or ``"deliver"`` it with a warning.
     :param max_files_at_once: how many files are brought at the same time; default 4.
     :param ollang_conn_id: the Airflow connection (templated).
-    :return: ``{"order_id", "destination", "outputs_changed", "bytes", "files"}``, without links; ``files`` lists
-        ``{"document_id", "name", "type", "path", "bytes", "sha256", "is_new"}``. ``path`` is what ``ObjectStoragePath``
-        takes. The file behind ``vttUrl`` has the type ``"vtt"`` and no ``document_id`` and ``name``.
-        ``outputs_changed`` and ``is_new`` are ``None`` where there is no receipt, or nothing to tell it by.
+    :return: the manifest: ``{"order_id", "destination", "outputs_changed", "bytes", "file_count", "files",
+        "manifest"}``, without links; ``files`` lists ``{"document_id", "name", "type", "path", "bytes", "sha256",
+        "is_new"}``. ``path`` is what ``ObjectStoragePath`` takes. The file behind ``vttUrl`` has the type ``"vtt"`` and
+        no ``document_id`` and ``name``. ``outputs_changed`` and ``is_new`` are ``None`` where there is no receipt, or
+        nothing to tell it by. A manifest beyond 48 kB is a file beside the delivery: then ``files`` is ``None``, and
+        ``manifest`` is ``{"path", "bytes", "sha256"}`` of that file, else ``None``. The events of assets in ``outlets``
+        get the first four in their ``extra``, and the number of files.
     :raises OllangStaleResultError: not every type of output is newer than before the rerun.
     :raises OllangOrderFailedError: the order failed or was cancelled.
     :raises OllangUnavailableError: the order is not finished, there is nothing to deliver yet, or a file could not be
@@ -113,6 +114,7 @@ class OllangToObjectStorageOperator(BaseOperator):
         self.max_files_at_once = count_of("max_files_at_once", max_files_at_once)
         self.ollang_conn_id = ollang_conn_id
         self._stop = CancellationToken()
+        self._lineage: tuple[str, str, ObjectStoragePath] | None = None
         if order_id is None and not self.rerun_given:
             raise OllangConfigurationError("OllangToObjectStorageOperator needs an order_id or a rerun.")
 
@@ -136,31 +138,43 @@ class OllangToObjectStorageOperator(BaseOperator):
         planned = plan(self._get_order(hook, order_id), wanted)
         for warning in planned.warnings:
             self.log.warning("%s", settings.redact(warning))
-        store = Store(folder, owner=_identity(context), clean=settings.redact)
+        store = Store(folder, clean=settings.redact, log=self.log)
         subject = {"order_id": order_id, "host": settings.base_url, "destination": store.address}
-        ledger = Ledger(context, subject, self.log)
+        state = DeliveryState(context, subject=subject, retention=_KEEP_STATE_FOR, log=self.log)
+        ledger = Ledger(planned.files, state)
         host = FileHost(settings, self.max_files_at_once)
         self.log.info("Order %s: delivering %d file(s) to %s.", order_id, len(planned.files), store.address)
         try:
-            store.prepare()
             tools = Tools(
                 order_id=order_id,
                 settings=settings,
                 host=host,
-                links=Links(planned.files, lambda: hook.get_order(order_id)),
+                urls=SignedUrls(planned.files, lambda: hook.get_order(order_id)),
                 store=store,
                 stop=self._stop,
                 log=self.log,
                 size_must_agree=self.on_size_mismatch == "fail",
             )
             delivered = deliver(planned.files, tools, ledger, at_once=self.max_files_at_once)
+            manifest = to_manifest(order_id, store, planned, delivered)
+            result = to_xcom(manifest, store)
         except TaskCancelledError:
             raise self._ended(order_id) from None
         finally:
-            store.tidy()
             host.close()
             hook.close()
-        return _manifest(order_id, store, planned, delivered)
+        self._lineage = (settings.base_url, order_id, folder)
+        for asset in self.outlets:
+            if isinstance(asset, Asset):
+                context["outlet_events"][asset].extra = {
+                    **{key: manifest[key] for key in ("order_id", "destination", "outputs_changed", "bytes")},
+                    "files": manifest["file_count"],
+                }
+        return result
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - as OpenLineage calls it
+        """Name the order as input and its folder as output, for OpenLineage."""
+        return None if self._lineage is None else lineage_of(*self._lineage)
 
     def _get_order(self, hook: OllangHook, order_id: str) -> dict[str, Any]:
         try:
@@ -213,32 +227,8 @@ class OllangToObjectStorageOperator(BaseOperator):
             folder = given if isinstance(given, ObjectStoragePath) else ObjectStoragePath(text)
         except (ValueError, ImportError) as error:
             raise OllangConfigurationError(f"destination is of no store that this worker knows ({error}).") from None
+        if "//" in folder.path.rstrip("/"):
+            raise OllangConfigurationError(
+                f"destination has an empty part between two slashes: {text[:80]!r}. Is a part of its template empty?"
+            )
         return folder / safe_name(order_id) if self.folder_per_order else folder
-
-
-def _identity(context: Context) -> str:
-    """Name the task instance, the same in each of its tries."""
-    ti = context["ti"]
-    parts = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _manifest(order_id: str, store: Store, planned: Plan, delivered: Mapping[str, Delivered]) -> dict[str, Any]:
-    return {
-        "order_id": order_id,
-        "destination": store.address,
-        "outputs_changed": planned.outputs_changed,
-        "bytes": sum(one.size for one in delivered.values()),
-        "files": [
-            {
-                "document_id": file.document_id,
-                "name": file.name,
-                "type": file.type,
-                "path": store.path_of(delivered[file.key].file_name),
-                "bytes": delivered[file.key].size,
-                "sha256": delivered[file.key].sha256,
-                "is_new": file.is_new,
-            }
-            for file in planned.files
-        ],
-    }

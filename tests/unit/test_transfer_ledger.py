@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.transfers._download import Delivered
 from airflow_provider_ollang.transfers._ledger import STATE_KEY, Ledger
-from airflow_provider_ollang.transfers._plan import Wanted, plan
+from airflow_provider_ollang.transfers._plan import File, Wanted, plan
+from airflow_provider_ollang.transfers._task_state import DeliveryState
 from tests.unit.builders import AFTER, ORDER_ID, document, order
 
 LOG = logging.getLogger(__name__)
@@ -39,51 +42,55 @@ class StateStore:
         self.values[key] = json.dumps(value)
 
 
-def ledger(store: StateStore | None, *, max_tries: int = 2, **subject: str) -> Ledger:
+def ledger(
+    store: StateStore | None, *, files: Sequence[File] = (FILE, VTT), max_tries: int = 2, **subject: str
+) -> Ledger:
     context: Any = {"ti": SimpleNamespace(max_tries=max_tries), "task_state_store": store}
-    return Ledger(context, {**SUBJECT, **subject}, LOG)
+    state = DeliveryState(context, subject={**SUBJECT, **subject}, retention=timedelta(days=1), log=LOG)
+    return Ledger(files, state)
 
 
-def test_a_later_try_knows_what_was_delivered() -> None:
+def test_later_try_knows_what_was_delivered() -> None:
     store = StateStore()
     first = ledger(store)
-    assert first.known(FILE) is None
+    assert first.delivered(FILE) is None
     first.enter(FILE, DONE)
     first.write()
-    assert ledger(store).known(FILE) == DONE
+    assert ledger(store).delivered(FILE) == DONE
 
 
-def test_nothing_tells_whether_the_vtt_is_still_the_same() -> None:
+def test_vtt_on_record_does_not_count() -> None:
+    """Nothing tells whether it is still the same."""
     store = StateStore()
     first = ledger(store)
     first.enter(VTT, DONE)
     first.write()
-    assert ledger(store).known(VTT) is None
+    assert ledger(store).delivered(VTT) is None
 
 
 @pytest.mark.parametrize(
     "other",
     [{"max_tries": 4}, {"order_id": "another"}, {"host": "https://other.example"}, {"destination": "s3://bucket/y"}],
 )
-def test_something_else_was_delivered(other: dict[str, Any]) -> None:
+def test_record_of_another_subject_does_not_count(other: dict[str, Any]) -> None:
     store = StateStore()
     first = ledger(store)
     first.enter(FILE, DONE)
     first.write()
-    assert ledger(store, **other).known(FILE) is None
+    assert ledger(store, **other).delivered(FILE) is None
 
 
-def test_the_document_has_changed() -> None:
+def test_record_of_a_changed_document_does_not_count() -> None:
     store = StateStore()
     first = ledger(store)
     first.enter(FILE, DONE)
     first.write()
     (changed,) = plan(order(orderDocs=[document(updatedAt=AFTER)], vttUrl=None), Wanted(ORDER_ID)).files
     assert changed.key == FILE.key
-    assert ledger(store).known(changed) is None
+    assert ledger(store).delivered(changed) is None
 
 
-def test_no_store_or_a_broken_one_costs_another_download_only(caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_or_broken_store_costs_a_download_only(caplog: pytest.LogCaptureFixture) -> None:
     nowhere = ledger(None)
     nowhere.enter(FILE, DONE)
     nowhere.write()
@@ -92,23 +99,23 @@ def test_no_store_or_a_broken_one_costs_another_download_only(caplog: pytest.Log
     first = ledger(broken)
     first.enter(FILE, DONE)
     first.write()
-    assert first.known(FILE) == DONE
-    assert "could not store what was delivered (RuntimeError)" in caplog.text
+    assert first.delivered(FILE) == DONE
+    assert "could not store the task's state (RuntimeError)" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "stored", [7, [], {**SUBJECT, "max_tries": 2}, {**SUBJECT, "max_tries": 2, "files": {FILE.key: "x"}}]
-)
-def test_what_is_stored_is_something_else(stored: Any) -> None:
+@pytest.mark.parametrize("value", [7, [], None, {FILE.key: "x"}, {FILE.key: ["x"]}])
+@pytest.mark.parametrize("own", [True, False])
+def test_stored_value_of_another_kind_does_not_count(value: Any, own: bool) -> None:
     store = StateStore()
-    store.values[STATE_KEY] = json.dumps(stored)
+    stored = {**SUBJECT, "max_tries": 2, "value": value} if own else value
+    store.values[f"{STATE_KEY}_0"] = json.dumps(stored)
     second = ledger(store)
-    assert second.known(FILE) is None
+    assert second.delivered(FILE) is None
     second.enter(VTT, DONE)
-    assert json.loads(store.values[STATE_KEY])["files"].keys() == {VTT.key}
+    assert json.loads(store.values[f"{STATE_KEY}_0"])["value"].keys() == {VTT.key}
 
 
-def test_small_files_are_written_down_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_files_are_stored_together(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(_clock, "monotonic", lambda: now)
     store = StateStore()
@@ -125,15 +132,18 @@ def test_small_files_are_written_down_together(monkeypatch: pytest.MonkeyPatch) 
     assert store.writes == 3
 
 
-def test_of_too_many_files_the_largest_are_remembered() -> None:
-    documents = [document(id=f"doc_{number:04}", name=f"{number}.srt") for number in range(2000)]
+@pytest.mark.parametrize("number", [1000, 10_000])
+def test_record_of_many_files_is_complete(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clock, "monotonic", lambda: 100.0)
+    documents = [document(id=f"doc_{index:05}", name=f"{index:05}{'日' * 80}.srt") for index in range(number)]
     files = plan(order(orderDocs=documents, vttUrl=None), Wanted(ORDER_ID)).files
     store = StateStore()
-    first = ledger(store)
-    for size, file in enumerate(files):
-        first.enter(file, Delivered(file.file_name, size, "ab" * 32))
+    first = ledger(store, files=files)
+    for file in files[1:]:
+        first.enter(file, Delivered(file.file_name, 1 << 10, "ab" * 32))
     first.write()
-    assert len(store.values[STATE_KEY]) <= 48_000
-    second = ledger(store)
-    assert second.known(files[0]) is None
-    assert second.known(files[-1]) == Delivered("1999.srt", 1999, "ab" * 32)
+    # Airflow warns of larger ones.
+    assert max(map(len, store.values.values())) < 64_000
+    # Its batches are others when the order has other documents meanwhile.
+    second = ledger(store, files=files[::-1])
+    assert [file.document_id for file in files if second.delivered(file) is None] == ["doc_00000"]

@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.transfers._plan import VTT, File, Wanted, find, plan
+from airflow_provider_ollang.transfers._plan import VTT, File, Wanted, plan, refreshed
 from tests.unit.builders import (
     AFTER,
     LONG_BEFORE,
@@ -74,7 +74,7 @@ def test_no_vtt(link: object) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(8192, 8192), (8192.0, 8192), (0, None), (-1, None), (1.5, None), (None, None), ("8192", None), (True, None)],
+    [(8192, 8192), (8192.0, 8192), (0, 0), (-1, None), (1.5, None), (None, None), ("8192", None), (True, None)],
 )
 def test_the_size(size: object, expected: int | None) -> None:
     assert plan(order(orderDocs=[document(size=size)]), wanted()).files[0].size == expected
@@ -86,12 +86,22 @@ def test_a_document_listed_twice_is_one_file() -> None:
     ]
 
 
+def test_documents_with_one_id_are_two_files() -> None:
+    documents = [document(), document(name="Other.srt"), document(url="https://h/else.srt")]
+    files = plan(order(orderDocs=documents, vttUrl=None), wanted()).files
+    assert len({file.key for file in files}) == len(set(names(files))) == 3
+    again = order(orderDocs=[{**one, "url": f"{one['url'].partition('?')[0]}?again"} for one in documents])
+    assert [file and file.link for file in refreshed(again, files).values()] == [
+        one["url"] for one in again["orderDocs"]
+    ]
+
+
 def test_documents_without_ids_are_told_apart() -> None:
     documents = [document(id=None, url=f"https://h/{name}.srt?{SIGNATURE}") for name in "ab"]
     files = plan(order(orderDocs=documents, vttUrl=None), wanted()).files
     assert len({file.key for file in files}) == len(set(names(files))) == 2
     again = [document(id=None, url=f"https://h/{name}.srt?X-Signature=other") for name in "ba"]
-    found = [find(order(orderDocs=again), file) for file in files]
+    found = list(refreshed(order(orderDocs=again), files).values())
     assert [one and one.link for one in found] == [again[1]["url"], again[0]["url"]]
 
 
@@ -226,14 +236,14 @@ def test_fewer_new_documents_than_before_are_warned_of() -> None:
 def test_a_fresh_link_under_the_planned_name() -> None:
     files = plan(order(orderDocs=[document(), document(id="doc_2")]), wanted()).files
     fresh = order(orderDocs=[document(url="https://h/new.srt", size=9000, updatedAt=AFTER)], vttUrl="https://h/new.vtt")
-    same, gone, vtt = (find(fresh, file) for file in files)
+    same, gone, vtt = refreshed(fresh, files).values()
     assert same is not None
     assert (same.link, same.size, same.file_name) == ("https://h/new.srt", 9000, files[0].file_name)
     assert same.state != files[0].state
     assert gone is None
     assert vtt is not None
     assert (vtt.link, vtt.file_name) == ("https://h/new.vtt", files[2].file_name)
-    assert find(order(vttUrl=None), files[2]) is None
+    assert list(refreshed(order(vttUrl=None), files[2:]).values()) == [None]
 
 
 def test_no_link_is_shown() -> None:
@@ -271,7 +281,7 @@ def test_any_order_ends_in_a_plan_or_an_error_of_ours(
     assert files
     assert all(file.link and file.file_name for file in files)
     assert len(set(names(files))) == len(files) == len({file.key for file in files})
-    assert all(find(found, file) == file for file in files)
+    assert list(refreshed(found, files).values()) == files
 
 
 VIDEO = document(id="doc_video", name="Old.mp4", type="vendor_video")

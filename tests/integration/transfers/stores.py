@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import io
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
@@ -85,6 +88,7 @@ class StrictFileSystem(AbstractFileSystem):  # type: ignore[misc]
             self.put(self._key(path2), self.objects[self._key(path1)])
 
     def _rm(self, path: str) -> None:
+        self._fail("rm")
         with self.lock:
             del self.objects[self._key(path)]
 
@@ -116,14 +120,82 @@ class _Writing(io.RawIOBase):
 
 
 @contextmanager
-def s3_server() -> Iterator[str]:
-    """Run a server that speaks S3; yields its address."""
+def s3_process() -> Iterator[tuple[str, int]]:
+    """Run a server that speaks S3; yields its address, and the id of its process."""
     command = [sys.executable, "-c", _S3_SERVER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None or server.stdin is None:
             raise AssertionError("pipes were asked for")
         try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}", server.pid
         finally:
             server.stdin.close()
             server.wait(timeout=20)
+
+
+class SftpServer:
+    """
+    A server that speaks SFTP and nothing else, as those for file transfers do.
+
+    :param root: the folder that it serves.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root).encode()
+        #: What was to be run in a shell.
+        self.commands: list[str | None] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._acceptor = self._run(self._listen())
+        self.port = int(self._acceptor.get_port())
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+    async def _listen(self) -> Any:
+        # Not every environment of the tests has it.
+        asyncssh: Any = importlib.import_module("asyncssh")
+
+        class OpenServer(asyncssh.SSHServer):  # type: ignore[misc]
+            def begin_auth(self, _: str) -> bool:
+                return False
+
+        def refuse(process: Any) -> None:
+            self.commands.append(process.command)
+            process.exit(127)
+
+        return await asyncssh.create_server(
+            OpenServer,
+            "127.0.0.1",
+            0,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=self._root),
+            process_factory=refuse,
+        )
+
+    def stop(self) -> None:
+        async def close() -> None:
+            self._acceptor.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self._run(close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def google_server() -> tuple[Any, int]:
+    """Start a server that speaks Google's API; returns it, and its port."""
+    emulator: Any = importlib.import_module("gcp_storage_emulator.server")
+    deleted = (r"^/upload/storage/v1/b/(?P<bucket_name>[-.\w]+)/o$", {"DELETE": lambda *_: None})
+    emulator.HANDLERS = tuple(
+        (pattern, {**handlers, **deleted[1]}) if "upload" in pattern else (pattern, handlers)
+        for pattern, handlers in emulator.HANDLERS
+    )
+    server = emulator.create_server("127.0.0.1", 0, in_memory=True)
+    server.start()
+    return server, int(server._api._httpd.server_port)

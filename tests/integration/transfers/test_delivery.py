@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, ObjectStoragePath, task
+from airflow.models.asset import AssetEvent
+from airflow.sdk import DAG, Asset, ObjectStoragePath, task
+from airflow.utils.session import create_session
+from sqlalchemy import select
 
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
@@ -19,7 +23,8 @@ from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToObjectStorageOperator
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import ClearRun, RunDag
-from tests.integration.transfers.conftest import START, Deliver, Place, delivery, expected, found, make_place
+from tests.integration.transfers.conftest import START, Deliver, delivery, expected, found
+from tests.integration.transfers.places import Place, make_place
 
 FILES: list[dict[str, Any]] = [
     {"name": "Episode 1 [final].srt", "size": 5000},
@@ -49,6 +54,8 @@ def test_the_manifest(ollang: Sandbox, deliver: Deliver, place: Place) -> None:
         "destination": folder,
         "outputs_changed": None,
         "bytes": 5000 + 4103,
+        "file_count": 2,
+        "manifest": None,
         "files": [
             {
                 "document_id": "d1",
@@ -71,6 +78,38 @@ def test_the_manifest(ollang: Sandbox, deliver: Deliver, place: Place) -> None:
         ],
     }
     assert "Signature" not in json.dumps(manifest)
+
+
+def test_large_manifest_is_a_file_beside_the_delivery(ollang: Sandbox, deliver: Deliver, place: Place) -> None:
+    """As of ten thousand documents: an XCom is not made for megabytes."""
+    files = [{"id": f"d{number}", "name": f"{number:03}{'x' * 150}.srt", "size": 10} for number in range(120)]
+    order_id = ollang.add_order(type="document", files=[*files, {"name": "other.json"}])
+    result = deliver(place.url, order_id=order_id).results["deliver"]
+    assert len(json.dumps(result)) < 1000
+    assert result["files"] is None
+    assert (result["order_id"], result["bytes"] > 1200, result["file_count"]) == (order_id, True, 121)
+    content = place.files()[result["manifest"]["path"].removeprefix(f"{place.url}/")]
+    assert result["manifest"]["bytes"] == len(content)
+    assert result["manifest"]["sha256"] == hashlib.sha256(content).hexdigest()
+    manifest = json.loads(content)
+    assert {one["path"]: one["sha256"] for one in manifest["files"]}.items() <= found(place).items()
+    assert len(manifest["files"]) == 121
+    assert len(place.files()) == 122
+
+
+def test_asset_events_tell_what_was_delivered(ollang: Sandbox, deliver: Deliver, place: Place) -> None:
+    order_id = ollang.add_order(type="document", files=[{"name": "a.docx", "size": 700}])
+    uri = f"{place.url}/asset"
+    run = deliver(place.url, order_id=order_id, outlets=[Asset(uri)])
+    with create_session() as session:
+        event = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)).one()
+        assert event.extra == {
+            "order_id": order_id,
+            "destination": f"{place.url}/{order_id}",
+            "outputs_changed": None,
+            "bytes": 700,
+            "files": 1,
+        }
 
 
 def test_the_next_task_reads_what_the_manifest_names(ollang: Sandbox, run_dag: RunDag, any_place: Place) -> None:
@@ -252,6 +291,7 @@ def test_a_type_the_order_does_not_have(ollang: Sandbox, deliver: Deliver, place
         ("s3://nowhere@bucket/here", "apache-airflow-providers-amazon[s3fs]"),
         ("sftp://user:secret@host/here", "connection"),
         ("/proc/here", "cannot"),
+        ("memory://bucket//here", "empty part"),
     ],
 )
 def test_destinations_that_cannot_be(
@@ -269,7 +309,7 @@ def test_destinations_that_cannot_be(
 def test_a_bucket_that_is_not_there_is_not_made(ollang: Sandbox, deliver: Deliver, s3: str, tmp_path: Any) -> None:
     fs = make_place("s3", tmp_path, s3).fs
     order_id = ollang.add_order(type="document")
-    error = deliver("s3://my_aws@no-such-bucket/here", order_id=order_id).errors["deliver"]
+    error = deliver("s3://conn@no-such-bucket/here", order_id=order_id).errors["deliver"]
     assert isinstance(error, OllangConfigurationError)
     assert "bucket" in str(error)
     assert not fs.exists("no-such-bucket")

@@ -27,7 +27,8 @@ from airflow_provider_ollang.transfers import ollang_to_object_storage as operat
 from airflow_provider_ollang.transfers._file_host import FileHost
 from tests.integration.conftest import Run
 from tests.integration.submissions import during_sleep, on_kill_of
-from tests.integration.transfers.conftest import Deliver, Place
+from tests.integration.transfers.conftest import Deliver
+from tests.integration.transfers.places import Place
 
 SIZE = 3_000_000
 

@@ -1,0 +1,1 @@
+"""Deliveries to Azure, as Azurite speaks it: what `python -m dev.azurite` installs."""
