@@ -553,7 +553,7 @@ def test_the_scores_of_the_result_before_the_rerun_let_nothing_through(
     words = failed(run, OllangConfigurationError)
     asked_at, rerun_at = (run.results[name]["requested_at"] for name in ("evaluate", "rerun"))
     assert f"was requested at {asked_at}, before its rerun at {rerun_at}" in words
-    assert "Put OllangEvaluateOrderOperator behind the rerun" in words
+    assert "Put OllangEvaluateOrderOperator downstream of the rerun" in words
 
 
 NO_RECEIPTS: dict[str, Any] = {
