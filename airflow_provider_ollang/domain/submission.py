@@ -69,7 +69,13 @@ class Tries:
 
     @property
     def tries_since_clear(self) -> int:
-        """Number of the try, counted from 1 since the run began or the task was cleared."""
+        """
+        Number of the try, counted from 1 since the run began or the task was cleared.
+
+        In a run without clears ``retries`` says nothing: it may have been edited since the run began.
+        """
+        if self.try_number == 1 or self.clear_number == 0:
+            return self.try_number
         return self.try_number - self.first_try + 1
 
     @property
