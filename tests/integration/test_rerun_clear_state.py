@@ -298,13 +298,13 @@ def test_refusal_of_another_order_keeps_the_record(
     dag = rerun_dag(**WAITING)
 
     def edit_and_die() -> None:
-        dag.get_task("rerun").order_id = other_order  # type: ignore[attr-defined]
+        dag.get_task("rerun").order_id = other_order  # type: ignore[union-attr]
         raise ProcessKilled
 
     during_sleep(monkeypatch, edit_and_die, after=100)
     run = run_dag(dag)
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
-    dag.get_task("rerun").order_id = ORDER  # type: ignore[attr-defined]
+    dag.get_task("rerun").order_id = ORDER  # type: ignore[union-attr]
     again = clear_run(dag, run)
     assert (again.states, again.results["rerun"]["reconnected"]) == ({"rerun": "success"}, True)
     assert accepted_reruns(ollang) == posts(ollang) == 1
