@@ -8,9 +8,10 @@ may have, submitted. A new DAG run has a record of its own.
 the record says       retry                                  the task was cleared
 ====================  =====================================  ====================================================
 (there is none)       submit: the record comes before the    poll first, for :data:`POLL_FIRST_TIMEOUT` seconds;
-                      request, so nothing was sent           at work: reconnect; else submit
-another subject,      submit                                 submit
-another host
+                      request, so nothing was sent           at work: reconnect; else submit, and reconnect where
+                                                             that is refused since the order is at work after all
+another subject,      submit; put the record back where      the same
+another host          that is refused
 ``"sending"``         reconcile: reconnect, or the outcome   the same
                       is unknown
 ``"accepted"``        reconnect                              reconnect
@@ -69,7 +70,13 @@ class Tries:
 
     @property
     def tries_since_clear(self) -> int:
-        """Number of the try, counted from 1 since the run began or the task was cleared."""
+        """
+        Number of the try, counted from 1 since the run began or the task was cleared.
+
+        In a run without clears ``retries`` says nothing: it may have been edited since the run began.
+        """
+        if self.try_number == 1 or self.clear_number == 0:
+            return self.try_number
         return self.try_number - self.first_try + 1
 
     @property
@@ -113,7 +120,7 @@ class Record:
     :param try_number: number of the try that wrote the record; ``None`` in one of an older version.
     :param clear_number: how often tasks of the DAG run had been cleared then; ``None`` likewise.
     :param unknown_since: when the outcome became unknown, epoch seconds: all tries together reconcile for one
-        ``reconcile_timeout``.
+        ``reconcile_timeout``, and each for 30 s of it at least.
     """
 
     subject: str

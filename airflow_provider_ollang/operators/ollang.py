@@ -126,7 +126,7 @@ class OllangRerunOperator(OllangOperator):
     :param skip_if_passed: the report of :class:`.OllangQualityGateOperator`: the task is skipped if it says that the
         order passed (templated).
     :param reconcile_timeout: how long to look for evidence that a request with an unknown outcome was processed, in
-        all tries together, seconds or ``timedelta``; default 300 s.
+        all tries together, seconds or ``timedelta``; default 300 s. Each try takes 30 s of it at least.
     :param poll_interval: seconds, or ``timedelta``, between two polls of the wait; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails, per try; default ``[sensors]
         default_timeout``, 7 days.

@@ -63,7 +63,7 @@ class OllangEvaluateOrderOperator(OllangOperator):
     :param on_unknown_outcome: what to do when the outcome of the request stays unknown: ``"fail"``, or ``"resubmit"``
         it once, which may be billed twice.
     :param reconcile_timeout: how long to look for evidence before that, in all tries together, seconds or
-        ``timedelta``; default 300 s.
+        ``timedelta``; default 300 s. Each try takes 30 s of it at least.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "evaluation_id",
         "credits_used", "before", "attached"}``.

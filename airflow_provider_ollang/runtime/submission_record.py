@@ -61,7 +61,13 @@ class SubmissionRecord(Generic[ReceiptT]):
     def receipt(self) -> dict[str, Any] | None:
         """The stored receipt; ``None`` if there is none, or one of another subject or host."""
         record = self.record
-        return record.receipt if record is not None and record.is_about(self._subject, self._host) else None
+        return None if record is None or self.other is not None else record.receipt
+
+    @property
+    def other(self) -> Record | None:
+        """What is stored if that is about another subject or host, else ``None``: it stays until a request is sent."""
+        record = self.record
+        return None if record is None or record.is_about(self._subject, self._host) else record
 
     @property
     def is_resubmitted(self) -> bool:

@@ -120,14 +120,15 @@ class _Submitter(Generic[ReceiptT]):
         try:
             receipt = self._poll_first() if polls_first else self._precheck()
         except OllangOrderNotEligibleError:
-            # Else a clear would take any run of the order for the task's own.
-            self.record.note("refused", None)
+            if self.record.other is None:
+                # Else a clear would take any run of the order for the task's own.
+                self.record.note("refused", None)
             raise
-        return self._submit(receipt)
+        return self._submit(receipt, polled_first=polls_first)
 
     def _warn_of_another_subject(self) -> None:
-        stored = self.record.record
-        if stored is not None and self.record.receipt is None:
+        stored = self.record.other
+        if stored is not None:
             self.log.warning(
                 "The stored submission is about %s at %s, not about %s; ignoring it.",
                 stored.subject,
@@ -160,18 +161,21 @@ class _Submitter(Generic[ReceiptT]):
                 break
         return receipt
 
-    def _submit(self, receipt: ReceiptT, *, resubmitted: bool = False) -> ReceiptT:
+    def _submit(self, receipt: ReceiptT, *, resubmitted: bool = False, polled_first: bool = False) -> ReceiptT:
+        may_be_second = resubmitted or polled_first
         if receipt.reconnected:
             self.record.note("accepted", receipt)
             return receipt
         try:
-            accepted = self.client.retry(lambda: self._send_once(receipt, resubmitted=resubmitted))
+            accepted = self.client.retry(
+                lambda: self._send_once(receipt, resubmitted=resubmitted, may_be_second=may_be_second)
+            )
         except OllangOutcomeUnknownError as error:
             if error.__cause__ is not None:
                 self._stop_interrupted(error.__cause__)
             return self._reconcile(receipt, error)
         except OllangOrderNotEligibleError:
-            running = self._find_reason_of_refusal(receipt, resubmitted=resubmitted)
+            running = self._find_reason_of_refusal(receipt, may_be_second=may_be_second)
             if running is None:
                 raise
             return running
@@ -181,9 +185,9 @@ class _Submitter(Generic[ReceiptT]):
         self.record.note("accepted", accepted)
         return accepted
 
-    def _send_once(self, receipt: ReceiptT, *, resubmitted: bool) -> ReceiptT:
+    def _send_once(self, receipt: ReceiptT, *, resubmitted: bool, may_be_second: bool) -> ReceiptT:
         """Write the intent, send, and take the intent back where the request surely was not processed."""
-        before = self.record.record if resubmitted else None
+        before = self.record.record if resubmitted else self.record.other
         self.token.raise_if_cancelled()
         try:
             self.record.write("sending", receipt, resubmitted=resubmitted)
@@ -199,12 +203,14 @@ class _Submitter(Generic[ReceiptT]):
         except OllangOutcomeUnknownError:
             raise
         except (OllangError, InterruptedBeforeSending) as error:
-            self._take_back(before, error)
+            # "refused" says that nothing was started: not where an earlier request may have been.
+            is_refused = before is None and not may_be_second and isinstance(error, OllangPermanentError)
+            self._take_back(before, is_refused=is_refused)
             raise
 
-    def _take_back(self, before: Record | None, error: BaseException) -> None:
+    def _take_back(self, before: Record | None, *, is_refused: bool) -> None:
         try:
-            if before is None and isinstance(error, OllangPermanentError):
+            if is_refused:
                 self.record.write("refused", None)
             else:
                 self.record.restore(before)
@@ -223,10 +229,10 @@ class _Submitter(Generic[ReceiptT]):
         )
         raise interruption
 
-    def _find_reason_of_refusal(self, receipt: ReceiptT, *, resubmitted: bool) -> ReceiptT | None:
+    def _find_reason_of_refusal(self, receipt: ReceiptT, *, may_be_second: bool) -> ReceiptT | None:
         """Reconnect to what a refused request ran into; ``None`` if nothing shows it."""
-        if resubmitted and self.request.refused_while_running:
-            return self._reconnect(receipt, "the first request submitted, since the second was refused")
+        if may_be_second and self.request.refused_while_running:
+            return self._reconnect(receipt, "an earlier request submitted, since this one was refused")
         if self.policy.on_running != "attach":
             return None
         # Another client was quicker, and the order may not show it yet.
@@ -284,8 +290,11 @@ class _Submitter(Generic[ReceiptT]):
     def _reconcile(self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError) -> ReceiptT:
         """Find out whether a request was processed; where Ollang does not show it, do what the policy says."""
         stored, resubmitted = self.record.record, self.record.is_resubmitted
-        since = (stored.unknown_since if stored else None) or _clock.now()
-        left = max(self.policy.reconcile_timeout - (_clock.now() - since), 0.0)
+        now, timeout = _clock.now(), self.policy.reconcile_timeout
+        # The try that wrote it may have run on a worker whose clock is ahead.
+        since = now if stored is None or stored.unknown_since is None else min(stored.unknown_since, now)
+        # A try that comes late polls densely all the same: one failed poll decides nothing.
+        left = max(timeout - (now - since), min(timeout, POLL_FIRST_TIMEOUT))
         state: State = "unknown" if stored and stored.state == "unknown" else "sending"
         self.record.note(state, receipt, resubmitted=resubmitted, unknown_since=since)
         self.log.warning(
@@ -300,8 +309,8 @@ class _Submitter(Generic[ReceiptT]):
         if processed is not None:
             return self._reconnect(processed, "was processed")
         if self.policy.on_unknown_outcome == "resubmit" and not resubmitted:
-            return self._resubmit(receipt, unknown)
-        raise self._outcome_unknown(receipt, unknown)
+            return self._resubmit(receipt, unknown, left)
+        raise self._outcome_unknown(receipt, unknown, left)
 
     def _poll_for_effect(self, receipt: ReceiptT, seconds: float) -> ReceiptT | None:
         comparison = ""
@@ -319,13 +328,13 @@ class _Submitter(Generic[ReceiptT]):
             self.log.info("%s: %s.", _title(self.request), comparison)
         return None
 
-    def _resubmit(self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError) -> ReceiptT:
+    def _resubmit(self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError, seconds: float) -> ReceiptT:
         # Only a poll may say that nothing shows the request: where it fails, this try ends here.
         effect = self.request.find_effect(self.client, receipt)
         if effect.receipt is not None:
             return self._reconnect(effect.receipt, "was processed")
         if effect.is_likely:
-            raise self._outcome_unknown(receipt, unknown)
+            raise self._outcome_unknown(receipt, unknown, seconds)
         self._warn_of_resubmission()
         return self._submit(receipt, resubmitted=True)
 
@@ -337,13 +346,15 @@ class _Submitter(Generic[ReceiptT]):
             self.request.noun,
         )
 
-    def _outcome_unknown(self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError) -> OllangOutcomeUnknownError:
-        """Leave the decision to a person: return the error that asks for it."""
+    def _outcome_unknown(
+        self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError, seconds: float
+    ) -> OllangOutcomeUnknownError:
+        """Leave the decision to a person, after so many seconds of polls: return the error that asks for it."""
         self.record.note("unknown", receipt, resubmitted=self.record.is_resubmitted)
         self.on_receipt(receipt)
         return OllangOutcomeUnknownError(
             f"The outcome of the {self.request.noun} request for {self.request.label} is unknown: {unknown.reason}. "
-            f"Within {self.policy.reconcile_timeout:.0f} s Ollang has not shown it, and it was not resubmitted, since "
+            f"Within {seconds:.0f} s Ollang has not shown it, and it was not resubmitted, since "
             f"that could be billed twice. {self.request.explain()}",
             order_id=self.request.order_id,
             **{name: getattr(unknown, name) for name in _RESPONSE_FIELDS},

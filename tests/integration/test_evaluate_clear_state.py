@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
+from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError, OllangOutcomeUnknownError
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.submissions import ProcessKilled, at_store, posts
 from tests.integration.test_quality_evaluate import ORDER, accepted_evaluations, evaluate_dag, shown
@@ -72,11 +73,25 @@ def test_retried_evaluation_is_never_submitted_again(
 
 
 @pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
-def test_evaluation_is_found_though_the_clock_of_the_gateway_is_ahead(
+def test_evaluation_that_only_its_date_speaks_against_is_not_resubmitted(
     ollang: Sandbox, run_dag: RunDag, on_unknown_outcome: str
 ) -> None:
     ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=3)
     ollang.add_fault("POST", drop="after")
     run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome))
-    assert (run.states, run.results["evaluate"]["reconnected"]) == ({"evaluate": "success"}, True)
+    assert isinstance(run.errors["evaluate"], OllangOutcomeUnknownError)
+    assert accepted_evaluations(ollang) == posts(ollang) == 1
+
+
+def test_evaluation_that_a_lagging_replica_hid_is_not_reconnected_to(ollang: Sandbox, run_dag: RunDag) -> None:
+    ollang.change_order(ORDER, behaviour={"qc_seconds": 0, "qc_meanwhile": "kept"})
+    OllangHook().evaluate_order(ORDER)
+    ollang.advance(10)
+    # Every second poll, the baseline among them, shows the order as it was a minute ago.
+    ollang.change_order(ORDER, behaviour={"qc_seconds": 1000, "stale_every": 2, "stale_by": 60})
+    OllangHook().get_order(ORDER)
+    ollang.add_fault("POST", drop="before")
+    run = run_dag(evaluate_dag())
+    assert isinstance(run.errors["evaluate"], OllangOutcomeUnknownError)
+    assert run.results["evaluate"]["evaluation_id"] is None
     assert accepted_evaluations(ollang) == 1

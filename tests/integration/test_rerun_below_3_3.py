@@ -14,6 +14,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_provider_ollang.client.sync import OllangClient
 from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
+from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from tests.installed_airflow import TaskStateStoreAccessor
 from tests.integration.submissions import (
     NO_TRACE,
@@ -141,6 +142,43 @@ def test_a_failure_before_anything_was_sent_looks_the_same_to_a_retry(
     run = run_dag(rerun_dag())
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     assert (run.tries["rerun"], posts(ollang)) == (2, 0)
+
+
+# --- `retries` edited within the run ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("retries", [1, 4])
+def test_retry_submits_nothing_after_retries_were_edited(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, retries: int
+) -> None:
+    ollang.change_order(ORDER, behaviour=RESULT_ONLY)
+    dag = rerun_dag(**WAITING)
+
+    def edit_and_die() -> None:
+        dag.get_task("rerun").retries = retries
+        die()
+
+    during_sleep(monkeypatch, edit_and_die)
+    run = run_dag(dag)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
+    assert (run.tries["rerun"], accepted_reruns(ollang), posts(ollang)) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("retries", [0, 4])
+def test_first_try_submits_though_retries_were_edited(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, retries: int
+) -> None:
+    execute = OllangRerunOperator.execute
+
+    def edited(self: OllangRerunOperator, context: Any) -> Any:
+        context["task"].retries = retries
+        return execute(self, context)
+
+    # Airflow looks at the function it calls.
+    edited.__name__ = "execute"
+    monkeypatch.setattr(OllangRerunOperator, "execute", edited)
+    run = run_dag(rerun_dag())
+    assert (run.states, run.tries, posts(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
 
 
 # --- Resubmission -------------------------------------------------------------------------------------------------

@@ -272,3 +272,39 @@ def test_refused_task_that_is_cleared_does_not_join_the_run_in_its_way(
     again = clear_run(dag, run)
     assert isinstance(again.errors["rerun"], OllangOrderNotEligibleError)
     assert (again.states, posts(ollang)) == ({"rerun": "failed"}, 0)
+
+
+@pytest.mark.parametrize("refusal", ["400", "409"])
+def test_rerun_that_refuses_a_second_is_reconnected_to(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    ollang.change_order(
+        ORDER, behaviour={"rerun_while_running": refusal, "run_seconds": 5000, "status_hidden_for": 120}
+    )
+    dag = rerun_dag(**MODES["deferred"])
+    with no_triggerer(monkeypatch):
+        run = run_dag(dag)
+    again = clear_run(dag, run, keep_task_state=False)
+    assert (again.states, again.results["rerun"]["reconnected"]) == ({"rerun": "success"}, True)
+    assert "(run 2)" in first_output(again.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang)) == (1, 2)
+
+
+def test_refusal_of_another_order_keeps_the_record(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.change_order(ORDER, behaviour={"rerun_while_running": "accept", "run_seconds": 5000})
+    other_order = ollang.add_order(status="ongoing")
+    dag = rerun_dag(**WAITING)
+
+    def edit_and_die() -> None:
+        dag.get_task("rerun").order_id = other_order  # type: ignore[union-attr]
+        raise ProcessKilled
+
+    during_sleep(monkeypatch, edit_and_die, after=100)
+    run = run_dag(dag)
+    assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
+    dag.get_task("rerun").order_id = ORDER  # type: ignore[union-attr]
+    again = clear_run(dag, run)
+    assert (again.states, again.results["rerun"]["reconnected"]) == ({"rerun": "success"}, True)
+    assert accepted_reruns(ollang) == posts(ollang) == 1

@@ -28,6 +28,7 @@ from tests.integration.submissions import (
     at_store,
     fail,
     first_output,
+    record,
     rerun_dag,
     state_on_record,
 )
@@ -400,3 +401,16 @@ def test_timeout_of_a_deferral_names_the_capacity(monkeypatch: pytest.MonkeyPatc
     sensor = OllangOrderStatusSensor(task_id="wait", order_id=ORDER)
     with pytest.raises(OllangTimeoutError, match=r"\[triggerer\] capacity"):
         sensor.resume_execution("execute_complete", {}, {})
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("pushes", [True, False], ids=["xcom", "no xcom"])
+def test_rerun_whose_connection_is_gone_at_resume_keeps_result(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, pushes: bool
+) -> None:
+    at_resume(monkeypatch, OllangRerunOperator, lambda _: monkeypatch.delenv("AIRFLOW_CONN_OLLANG_DEFAULT"))
+    run = run_dag(rerun_dag(**WAITING, deferrable=True, do_xcom_push=pushes))
+    assert (run.states, run.tries, accepted_reruns(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
+    stored = record()
+    assert stored["state"] == "finished"
+    assert "(run 2)" in first_output(stored["receipt"])

@@ -122,6 +122,15 @@ def test_without_store_only_the_number_of_the_try_decides(state: str | None, how
     assert decide(found, subject=ORDER, host=HOST, tries=tries, has_store=False) == expected
 
 
+@pytest.mark.parametrize("how", ["retry", "clear"])
+def test_order_id_in_another_case_is_the_same_order(how: str) -> None:
+    actions = [
+        decide(record("accepted"), subject=subject, host=HOST, tries={**RETRIES, **CLEARS}[how])
+        for subject in (ORDER, ORDER.upper())
+    ]
+    assert actions == ["reconnect", "reconnect"]
+
+
 def test_subject_may_be_a_fingerprint() -> None:
     first = Tries(try_number=2, max_tries=2, retries=2, clear_number=0)
     fingerprints = ("sha256:0a", "sha256:0b")
@@ -219,6 +228,12 @@ def test_clear_with_tries_left_begins_again() -> None:
         (Tries(try_number=2, max_tries=2, retries=2, clear_number=0), 2),
         (Tries(try_number=2, max_tries=3, retries=2, clear_number=1), 1),
         (Tries(try_number=3, max_tries=3, retries=2, clear_number=1), 2),
+        # Without a clear an edit of retries makes no try the first, and the first none other.
+        (Tries(try_number=2, max_tries=2, retries=1, clear_number=0), 2),
+        (Tries(try_number=2, max_tries=2, retries=4, clear_number=0), 2),
+        (Tries(try_number=1, max_tries=2, retries=4, clear_number=0), 1),
+        (Tries(try_number=1, max_tries=2, retries=0, clear_number=1), 1),
+        (Tries(try_number=1, max_tries=2, retries=4), 1),
     ],
 )
 def test_tries_are_counted_since_the_last_clear(tries: Tries, number: int) -> None:

@@ -17,6 +17,7 @@ from airflow_provider_ollang.client.sync import InterruptedBeforeSending, Ollang
 from airflow_provider_ollang.domain.receipts import PaidReceipt
 from airflow_provider_ollang.domain.submission import Tries
 from airflow_provider_ollang.exceptions import (
+    OllangError,
     OllangOrderNotEligibleError,
     OllangOutcomeUnknownError,
     OllangRateLimitError,
@@ -246,3 +247,111 @@ def test_record_of_another_fingerprint_is_ignored(task: Harness, caplog: pytest.
         task.submit(other, RETRY)
     assert other.sent == 1
     assert "The stored submission is about sha256:0f" in caplog.text
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------------------
+
+
+def not_eligible() -> OllangOrderNotEligibleError:
+    return OllangOrderNotEligibleError("it is running")
+
+
+def accepted_other() -> Creation:
+    other = Creation()
+    other.subject = "sha256:aa"
+    return other
+
+
+@pytest.mark.parametrize("when", ["precheck", "send"])
+@pytest.mark.parametrize("error", [not_eligible(), OllangRequestRefusedError("no"), OllangRateLimitError("slow down")])
+def test_failed_request_keeps_the_record_of_another_subject(
+    task: Harness, monkeypatch: pytest.MonkeyPatch, error: OllangError, when: str
+) -> None:
+    task.submit(accepted_other())
+    stored = dict(task.store["created"])
+    request = Creation(error, error)
+
+    def fail(*_: Any, **__: Any) -> CreationReceipt:
+        raise error
+
+    if when == "precheck":
+        monkeypatch.setattr(request, "precheck", fail)
+    with pytest.raises(type(error)):
+        task.submit(request, RETRY)
+    assert task.store["created"] == stored
+    # The order's id is put right, and the task cleared.
+    again = accepted_other()
+    assert task.submit(again, dataclasses.replace(CLEARED, try_number=3)).receipt.reconnected is True
+    assert again.sent == 0
+
+
+def test_refusal_after_a_clear_without_record_proves_the_earlier_request(task: Harness) -> None:
+    request = Creation(not_eligible())
+    request.refused_while_running = True
+    submission = task.submit(request, CLEARED)
+    assert (submission.receipt.reconnected, request.sent, task.state) == (True, 1, "accepted")
+
+
+@pytest.mark.parametrize("error", [OllangRequestRefusedError("no credits"), OllangRateLimitError("slow down")])
+def test_another_refusal_after_a_clear_without_record_proves_nothing(task: Harness, error: OllangError) -> None:
+    request = Creation(error, error)
+    request.refused_while_running = True
+    with pytest.raises(type(error)):
+        task.submit(request, CLEARED)
+    # The next try, or clear, polls first again.
+    assert task.state is None
+
+
+# --- Reconciling in later tries ---------------------------------------------------------------------------------------
+
+
+def cancel_at(task: Harness, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Kill the task in the first sleep that begins so late."""
+    sleep, begun = _clock.sleep, _clock.now()
+
+    def sleep_or_die(pause: float) -> None:
+        if _clock.now() - begun >= seconds:
+            raise KeyboardInterrupt
+        sleep(pause)
+
+    monkeypatch.setattr(_clock, "sleep", sleep_or_die)
+
+
+@pytest.mark.parametrize(("timeout", "polled"), [(300, 30), (60, 30), (10, 10)])
+def test_each_try_reconciles_for_the_dense_polls_at_least(
+    task: Harness, monkeypatch: pytest.MonkeyPatch, timeout: float, polled: float
+) -> None:
+    with monkeypatch.context() as patch:
+        cancel_at(task, patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            task.submit(Creation(lost()), reconcile_timeout=timeout)
+    _clock.sleep(400)
+    resumed_at = _clock.now()
+    with pytest.raises(OllangOutcomeUnknownError, match=rf"Within {polled} s Ollang has not shown it"):
+        task.submit(Creation(), RETRY, reconcile_timeout=timeout)
+    assert _clock.now() - resumed_at == polled
+
+
+def test_retry_whose_clock_is_behind_reconciles_for_one_timeout(task: Harness) -> None:
+    first = Creation(lost())
+    with pytest.raises(OllangOutcomeUnknownError):
+        task.submit(first)
+    task.store["created"]["unknown_since"] = _clock.now() + 7200
+    resumed_at = _clock.now()
+    with pytest.raises(OllangOutcomeUnknownError):
+        task.submit(Creation(), RETRY)
+    assert _clock.now() - resumed_at == 300
+
+
+def test_retry_that_dies_reconciling_leaves_the_outcome_unknown(task: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OllangOutcomeUnknownError):
+        task.submit(Creation(lost()))
+    with monkeypatch.context() as patch:
+        cancel_at(task, patch, 0)
+        with pytest.raises(KeyboardInterrupt):
+            task.submit(Creation(), RETRY)
+    assert task.state == "unknown"
+    # A person was asked, and clears the task: it never ran.
+    request = Creation()
+    task.submit(request, dataclasses.replace(CLEARED, try_number=3))
+    assert request.sent == 1
