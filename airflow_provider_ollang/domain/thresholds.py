@@ -85,9 +85,9 @@ class Thresholds:
         :param order_id: the order.
         :param evaluation: ``{"id", "created_at", "scores": [{"name", "score"}]}``; ``None``: there is none.
         :return: ``{"order_id", "passed", "average", "min_average", "criteria": [{"name", "score", "minimum",
-            "passed"}], "missing": [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold passes; a criterion
-            that has a threshold and no score does not. Of two scores of one name the lower counts. The average is over
-            the criteria that have a score, unweighted.
+            "passed"}], "missing": [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold
+            passes; a criterion that has a threshold and no score does not. Of two scores of one name the lower counts.
+            The average is over the criteria that have a score, unweighted.
         """
         scores = _lowest_scores(evaluation)
         minimums = {plain_name(name): minimum for name, minimum in self.min_scores.items()}
