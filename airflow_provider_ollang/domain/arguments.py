@@ -172,8 +172,8 @@ def require_no_misspelt_status(name: str, statuses: object) -> None:
 
 #: Control characters, and halves of characters.
 _NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-#: A scheme, a host without one, a query, or the signature of a link: with it a link of any spelling is a URL.
-_URL_PARTS = re.compile(r"://|^//|\?|[\w-]*(?:signature|credential|token)=", re.IGNORECASE)
+#: A scheme (RFC 3986 section 3.1), a host without one, or a query: with it a link of any spelling is a URL.
+_URL_PARTS = re.compile(r"^[a-z][a-z0-9+.-]*:|://|^//|[?&=]", re.IGNORECASE)
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
 #: What the API documents ids to be made of.
 _DOCUMENTED_ID = re.compile(r"[\w-]+", re.ASCII)
@@ -212,8 +212,7 @@ def order_id_of(value: object) -> str:
             f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
             "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
         )
-    # An encoded link is one, too, and so is one that was encoded twice.
-    if any(map(_URL_PARTS.search, (order_id, unquote(order_id), unquote(unquote(order_id))))):
+    if _URL_PARTS.search(order_id) or _URL_PARTS.search(_fully_unquoted(order_id)):
         raise OllangConfigurationError(
             f"order_id is a URL ({_start_of_url(order_id)}), not an Ollang order id; nothing was sent. Check the key "
             "in the template it comes from: hand on the order's 'id'."
@@ -229,6 +228,13 @@ def order_id_of(value: object) -> str:
             "id; nothing was sent. For several orders use .expand(order_id=[...])."
         )
     return order_id
+
+
+def _fully_unquoted(text: str) -> str:
+    """Return a text without any percent-encoding: an encoded link is one, too, however often it was encoded."""
+    while (unquoted := unquote(text)) != text:
+        text = unquoted
+    return text
 
 
 def _advice_for(value: object) -> str:

@@ -38,23 +38,34 @@ class DocumentVersions:
         return max((time for time in self.times if time), default=None)
 
     @cached_property
-    def _newest_columns(self) -> tuple[datetime | None, ...]:
-        """The newest update and creation; ``None`` where one of the documents has no such time."""
+    def _newest_columns(self) -> list[tuple[datetime | None, bool]]:
+        """The newest update and the newest creation, each with whether all documents have such a time."""
         columns = zip(*(document.times for document in self._documents), strict=True)
-        return tuple(None if None in column else max(time for time in column if time) for column in columns)
+        return [(max(filter(None, column), default=None), all(column)) for column in columns]
+
+    @cached_property
+    def _measures(self) -> list[set[float | None]]:
+        """All sizes, all numbers of words, and all durations."""
+        return [set(column) for column in zip(*(document.measures for document in self._documents), strict=True)]
 
     def are_all_earlier_than(self, document: Document) -> bool:
-        """Tell whether a document is a later version of whichever of these it is."""
+        """
+        Tell whether a document is a later version of whichever of these it is.
+
+        Of several, it is later if it is dated later than all, or else if it is dated earlier than none and has a size,
+        number of words or duration that none has. So thousands without ids are not compared each with each.
+        """
         if len(self._documents) == 1:
             return all(map(document.differs_from, self._documents))
-        # Without these two, polls of thousands of documents without ids would compare each with each.
-        if document in self._documents:
-            return False
-        if any(
-            time and newest and time > newest for time, newest in zip(document.times, self._newest_columns, strict=True)
-        ):
+        times = list(zip(document.times, self._newest_columns, strict=True))
+        if any(time and newest and are_all_dated and time > newest for time, (newest, are_all_dated) in times):
             return True
-        return all(map(document.differs_from, self._documents))
+        if any(time and newest and time < newest for time, (newest, _) in times):
+            return False
+        return any(
+            measure is not None and None not in others and measure not in others
+            for measure, others in zip(document.measures, self._measures, strict=True)
+        )
 
 
 @dataclass(frozen=True)

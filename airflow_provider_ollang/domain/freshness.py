@@ -92,6 +92,8 @@ class Rerun:
         :return: those of ``"event"``, ``"documents"`` and ``"running"`` that hold; empty if nothing does. With human
             review documents alone prove nothing before ``ai_delivered``: they may be the AI's drafts.
         """
+        if self.predates_baseline(order):
+            return []
         event = bool(self.new_events(order))
         running = self.seen_running and not self._level_dropped(order)
         are_drafts_told = not self._is_reviewed(order) or self._drafted_at(order) is not None
@@ -108,7 +110,19 @@ class Rerun:
         """
         level, before = number_of(order.get("level")), self.baseline.level
         has_moved = level is not None and before is not None and level != before
-        return shows_running(str(order.get("status"))) and not has_moved
+        return shows_running(str(order.get("status"))) and not has_moved and not self.predates_baseline(order)
+
+    def predates_baseline(self, order: Order) -> bool:
+        """
+        Tell whether a poll shows the order as it was before the baseline: a lagging replica, which proves nothing.
+
+        Delivery events are only ever added, so the newest one of the baseline must be there, or a later one. Documents
+        do not tell: a rerun may replace them.
+        """
+        newest, events = parse_time(self.baseline.newest_event), order.get("deliveryEvents")
+        if newest is None or not isinstance(events, list):
+            return False
+        return not any((occurred := parse_occurred(event)) and occurred >= newest for event in mappings_of(events))
 
     def withholds(self, order: Order) -> bool:
         """Tell whether a poll shows what is later than the baseline's, but dated before the request."""

@@ -7,6 +7,8 @@ A goal is immutable; what earlier polls have shown is in the :class:`~.polling.P
 ==================================== ============================= ====================================================
 a poll shows the order               state                         verdict
 ==================================== ============================= ====================================================
+unfinished or failed, and older than                               not yet
+the baseline
 in a failure status                                                failed
 unfinished                           both clocks reset;            not yet; in a target status: done
                                      observed running
@@ -192,7 +194,8 @@ class RerunGoal(StatusGoal):
     def check(self, poll: Poll, state: PollState) -> Verdict:
         """Tell what a poll means; ``state`` is changed."""
         if poll.status not in DONE_STATUSES:
-            return self._check_unfinished(poll, state)
+            is_older = self.rerun.predates_baseline(poll.order)
+            return NotYet() if is_older else self._check_unfinished(poll, state)
         rerun = self._rerun_so_far(state)
         evidence = rerun.evidence(poll.order)
         if not evidence:

@@ -122,6 +122,11 @@ class Document:
         updated, created = self.times
         return max(updated, created) if updated and created else updated or created
 
+    @property
+    def measures(self) -> tuple[float | None, float | None, float | None]:
+        """Its size, words and duration; ``None`` where it does not say."""
+        return self.size, self.word_count, self.duration
+
     def is_dated_by(self, time: datetime) -> bool:
         """Tell whether its own time is no later than this one."""
         return self.newest_time is not None and self.newest_time <= time
@@ -137,11 +142,7 @@ class Document:
             return False
         return any(
             mine is not None and theirs is not None and mine != theirs
-            for mine, theirs in (
-                (self.size, earlier.size),
-                (self.word_count, earlier.word_count),
-                (self.duration, earlier.duration),
-            )
+            for mine, theirs in zip(self.measures, earlier.measures, strict=True)
         )
 
 

@@ -84,10 +84,10 @@ class Thresholds:
 
         :param order_id: the order.
         :param evaluation: ``{"id", "created_at", "scores": [{"name", "score"}]}``; ``None``: there is none.
-        :return: ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}], "missing":
-            [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold passes; a criterion
-            that has a threshold and no score does not. Of two scores of one name the lower counts. The average is over
-            the criteria that have a score, unweighted.
+        :return: ``{"order_id", "passed", "average", "min_average", "criteria": [{"name", "score", "minimum",
+            "passed"}], "missing": [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold
+            passes; a criterion that has a threshold and no score does not. Of two scores of one name the lower counts.
+            The average is over the criteria that have a score, unweighted.
         """
         scores = _lowest_scores(evaluation)
         minimums = {plain_name(name): minimum for name, minimum in self.min_scores.items()}
@@ -100,6 +100,7 @@ class Thresholds:
             "order_id": order_id,
             "passed": self._is_reached_by(average) and all(criterion["passed"] for criterion in criteria),
             "average": average,
+            "min_average": self.min_average,
             "criteria": criteria,
             "missing": missing,
             "evaluation": None
@@ -163,8 +164,10 @@ def _not_evaluated(report: Mapping[str, Any]) -> str | None:
 
 
 def is_below(report: Mapping[str, Any]) -> bool:
-    """Tell whether a criterion that has a score is below its threshold, whatever else was not evaluated."""
-    criteria = report.get("criteria")
+    """Tell whether a score, or the average of those there are, is below its threshold, whatever else is missing."""
+    criteria, average, min_average = report.get("criteria"), report.get("average"), report.get("min_average")
+    if average is not None and min_average is not None and average < min_average:
+        return True
     return any(
         criterion.get("score") is not None and criterion.get("passed") is False
         for criterion in (criteria if isinstance(criteria, list) else [])

@@ -151,8 +151,8 @@ class OllangQualityGateOperator(OllangOperator):
     :param max_poll_failures: how many consecutive polls may fail for transient reasons; default 10.
     :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
     :param ollang_conn_id: the Airflow connection (templated).
-    :return: the report, ``{"order_id", "passed", "average", "criteria": [{"name", "score", "minimum", "passed"}],
-        "missing": [name], "evaluation": {"id", "created_at"} | None}``.
+    :return: the report, ``{"order_id", "passed", "average", "min_average", "criteria": [{"name", "score", "minimum",
+        "passed"}], "missing": [name], "evaluation": {"id", "created_at"} | None}``.
     :raises OllangQualityError: scores are below their thresholds, or there is no evaluation; the message has the table.
     :raises OllangConfigurationError: an argument or a receipt is wrong, or the evaluation is older than the rerun.
     :raises OllangTimeoutError: the evaluation was not finished in time; never retried.
@@ -340,7 +340,8 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
     :param follow_task_ids_if_failed: those to go on with if not.
     :param order_id: as for :class:`OllangQualityGateOperator`, and so are the other parameters, but ``on_below``.
     :return: the report.
-    :raises OllangQualityError: the evaluation has no score for a criterion of ``min_scores``; no path is followed.
+    :raises OllangQualityError: the evaluation has no score for a criterion of ``min_scores``, and nothing else is below
+        its threshold; no path is followed.
     :raises OllangConfigurationError: a name is not directly downstream of this task, or it is in a mapped task group.
     """
 

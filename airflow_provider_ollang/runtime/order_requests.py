@@ -118,7 +118,8 @@ class RerunRequest:
             return None
         order, polled_at = client.get_dated_order(receipt.order_id)
         seen = _observe(receipt, order)
-        if order["status"] not in DONE_STATUSES:
+        # A lagging replica that shows a previous run tells nothing about this one.
+        if order["status"] not in DONE_STATUSES and not receipt.rerun.predates_baseline(order):
             return seen if receipt.rerun.shows_running(order) else None
         if receipt.rerun.evidence(order):
             return None

@@ -233,6 +233,22 @@ def test_a_criterion_that_was_not_evaluated_follows_no_path(ollang: Sandbox, run
     assert "no score for 'Style'. No path was followed." in str(run.errors["branch"])
 
 
+@pytest.mark.parametrize(
+    "thresholds",
+    [{"min_scores": {"Accuracy": MINIMUM[False], "Style": 60}}, {"min_scores": {"Style": 60}, "min_average": 100}],
+    ids=["criterion", "average"],
+)
+def test_score_below_beside_a_missing_one_takes_failed_path(
+    ollang: Sandbox, run_dag: RunDag, mode: Any, thresholds: dict[str, Any]
+) -> None:
+    with a_dag() as dag:
+        branch = branch_on(False, "a", "b", **thresholds, **mode)
+        branch >> [Step(task_id="a"), Step(task_id="b")]
+    run = run_dag(dag)
+    assert followed(run) == {"b"}
+    assert run.results["branch"]["missing"] == ["Style"]
+
+
 def test_nothing_is_pushed_if_so_asked(ollang: Sandbox, run_dag: RunDag) -> None:
     with a_dag() as dag:
         branch_on(True, "a", "b", do_xcom_push=False) >> [Step(task_id="a"), Step(task_id="b")]

@@ -18,6 +18,7 @@ from airflow_provider_ollang.exceptions import (
     OllangOutcomeUnknownError,
     OllangRequestRefusedError,
 )
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
 from tests.installed_airflow import needs_task_state_store
@@ -240,6 +241,24 @@ def test_what_was_processed_and_not_answered_is_found(
     assert (run.states, run.tries) == ({"evaluate": "success"}, {"evaluate": 1})
     assert (receipt["reconnected"], receipt["evaluation_id"], receipt["before"]) == (True, shown(ollang), OLD)
     assert (accepted_evaluations(ollang), posts(ollang), state_on_record()) == (1, 1, "finished")
+
+
+@pytest.mark.parametrize("on_unknown_outcome", ["fail", "resubmit"])
+@pytest.mark.parametrize("lost", ["before", "after"])
+def test_evaluation_that_baseline_missed_is_not_the_lost_one(
+    ollang: Sandbox, run_dag: RunDag, lost: str, on_unknown_outcome: str
+) -> None:
+    # Somebody's evaluation is there ten seconds before the baseline poll, which a lagging replica answers.
+    ollang.change_order(ORDER, behaviour={**KEPT, "qc_seconds": 0})
+    OllangHook().evaluate_order(ORDER)
+    ollang.advance(10)
+    ollang.change_order(ORDER, behaviour={"qc_seconds": None, "stale_every": 2, "stale_by": 60})
+    OllangHook().get_order(ORDER)
+    ollang.add_fault("POST", drop=lost)
+    run = run_dag(evaluate_dag(on_unknown_outcome=on_unknown_outcome, retries=0))
+    assert run.states == {"evaluate": "failed"}
+    assert isinstance(run.errors["evaluate"], OllangOutcomeUnknownError)
+    assert posts(ollang) == 2
 
 
 def test_what_leaves_no_trace_is_not_asked_for_again(ollang: Sandbox, run_dag: RunDag) -> None:

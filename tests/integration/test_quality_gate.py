@@ -109,6 +109,7 @@ def test_good_scores_pass(ollang: Sandbox, run_dag: RunDag, mode: Any) -> None:
         "order_id": ORDER,
         "passed": True,
         "average": AVERAGE,
+        "min_average": 89.0,
         "criteria": [
             {"name": "Accuracy", "score": 92.5, "minimum": 92.5, "passed": True},
             {"name": "Fluency", "score": 88.0, "minimum": None, "passed": True},

@@ -48,6 +48,7 @@ class TestReport:
             "order_id": ORDER_ID,
             "passed": False,
             "average": 77.83333333333333,
+            "min_average": 70.0,
             "criteria": [
                 {"name": "Accuracy", "score": 92.5, "minimum": 90.0, "passed": True},
                 {"name": "Tone", "score": 60.0, "minimum": 70.0, "passed": False},
@@ -63,6 +64,7 @@ class TestReport:
             "order_id": ORDER_ID,
             "passed": False,
             "average": None,
+            "min_average": 80.0,
             "criteria": [
                 {"name": "Tone", "score": None, "minimum": 70.0, "passed": False},
                 {"name": "Accuracy", "score": None, "minimum": 90.0, "passed": False},
@@ -326,6 +328,26 @@ class TestPassedOf:
             parse_passed(report, ORDER_ID)
         # Whoever says on_missing="pass" has decided.
         assert parse_passed({**report, "passed": True}, ORDER_ID) is True
+
+    @pytest.mark.parametrize(
+        ("min_scores", "min_average"),
+        [({"Accuracy": 94, "Style": 60}, None), ({"Style": 60}, 94), ({"Accuracy": 90, "Style": 60}, 94)],
+        ids=["criterion", "average", "average of a criterion that passes"],
+    )
+    def test_score_below_counts_beside_a_missing_one(self, min_scores: Any, min_average: Any) -> None:
+        report = report_of({"Accuracy": 93}, min_scores, min_average)
+        assert report["missing"] == ["Style"]
+        assert parse_passed(report, ORDER_ID) is False
+
+    def test_average_reached_says_nothing_of_a_missing_one(self) -> None:
+        report = report_of({"Accuracy": 93}, {"Style": 60}, 93)
+        with pytest.raises(OllangConfigurationError, match="no score for 'Style'"):
+            parse_passed(report, ORDER_ID)
+
+    def test_report_without_min_average_is_read(self) -> None:
+        report = report_of({"Accuracy": 93}, {"Accuracy": 94}, 94)
+        del report["min_average"]
+        assert parse_passed(report, ORDER_ID) is False
 
     def test_an_order_without_evaluation_is_no_reason_for_a_rerun(self) -> None:
         for thresholds in (Thresholds.from_arguments({"Accuracy": 90}, None), Thresholds.from_arguments(None, 90)):

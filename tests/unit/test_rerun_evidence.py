@@ -549,6 +549,30 @@ def work(act: Callable[[], object]) -> int:
     return steps
 
 
+class TestPollOlderThanBaseline:
+    """A lagging replica may show the previous run, at work or done."""
+
+    EARLIER = (OLD_EVENTS[:0], [event("order_delivered", LONG_BEFORE)])
+
+    @pytest.mark.parametrize("events", EARLIER, ids=["none", "earlier"])
+    def test_without_newest_event_shows_no_running(self, events: list[dict[str, Any]]) -> None:
+        assert not rerun_of(order()).shows_running(order("ongoing", deliveryEvents=events))
+
+    @pytest.mark.parametrize("events", EARLIER, ids=["none", "earlier"])
+    def test_without_newest_event_is_no_evidence(self, events: list[dict[str, Any]]) -> None:
+        assert not holds(rerun_of(order(), seen_running=True), new_result(deliveryEvents=events))
+
+    @pytest.mark.parametrize("events", [..., None, OLD_EVENTS, [event("order_delivered", BEFORE)], [event()]])
+    def test_with_newest_event_or_no_list_counts(self, events: Any) -> None:
+        assert rerun_of(order()).shows_running(order("ongoing", deliveryEvents=events))
+        assert holds(rerun_of(order()), new_result(deliveryEvents=events))
+
+    @pytest.mark.parametrize("events", [..., None, [], [event(at=None)]])
+    def test_baseline_without_dated_events_proves_no_age(self, events: Any) -> None:
+        rerun = rerun_of(order(deliveryEvents=events))
+        assert rerun.shows_running(order("ongoing", deliveryEvents=[]))
+
+
 class TestManyDocuments:
     """A poll of an order with many documents must not hold up the event loop of the triggerer."""
 
@@ -560,6 +584,16 @@ class TestManyDocuments:
             pytest.param({}, {"id": "new_{}", "createdAt": AFTER, "updatedAt": AFTER}, id="replaced"),
             pytest.param({"id": None}, {"id": None}, id="the same, without ids"),
             pytest.param({"id": None}, {"id": None, "createdAt": AFTER, "updatedAt": AFTER}, id="anew, without ids"),
+            pytest.param(
+                {"id": None, "createdAt": None, "updatedAt": None},
+                {"id": None, "createdAt": AFTER, "updatedAt": AFTER},
+                id="without ids, dated only now",
+            ),
+            pytest.param(
+                {"id": None, "createdAt": None, "updatedAt": None},
+                {"id": None, "createdAt": None, "updatedAt": None, "wordCount": 7},
+                id="undated, without ids, with other words",
+            ),
             pytest.param({"id": "one"}, {"id": "one", "updatedAt": AFTER}, id="all of one id"),
             pytest.param({"id": None}, {"createdAt": AFTER, "updatedAt": AFTER}, id="ids only now"),
         ],
@@ -575,6 +609,27 @@ class TestManyDocuments:
             return work(lambda: (rerun.evidence(seen), rerun.withholds(seen), rerun.outputs_complete(seen)))
 
         assert steps(400) < 11 * steps(40)
+
+    @pytest.mark.parametrize(
+        ("now", "counts"),
+        [
+            ({}, False),
+            ({"updatedAt": AFTER}, True),
+            ({"updatedAt": LONG_BEFORE, "size": 3}, False),
+            ({"size": 3}, True),
+            ({"size": 2}, False),
+            ({"wordCount": 3}, True),
+            ({"duration": 3}, False),
+        ],
+    )
+    def test_without_ids_are_later_than_all_or_none(self, now: dict[str, Any], counts: bool) -> None:
+        before = [document(id=None, size=1), document(id=None, size=2, duration=2)]
+        seen = order(orderDocs=[document(**{"id": None, "size": 1, **now})])
+        assert rerun_of(order(orderDocs=before)).outputs_changed(seen) is counts
+
+    def test_without_ids_beside_an_undated_one_cannot_be_told(self) -> None:
+        before = [document(id=None), document(id=None, createdAt=None, updatedAt=None)]
+        assert not rerun_of(order(orderDocs=before)).outputs_changed(new_result())
 
 
 class TestDescription:
