@@ -118,7 +118,7 @@ class Goal:
         """Tell what a poll means; ``state`` is changed."""
         raise NotImplementedError
 
-    def early_poll_within(self, state: PollState, now: float) -> float | None:  # noqa: ARG002
+    def early_poll_within(self, state: PollState, now: float, started_at: float) -> float | None:  # noqa: ARG002
         """Return the seconds to the next poll of a dense start; ``None`` if there is none."""
         return None
 
@@ -207,7 +207,7 @@ class RerunGoal(StatusGoal):
             return NotYet()
         return self._check_outputs(poll, state, rerun, evidence)
 
-    def early_poll_within(self, state: PollState, now: float) -> float | None:
+    def early_poll_within(self, state: PollState, now: float, started_at: float) -> float | None:
         """Return the seconds to the next poll of a dense start; ``None`` if the rerun is not new or was observed."""
         if state.seen_running or self.rerun.seen_running:
             return None
@@ -215,7 +215,9 @@ class RerunGoal(StatusGoal):
         if requested is None:
             return None
         age = now - requested.timestamp()
-        # A clock that is off makes it look older, or not requested yet: then there is no dense start.
+        if age < 0:
+            # The server's clock is ahead, and its dates prove little: then it matters most to observe the rerun.
+            age = now - started_at
         return next((at - age for at in _EARLY_POLLS if 0 <= age < at), None)
 
     def _rerun_so_far(self, state: PollState) -> Rerun:

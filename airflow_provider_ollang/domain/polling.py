@@ -256,7 +256,7 @@ class Poller:
         self.state.denied_since = None
         verdict = self.goal.check(poll, self.state)
         # Counted only where the pause depends on it, since a changed state has to be stored again.
-        if self.config.exponential_backoff and self.goal.early_poll_within(self.state, now) is None:
+        if self.config.exponential_backoff and self.goal.early_poll_within(self.state, now, self.started_at) is None:
             self.state.poll_count += 1
         return self._decide(verdict, now, (*lines, *verdict.log))
 
@@ -273,7 +273,7 @@ class Poller:
 
     def interval(self, now: float) -> float:
         """Return the pause after a successful poll, in seconds: shorter just after the request for a rerun."""
-        early = self.goal.early_poll_within(self.state, now)
+        early = self.goal.early_poll_within(self.state, now, self.started_at)
         regular = self._regular_interval()
         return max(regular if early is None else min(regular, early), SHORTEST_INTERVAL)
 

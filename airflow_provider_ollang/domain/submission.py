@@ -24,8 +24,8 @@ another host          that is refused
 
 Airflow 3.3 keeps a task's state when the task is cleared, 3.4 discards it unless ``keep_task_state`` is set
 (https://github.com/apache/airflow/pull/72100), and any version discards it on success with
-``[state_store] clear_on_success``: hence "poll first". Below 3.3 there is no store. Then a retry cannot know what was
-sent: it reconnects to what is at work, or leaves the decision to a person.
+``[state_store] clear_on_success``: hence "poll first". Below 3.3 there is no store. Then a clear polls
+first, too, and a retry cannot know what was sent: it reconnects to what is at work, or leaves the decision to a person.
 
 Pure: no network, no Airflow.
 """
@@ -174,9 +174,9 @@ def decide(record: Record | None, *, subject: str, host: str, tries: Tries, has_
         unknown outcome; ``"reconnect"``; ``"reconnect or submit"``: one poll decides; ``"reconnect or ask"``: one poll
         decides, and a person where it shows nothing; ``"return"`` the result.
     """
-    if not has_store:
-        return "submit" if tries.tries_since_clear == 1 else "reconnect or ask"
-    if record is None:
+    if not has_store and tries.tries_since_clear > 1:
+        return "reconnect or ask"
+    if record is None or not has_store:
         return "poll first" if tries.may_have_lost_state else "submit"
     if record.state == "refused" or not record.is_about(subject, host):
         return "submit"

@@ -117,7 +117,8 @@ def test_a_cleared_task_is_retried_as_carefully(
     dag = rerun_dag(**WAITING)
     run = run_dag(dag)
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
-    during_sleep(monkeypatch, die)
+    # The polls before a cleared task submits take half a minute.
+    during_sleep(monkeypatch, die, after=30)
     again = clear_run(dag, run)
     assert isinstance(again.errors["rerun"], OllangOutcomeUnknownError)
     assert (again.tries["rerun"], accepted_reruns(ollang)) == (3, 2)

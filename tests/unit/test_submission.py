@@ -112,7 +112,7 @@ def test_missing_record_polls_first_only_after_a_clear(tries: Tries, expected: s
     [
         ("retry", "reconnect or ask"),
         ("last retry", "reconnect or ask"),
-        ("clear", "submit"),
+        ("clear", "poll first"),
         ("retry after such a clear", "reconnect or ask"),
     ],
 )

@@ -100,7 +100,7 @@ def test_missing_or_broken_store_costs_a_download_only(caplog: pytest.LogCapture
     first.enter(FILE, DONE)
     first.write()
     assert first.delivered(FILE) == DONE
-    assert "could not store the task's state (RuntimeError)" in caplog.text
+    assert "could not be written (key 'ollang_delivery_0', RuntimeError)" in caplog.text
 
 
 @pytest.mark.parametrize("value", [7, [], None, {FILE.key: "x"}, {FILE.key: ["x"]}])
