@@ -144,7 +144,7 @@ def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
 
 
 @needs_task_state_store
-def test_tries_shorter_than_settle_timeout_end_as_unknown(
+def test_tries_shorter_than_reconcile_timeout_end_as_unknown(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)

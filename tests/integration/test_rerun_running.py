@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import RunDag
 
 
-def test_if_running_fail_sends_nothing_and_says_what_to_do(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_on_running_fail_submits_nothing_and_says_what_to_do(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, status="ongoing")
     run = run_dag(rerun_dag())
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
@@ -41,7 +41,7 @@ def test_if_running_fail_sends_nothing_and_says_what_to_do(ollang: Sandbox, run_
 
 
 @pytest.mark.parametrize("status", ["pending", "ongoing", "delayed", "pondering"])
-def test_if_running_join_waits_for_the_run_there_is(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
+def test_on_running_attach_waits_for_the_run_there_is(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
     ollang.change_order(ORDER, status=status)
     ollang.change_order(ORDER, status="completed", after=100)
     run = run_dag(rerun_dag(on_running="attach", **WAITING))
@@ -52,7 +52,7 @@ def test_if_running_join_waits_for_the_run_there_is(ollang: Sandbox, run_dag: Ru
 
 
 @pytest.mark.parametrize("status", ["revision", "review", "waitingForApprove", "readyToSent", "failed", "cancelled"])
-def test_if_running_join_does_not_join_what_does_not_run(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
+def test_on_running_attach_refuses_what_a_person_holds(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
     ollang.change_order(ORDER, status=status)
     run = run_dag(rerun_dag(on_running="attach"))
     assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
