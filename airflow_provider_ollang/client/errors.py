@@ -117,7 +117,7 @@ def unknown_outcome(
     """
     return OllangOutcomeUnknownError(
         f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since "
-        "that could be billed twice. Look at the order in Ollang: if it is being processed or has a new result, "
+        "that could be billed twice. Check the order in Ollang: if it is being processed or has a new result, "
         "the request was processed; if not, clear this task to send it again.",
         reason=reason,
         status_code=status,

@@ -128,7 +128,7 @@ class RerunRequest:
     def explain(self) -> str:
         """Say what to check in Ollang."""
         return (
-            "Look at the order in Ollang. If it is running or has a new result, mark this task as success; if not, "
+            "Check the order in Ollang. If it is running or has a new result, mark this task as success; if not, "
             "clear this task to submit the rerun again."
         )
 
@@ -257,7 +257,7 @@ class EvaluationRequest:
     def explain(self) -> str:
         """Say what to check in Ollang."""
         return (
-            "Look at the order in Ollang. If it has a new evaluation, mark this task as success; if not, clear this "
+            "Check the order in Ollang. If it has a new evaluation, mark this task as success; if not, clear this "
             "task to submit the evaluation again."
         )
 

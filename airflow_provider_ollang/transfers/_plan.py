@@ -326,7 +326,7 @@ def _told(order: Order, wanted: Wanted) -> str:
 def _unfinished(order: Order, wanted: Wanted) -> OllangError:
     failed = order.get("status") in FAILURE_STATUSES
     kind = OllangOrderFailedError if failed else OllangUnavailableError
-    first = "Look at the order in Ollang for the reason" if failed else "Wait for it with OllangOrderStatusSensor first"
+    first = "Check the order in Ollang for the reason" if failed else "Wait for it with OllangOrderStatusSensor first"
     accepted = (
         "Delivering it all the same (on_unchanged='deliver')."
         if wanted.accept_unchanged

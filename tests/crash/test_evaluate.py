@@ -80,7 +80,7 @@ def test_an_evaluation_happens_once_per_wish(
             ollang, seen.order_id, reconnected=expected.reconnected, answered=expected.answered
         )
     else:
-        assert "Look at the order in Ollang" in seen.error
+        assert "Check the order in Ollang" in seen.error
         assert "clear" in seen.error
 
 

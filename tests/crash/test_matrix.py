@@ -7,7 +7,7 @@ import pytest
 from tests.crash.cells import CELLS, TELLING, Cell
 from tests.crash.runner import Outcome
 
-WHAT_TO_CHECK = "Look at the order in Ollang"
+WHAT_TO_CHECK = "Check the order in Ollang"
 
 
 def cells() -> list[object]:

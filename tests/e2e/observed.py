@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _LOUD = {"info", "warning", "error", "critical"}
 _MASKED = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+Z]+|\b[0-9a-f]{24}\b|\bdoc_\w+|\beval_\w+|:\d{4,5}\b|(?<=Waited )[\d.]+")
 
+#: What the triggerer adds to a timeout on a machine that is so busy that a short wait is over before it gets there.
+_STARTED_LATE = re.compile(r" It began in the triggerer \d+ s after its deadline\..* synchronise them\.")
+
 
 def masked(value: Any) -> Any:
     """Return JSON without ids and times."""
@@ -29,7 +32,7 @@ def masked(value: Any) -> Any:
         return {key: masked(one) for key, one in value.items()}
     if isinstance(value, list):
         return [masked(one) for one in value]
-    return _MASKED.sub("*", value) if isinstance(value, str) else value
+    return _MASKED.sub("*", _STARTED_LATE.sub("", value)) if isinstance(value, str) else value
 
 
 def tries(airflow: AirflowStack, dag_id: str, run_id: str, task: dict[str, Any]) -> list[dict[str, Any]]:
