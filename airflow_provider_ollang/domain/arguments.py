@@ -173,7 +173,7 @@ def require_no_misspelt_status(name: str, statuses: object) -> None:
 #: Control characters, and halves of characters.
 _NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 #: A scheme (RFC 3986 section 3.1), a host without one, or a query: with it a link of any spelling is a URL.
-_URL_PARTS = re.compile(r"^[a-z][a-z0-9+.-]*:|://|^//|[?&=]", re.IGNORECASE)
+_URL_PARTS = re.compile(r"^[a-z][a-z0-9+.-]*:|://|^//|\?|(?:signature|credential|token|sig|key)=", re.IGNORECASE)
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
 #: What the API documents ids to be made of.
 _DOCUMENTED_ID = re.compile(r"[\w-]+", re.ASCII)

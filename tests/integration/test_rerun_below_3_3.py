@@ -127,6 +127,8 @@ def test_a_cleared_task_is_retried_as_carefully(
 def test_a_deferred_wait_that_is_cleared_is_another_wish(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A rerun shows at once here: Airflow 3.1 does not count the clear of a run that has not ended.
+    ollang.change_order(ORDER, behaviour={"status_path": [[0, "ongoing"]]})
     dag = rerun_dag(**WAITING, deferrable=True, on_running="attach")
     with no_triggerer(monkeypatch):
         run = run_dag(dag)

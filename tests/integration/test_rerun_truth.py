@@ -178,7 +178,7 @@ def test_confirmed_baseline_outlives_the_try(ollang: Sandbox, wait: Wait) -> Non
     ollang.behaviour = dataclasses.replace(ollang.behaviour, date_ahead=1200)
     ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 900})
     # The polls of ten minutes confirm the baseline; the outage ends the try, and the next one finds the result.
-    ollang.add_fault("GET", "/integration/orders/*", skip=14, times=10, status=503)
+    ollang.add_fault("GET", "/integration/orders/*", skip=19, times=10, status=503)
     run = wait.run()
     assert run.tries[wait.task_id] == 2
     assert run.states[wait.task_id] == "success"

@@ -64,5 +64,17 @@ class Installed:
 
 def build(source: Path, target: Path, *options: str) -> list[Path]:
     """Build distributions and return them in the order of their names."""
-    run(UV, "build", "--quiet", "--no-create-gitignore", *options, "--out-dir", target, source, cwd=target.parent)
+    run(
+        UV,
+        "build",
+        "--python",
+        sys.executable,
+        "--quiet",
+        "--no-create-gitignore",
+        *options,
+        "--out-dir",
+        target,
+        source,
+        cwd=target.parent,
+    )
     return sorted(target.iterdir())

@@ -236,7 +236,7 @@ def test_rerun_order() -> None:
         ("a%2Fb", "a%252Fb"),
         ("a#c", "a%23c"),
         ("../x", "..%2Fx"),
-        ("a;b+c", "a%3Bb%2Bc"),
+        ("a;b=c&d", "a%3Bb%3Dc%26d"),
         ("a\\b", "a%5Cb"),
         ("ü", "%C3%BC"),
         ("a+b@c:d", "a%2Bb%40c%3Ad"),

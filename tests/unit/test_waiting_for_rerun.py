@@ -158,8 +158,13 @@ class TestDenseStart:
         outcome = wait_through(in_turn(OLD), for_rerun(timeout=100), start=self.JUST_REQUESTED + 7)
         assert outcome.polls == [0, 4, 12, 23, 83, 100]
 
-    @pytest.mark.parametrize("since", [-86_400.0, -5.0, 30.0, 86_400.0])
-    def test_needs_a_clock_that_says_so(self, since: float) -> None:
+    @pytest.mark.parametrize("ahead", [5.0, 86_400.0])
+    def test_counts_from_the_start_where_the_server_is_ahead(self, ahead: float) -> None:
+        outcome = wait_through(in_turn(OLD), for_rerun(timeout=100), start=self.JUST_REQUESTED - ahead)
+        assert outcome.polls[:4] == [0, 1, 3, 6]
+
+    @pytest.mark.parametrize("since", [30.0, 86_400.0])
+    def test_needs_a_rerun_that_is_new(self, since: float) -> None:
         outcome = wait_through(in_turn(OLD), for_rerun(timeout=100), start=self.JUST_REQUESTED + since)
         assert outcome.polls == [0, 60, 100]
 
