@@ -65,7 +65,7 @@ LONGEST_FAILURE_PAUSE = 300.0
 #: One bad answer of a gateway says these, too: the error has to persist for so many seconds.
 _DENIALS = (OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
 _DENIAL_PAUSE = 30.0
-#: Seconds between two warnings that a person has to act.
+#: Seconds between two warnings for a person.
 _WARN_AGAIN_AFTER = 24 * 3600.0
 #: 2 to this power is still a number of seconds.
 _MOST_DOUBLINGS = 30
@@ -256,7 +256,7 @@ class Poller:
         self.state.denied_since = None
         verdict = self.goal.check(poll, self.state)
         # Counted only where the pause depends on it, since a changed state has to be stored again.
-        if self.config.exponential_backoff and self.goal.early_poll_within(self.state, now, self.started_at) is None:
+        if self.config.exponential_backoff and not self.is_dense(now):
             self.state.poll_count += 1
         return self._decide(verdict, now, (*lines, *verdict.log))
 
@@ -271,8 +271,12 @@ class Poller:
             return self._pause(pause, now, (info(line, error, error.retry_after, pause),), error)
         return self._on_failure(error, now)
 
+    def is_dense(self, now: float) -> bool:
+        """Tell whether polls are dense still: the rerun is new, and was not observed running."""
+        return self.goal.early_poll_within(self.state, now, self.started_at) is not None
+
     def interval(self, now: float) -> float:
-        """Return the pause after a successful poll, in seconds: shorter just after the request for a rerun."""
+        """Return the pause after a successful poll, in seconds."""
         early = self.goal.early_poll_within(self.state, now, self.started_at)
         regular = self._regular_interval()
         return max(regular if early is None else min(regular, early), SHORTEST_INTERVAL)

@@ -232,6 +232,7 @@ class OllangRerunOperator(OllangOperator):
             deferrable=self.deferrable,
             sleep=token.sleep,
             on_decision=keep_observations,
+            observe_start=True,
         )
         return self._finish(context, record, receipt, decision)
 

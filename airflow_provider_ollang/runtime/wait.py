@@ -65,9 +65,10 @@ def wait_for(
     on_decision: Callable[[Decision], None] | None = None,
     resume_with: dict[str, Any] | None = None,
     is_started: bool = False,
+    observe_start: bool = False,
 ) -> Decision:
     """
-    Poll until the wait is over, or defer after the first poll: then the triggerer calls ``execute_complete``.
+    Poll until the wait is over, or defer: then the triggerer calls ``execute_complete``.
 
     :param task: the task that waits.
     :param hook: polls the order.
@@ -80,6 +81,9 @@ def wait_for(
     :param resume_with: what ``execute_complete`` is given besides the event: what it needs of inputs that may be gone
         by then.
     :param is_started: whether this try has polled before, and has logged what it waits for.
+    :param observe_start: defer only after the dense start, half a minute at most: what the worker observes can be put
+        on record, and what only the triggerer has observed dies with the task that it resumes. Default: defer after
+        the first poll.
     :return: the final decision.
     """
     if not is_started:
@@ -93,7 +97,7 @@ def wait_for(
             task.log.info("%s", describe_end(decision.result, _clock.now() - poller.started_at))
         if decision.is_final:
             return decision
-        if deferrable:
+        if deferrable and not (observe_start and poller.is_dense(_clock.now())):
             _defer(task, poller, decision, ollang_conn_id=ollang_conn_id, trigger=trigger, resume_with=resume_with)
         sleep(decision.pause)
 

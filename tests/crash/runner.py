@@ -48,6 +48,7 @@ class Progress:
     How far a cell has come.
 
     :param accepted_at: last request before it was seen that its request is accepted.
+    :param shown_at: last request before it was seen that the order shows its run.
     :param killed_at: last request before it was seen that it has died.
     :param killed: the process that the test killed.
     :param reported: the order has the event of the end of its run.
@@ -55,6 +56,7 @@ class Progress:
     """
 
     accepted_at: int | None = None
+    shown_at: int | None = None
     killed_at: int | None = None
     killed: int | None = None
     reported: bool = False
@@ -172,6 +174,13 @@ class RerunRunner(CellRunner[Cell]):
         since = course.killed_at if 4 <= cell.point <= 7 else course.accepted_at
         if since is None:
             return False
+        if cell.evidence == "status only":
+            # A poll at once after the request may come before the status.
+            if course.shown_at is None and self._ollang.order(one.order_id)["order"]["status"] != "completed":
+                course.shown_at = self._ollang.last_request
+            if course.shown_at is None:
+                return False
+            since = max(since, course.shown_at)
         looked = one.looks_after(since) > 0
         if cell.mode == "deferrable":
             return one.stays_away and (looked or not cell.loses_triggerer)
@@ -192,5 +201,5 @@ class RerunRunner(CellRunner[Cell]):
             pid = self._airflow.component_pids["triggerer"]
             self._airflow.kill("triggerer")
             for _, course in progress:
-                course.killed, course.killed_at = pid, self._ollang.log.last
+                course.killed, course.killed_at = pid, self._ollang.last_request
             self._airflow.start("triggerer")
