@@ -284,17 +284,19 @@ class OllangQualityGateOperator(OllangOperator):
 
 def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missing: OnMissing) -> EvaluationGoal:
     """
-        Tell which evaluation counts.
+    Tell which evaluation counts.
 
-        the evaluation          is of the rerun's result if
-        ======================= ==================================================================================
-        was asked for           its request is no earlier than the rerun's
-        was attached to         it is later than the one that the rerun's baseline shows (:func:`.is_later`)
-        ======================= ==================================================================================
+    With both receipts the evaluation must be of the rerun's result. Times of one clock are compared: responses date
+    requests, and the order dates what it shows.
 
-        :raises OllangConfigurationError: none can, so that it would be waited for in vain.
-    =======
-        :raises OllangConfigurationError: none can, so the wait could only time out.
+    ================= ========================================================================================
+    the evaluation    is of the rerun's result if
+    ================= ========================================================================================
+    was requested     its request is no earlier than the rerun's
+    was attached to   it is later than the one that the rerun's baseline shows (:func:`.is_later`)
+    ================= ========================================================================================
+
+    :raises OllangConfigurationError: none can, so the wait could only time out.
     """
     goal = EvaluationGoal(on_missing=on_missing)
     if evaluation is not None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.runtime.paid_request import PaidRequest, SubmissionPolicy
     from airflow_provider_ollang.runtime.task_state import TaskState
 
+#: States in which nothing that this task has submitted is under way.
+_ENDED: frozenset[State] = frozenset({"finished", "failed", "refused"})
 #: What an error about a lost response tells of it.
 _RESPONSE_FIELDS = ("reason", "status_code", "code", "method", "path", "detail")
 
@@ -124,7 +126,7 @@ class _Submitter(Generic[ReceiptT]):
                 # Else a clear would take any run of the order for the task's own.
                 self.record.note("refused", None)
             raise
-        return self._submit(receipt, polled_first=polls_first)
+        return self._submit(receipt, may_be_second=polls_first)
 
     def _warn_of_another_subject(self) -> None:
         stored = self.record.other
@@ -161,8 +163,8 @@ class _Submitter(Generic[ReceiptT]):
                 break
         return receipt
 
-    def _submit(self, receipt: ReceiptT, *, resubmitted: bool = False, polled_first: bool = False) -> ReceiptT:
-        may_be_second = resubmitted or polled_first
+    def _submit(self, receipt: ReceiptT, *, resubmitted: bool = False, may_be_second: bool = False) -> ReceiptT:
+        may_be_second = may_be_second or resubmitted
         if receipt.reconnected:
             self.record.note("accepted", receipt)
             return receipt
@@ -187,7 +189,7 @@ class _Submitter(Generic[ReceiptT]):
 
     def _send_once(self, receipt: ReceiptT, *, resubmitted: bool, may_be_second: bool) -> ReceiptT:
         """Write the intent, send, and take the intent back where the request surely was not processed."""
-        before = self.record.record if resubmitted else self.record.other
+        before = self.record.record
         self.token.raise_if_cancelled()
         try:
             self.record.write("sending", receipt, resubmitted=resubmitted)
@@ -203,8 +205,9 @@ class _Submitter(Generic[ReceiptT]):
         except OllangOutcomeUnknownError:
             raise
         except (OllangError, InterruptedBeforeSending) as error:
-            # "refused" says that nothing was started: not where an earlier request may have been.
-            is_refused = before is None and not may_be_second and isinstance(error, OllangPermanentError)
+            # "refused" says that nothing was started: not where an earlier request, or another one's, may have been.
+            is_ended = before is None or (self.record.other is None and before.state in _ENDED)
+            is_refused = is_ended and not may_be_second and isinstance(error, OllangPermanentError)
             self._take_back(before, is_refused=is_refused)
             raise
 
@@ -283,7 +286,7 @@ class _Submitter(Generic[ReceiptT]):
                 _title(self.request),
                 self.request.noun,
             )
-        return self._submit(self._precheck())
+        return self._submit(self._precheck(), may_be_second=stored.state == "unknown")
 
     # --- Reconcile -------------------------------------------------------------------------------------------------
 
@@ -350,7 +353,9 @@ class _Submitter(Generic[ReceiptT]):
         self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError, seconds: float
     ) -> OllangOutcomeUnknownError:
         """Leave the decision to a person, after so many seconds of polls: return the error that asks for it."""
-        self.record.note("unknown", receipt, resubmitted=self.record.is_resubmitted)
+        stored = self.record.record
+        since = stored.unknown_since if stored is not None else None
+        self.record.note("unknown", receipt, resubmitted=self.record.is_resubmitted, unknown_since=since)
         self.on_receipt(receipt)
         return OllangOutcomeUnknownError(
             f"The outcome of the {self.request.noun} request for {self.request.label} is unknown: {unknown.reason}. "

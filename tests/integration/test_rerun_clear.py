@@ -189,6 +189,37 @@ def test_an_unknown_outcome_that_shows_after_all_is_joined(
 
 
 @needs_task_state_store
+@pytest.mark.parametrize("status", ["400", "409"])
+def test_refused_request_after_unknown_outcome_reconnects(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, status: str
+) -> None:
+    behaviour = {**RESULT_ONLY, "run_seconds": 1000, "rerun_while_running": status}
+    ollang.change_order(ORDER, behaviour=behaviour)
+    ollang.add_fault("POST", status=500, processed=True)
+    dag = rerun_dag(**WAITING)
+    run = run_dag(dag)
+    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
+    # A person clears too early: the order does not show the run yet, and refuses another one.
+    again = clear_run(dag, run)
+    assert "(run 2)" in first_output(again.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang), again.results["rerun"]["reconnected"]) == (1, 2, True)
+
+
+@needs_task_state_store
+def test_rate_limit_after_unknown_outcome_keeps_the_record(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+) -> None:
+    ollang.change_order(ORDER, behaviour={**RESULT_ONLY, "run_seconds": 1000})
+    ollang.add_fault("POST", status=500, processed=True)
+    dag = rerun_dag(**WAITING, retries=0)
+    run = run_dag(dag)
+    ollang.add_fault("POST", times=None, status=429, headers={"Retry-After": "1000"})
+    again = clear_run(dag, run)
+    assert (again.states, state_on_record()) == ({"rerun": "failed"}, "unknown")
+    assert accepted_reruns(ollang) == 1
+
+
+@needs_task_state_store
 def test_a_cleared_unknown_outcome_is_sent_only_after_a_good_look(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
