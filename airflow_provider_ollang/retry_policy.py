@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from airflow_provider_ollang.domain.arguments import count_of
+from airflow_provider_ollang.domain.arguments import require_count
 from airflow_provider_ollang.exceptions import OllangTransientError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class OllangRetryPolicy(RetryPolicy):
     """
 
     def __init__(self, *, max_reschedules: int = 24) -> None:
-        self.max_reschedules = count_of("max_reschedules", max_reschedules)
+        self.max_reschedules = require_count("max_reschedules", max_reschedules)
 
     def evaluate(
         self,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 
-from airflow_provider_ollang.domain.arguments import names_of, order_id_of
+from airflow_provider_ollang.domain.arguments import parse_names, parse_order_id
 from airflow_provider_ollang.domain.evaluations import CRITERIA
 from airflow_provider_ollang.domain.values import plain_name
 from airflow_provider_ollang.exceptions import OllangConfigurationError
@@ -111,13 +111,13 @@ class Request:
 
 def get_order(order_id: object) -> Request:
     """Return the request of `Get Order by ID`."""
-    order_id = order_id_of(order_id)
+    order_id = parse_order_id(order_id)
     return Request("GET", _order_path(order_id), f"get order {order_id}", order_id)
 
 
 def rerun_order(order_id: object) -> Request:
     """Return the request of `Rerun Order`."""
-    order_id = order_id_of(order_id)
+    order_id = parse_order_id(order_id)
     return Request("POST", _order_path(order_id, "/rerun"), f"rerun order {order_id}", order_id, body=b"{}", paid=True)
 
 
@@ -131,7 +131,7 @@ def evaluate_order(order_id: object, criteria: Iterable[str] | str | None, custo
     :param custom_prompt: what else the evaluation should look at.
     :raises OllangConfigurationError: a criterion that there is not, none at all, or a prompt that is no text.
     """
-    order_id = order_id_of(order_id)
+    order_id = parse_order_id(order_id)
     body: dict[str, Any] = {} if criteria is None else _criteria_switches(criteria, order_id)
     if not isinstance(custom_prompt, str | None):
         raise OllangConfigurationError(f"custom_prompt must be a text, not {custom_prompt!r:.80}.", order_id=order_id)
@@ -149,7 +149,7 @@ def evaluate_order(order_id: object, criteria: Iterable[str] | str | None, custo
 
 def _criteria_switches(criteria: Iterable[str] | str, order_id: str) -> dict[str, bool]:
     """Return each switch of the API, on if its criterion is named."""
-    names = {plain_name(name): name for name in names_of("criteria", criteria)}
+    names = {plain_name(name): name for name in parse_names("criteria", criteria)}
     switches = {plain_name(name): switch for name, switch in CRITERIA.items()}
     unknown = [name for key, name in names.items() if key not in switches]
     if unknown:

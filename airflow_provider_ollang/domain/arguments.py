@@ -35,7 +35,7 @@ LONGEST_TIMEOUT = 3650 * 86400.0
 _MISSPELT = 0.87
 
 
-def seconds_of(name: str, value: float | timedelta) -> float:
+def parse_seconds(name: str, value: float | timedelta) -> float:
     """
     Read a duration.
 
@@ -50,19 +50,19 @@ def seconds_of(name: str, value: float | timedelta) -> float:
     return float(value)
 
 
-def timeout_of(name: str, value: float | timedelta) -> float:
+def parse_timeout(name: str, value: float | timedelta) -> float:
     """
-    Read how long a wait may take: as :func:`seconds_of`, and at most :data:`LONGEST_TIMEOUT`.
+    Read how long a wait may take: as :func:`parse_seconds`, and at most :data:`LONGEST_TIMEOUT`.
 
     :param name: the argument, for the message.
     :param value: seconds, or a ``timedelta``.
     :raises OllangConfigurationError: it is no duration, or negative.
     """
     longest = timedelta(seconds=LONGEST_TIMEOUT)
-    return min(seconds_of(name, min(value, longest) if isinstance(value, timedelta) else value), LONGEST_TIMEOUT)
+    return min(parse_seconds(name, min(value, longest) if isinstance(value, timedelta) else value), LONGEST_TIMEOUT)
 
 
-def count_of(name: str, value: int) -> int:
+def require_count(name: str, value: int) -> int:
     """
     Check a number of times.
 
@@ -75,7 +75,7 @@ def count_of(name: str, value: int) -> int:
     return value
 
 
-def count_between(name: str, value: object, low: int, high: int) -> int:
+def parse_count(name: str, value: object, low: int, high: int) -> int:
     """
     Read a whole number, given as such or as text, as templates and forms bring it.
 
@@ -94,7 +94,7 @@ def count_between(name: str, value: object, low: int, high: int) -> int:
     return number
 
 
-def one_of(name: str, value: Choice, choices: Sequence[str]) -> Choice:
+def require_choice(name: str, value: Choice, choices: Sequence[str]) -> Choice:
     """
     Check an argument that is one of a few names.
 
@@ -109,7 +109,7 @@ def one_of(name: str, value: Choice, choices: Sequence[str]) -> Choice:
     return value
 
 
-def names_of(name: str, value: Iterable[str] | str) -> list[str]:
+def parse_names(name: str, value: Iterable[str] | str) -> list[str]:
     """
     Read a list of names, each once, in their order.
 
@@ -179,7 +179,7 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
 _DOCUMENTED_ID = re.compile(r"[\w-]+", re.ASCII)
 
 
-def order_id_of(value: object) -> str:
+def parse_order_id(value: object) -> str:
     """
     Read the id of an order from whatever a DAG hands on.
 

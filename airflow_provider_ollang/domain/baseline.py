@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.domain.evaluations import Evaluation
 from airflow_provider_ollang.domain.orders import Document, Order, output_documents, plain_type
-from airflow_provider_ollang.domain.values import mappings_of, number_of, parse_time, text_of
+from airflow_provider_ollang.domain.values import only_mappings, parse_number, parse_text, parse_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,12 +92,14 @@ class Baseline:
     def from_order(cls, order: Order) -> Baseline:
         """Take the baseline of an order as ``GET`` answered it."""
         raw_events = order.get("deliveryEvents")
-        events = list(mappings_of(raw_events)) if isinstance(raw_events, list) else None
-        dated = [(time, text_of(event.get("occurredAt"))) for event in events or [] if (time := parse_occurred(event))]
+        events = list(only_mappings(raw_events)) if isinstance(raw_events, list) else None
+        dated = [
+            (time, parse_text(event.get("occurredAt"))) for event in events or [] if (time := parse_occurred(event))
+        ]
         evaluation = Evaluation.of_order(order)
         return cls(
-            status=text_of(order.get("status")),
-            level=number_of(order.get("level")),
+            status=parse_text(order.get("status")),
+            level=parse_number(order.get("level")),
             events=None if events is None else sorted(_to_text(event) for event in events),
             newest_event=max(dated)[1] if dated else None,
             outputs=output_documents(order) if isinstance(order.get("orderDocs"), list) else None,
@@ -149,7 +151,7 @@ class Baseline:
         outputs, events, evaluation = value["outputs"], value["events"], value["evaluation"]
         if not (
             (events is None or isinstance(events, list))
-            and (value["level"] is None or number_of(value["level"]) is not None)
+            and (value["level"] is None or parse_number(value["level"]) is not None)
             and (evaluation is None or (isinstance(evaluation, Mapping) and {"id", "created_at"} <= evaluation.keys()))
         ):
             raise TypeError("no baseline")
@@ -169,4 +171,4 @@ def parse_occurred(event: Mapping[str, Any]) -> datetime | None:
 
 
 def _to_text(event: Mapping[str, Any]) -> str:
-    return json.dumps([text_of(event.get(key)) for key in ("type", "occurredAt", "actorType", "actorId")])
+    return json.dumps([parse_text(event.get(key)) for key in ("type", "occurredAt", "actorType", "actorId")])

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from airflow_provider_ollang.domain.values import mappings_of, parse_time, readable, score_of, text_of
+from airflow_provider_ollang.domain.values import only_mappings, parse_score, parse_text, parse_time, readable
 
 #: The criteria of an evaluation: the name there, and the switch in the request.
 CRITERIA = {"Accuracy": "accuracy", "Fluency": "fluency", "Tone": "tone", "Cultural Fit": "culturalFit"}
@@ -48,8 +48,8 @@ class Evaluation:
         if not isinstance(raw, Mapping):
             return None
         scores = [
-            {"name": _name(score.get("name")), "score": score_of(_first_of(score, "value", "score"))}
-            for score in islice(mappings_of(raw.get("scores")), MAX_SCORES)
+            {"name": _name(score.get("name")), "score": parse_score(_first_of(score, "value", "score"))}
+            for score in islice(only_mappings(raw.get("scores")), MAX_SCORES)
         ]
         loading = raw.get("isLoading")
         return cls(
@@ -146,11 +146,11 @@ def _is_named(evaluation: Evaluation, evaluation_id: str | None, before: Mapping
 
 def _worst_segments(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     segments = []
-    for segment in mappings_of(evaluation.get("segmentEvals")):
+    for segment in only_mappings(evaluation.get("segmentEvals")):
         scores = [
             number
-            for score in mappings_of(segment.get("scores"))
-            if (number := score_of(score.get("score"))) is not None
+            for score in only_mappings(segment.get("scores"))
+            if (number := parse_score(score.get("score"))) is not None
         ]
         explanation = _explanation(segment)
         if explanation:
@@ -172,7 +172,7 @@ def _first_of(item: Mapping[str, Any], name: str, other: str) -> Any:
 
 
 def _name(value: object) -> str | None:
-    text = text_of(value)
+    text = parse_text(value)
     return None if text is None else readable(text, _LONGEST_NAME)
 
 

@@ -17,7 +17,7 @@ from airflow_provider_ollang.domain.orders import (
     plain_type,
     shows_running,
 )
-from airflow_provider_ollang.domain.values import known_fields, mappings_of, number_of, parse_time, text_of
+from airflow_provider_ollang.domain.values import known_fields, only_mappings, parse_number, parse_text, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +108,7 @@ class Rerun:
         Another level than before means that it is something else: requesting a human review sets the status to
         ``ongoing`` and the level to 1, cancelling it sets them to ``completed`` and 0, and no result is made.
         """
-        level, before = number_of(order.get("level")), self.baseline.level
+        level, before = parse_number(order.get("level")), self.baseline.level
         has_moved = level is not None and before is not None and level != before
         return shows_running(str(order.get("status"))) and not has_moved and not self.predates_baseline(order)
 
@@ -122,7 +122,7 @@ class Rerun:
         newest, events = parse_time(self.baseline.newest_event), order.get("deliveryEvents")
         if newest is None or not isinstance(events, list):
             return False
-        return not any((occurred := parse_occurred(event)) and occurred >= newest for event in mappings_of(events))
+        return not any((occurred := parse_occurred(event)) and occurred >= newest for event in only_mappings(events))
 
     def withholds(self, order: Order) -> bool:
         """Tell whether a poll shows what is later than the baseline's, but dated before the request."""
@@ -144,7 +144,7 @@ class Rerun:
         since = newest if newest is not None or lists_none else self._requested
         if since is None and not lists_none:
             return []
-        dated = ((parse_occurred(event), event) for event in mappings_of(order.get("deliveryEvents")))
+        dated = ((parse_occurred(event), event) for event in only_mappings(order.get("deliveryEvents")))
         return [
             (occurred, event)
             for occurred, event in dated
@@ -155,7 +155,7 @@ class Rerun:
         kind = event.get("type")
         if kind == "ai_delivered":
             # With human review the AI's delivery is only the draft, and cancelling the review drops the level.
-            return self.baseline.level == 0 and number_of(order.get("level")) == 0
+            return self.baseline.level == 0 and parse_number(order.get("level")) == 0
         # `translator_delivered` and `lsp_approved` are steps of a review, whose result comes later.
         if kind != "order_delivered":
             return False
@@ -246,7 +246,7 @@ class Rerun:
         return bool(not self.baseline_confirmed and time and self._requested and time <= self._requested)
 
     def _is_reviewed(self, order: Order) -> bool:
-        level = number_of(order.get("level"))
+        level = parse_number(order.get("level"))
         return ((self.baseline.level if level is None else level) or 0) > 0
 
     def _drafted_at(self, order: Order) -> datetime | None:
@@ -260,7 +260,7 @@ class Rerun:
 
     def _level_dropped(self, order: Order) -> bool:
         # Cancelling a human review forces `completed` and level 0 without any new result.
-        level, before = number_of(order.get("level")), self.baseline.level
+        level, before = parse_number(order.get("level")), self.baseline.level
         return level is not None and before is not None and level < before
 
     # --- Words ------------------------------------------------------------------------------------------------
@@ -316,15 +316,15 @@ def summarize(
     outputs = new if changed else output_documents(order)
     return {
         "order_id": order_id,
-        "name": text_of(order.get("name")),
-        "type": text_of(order.get("type")),
-        "status": text_of(order.get("status")),
-        "level": number_of(order.get("level")),
-        "source_language": text_of(order.get("sourceLanguage")),
-        "target_language": text_of(order.get("targetLanguage")),
-        "project_id": text_of(order.get("projectId")),
-        "folder_id": text_of(order.get("folderId")),
-        "created_at": text_of(order.get("createdAt")),
+        "name": parse_text(order.get("name")),
+        "type": parse_text(order.get("type")),
+        "status": parse_text(order.get("status")),
+        "level": parse_number(order.get("level")),
+        "source_language": parse_text(order.get("sourceLanguage")),
+        "target_language": parse_text(order.get("targetLanguage")),
+        "project_id": parse_text(order.get("projectId")),
+        "folder_id": parse_text(order.get("folderId")),
+        "created_at": parse_text(order.get("createdAt")),
         "outputs": [
             {
                 "id": document.id,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from airflow_provider_ollang.domain.values import mappings_of, number_of, parse_time, text_of
+from airflow_provider_ollang.domain.values import only_mappings, parse_number, parse_text, parse_time
 
 Order = Mapping[str, Any]
 Readiness = Literal["ready", "running", "not_eligible"]
@@ -101,14 +101,14 @@ class Document:
     def from_order_doc(cls, doc: Order) -> Document:
         """Read an item of ``orderDocs``."""
         return cls(
-            id=text_of(doc.get("id")),
-            type=text_of(doc.get("type")),
-            name=text_of(doc.get("name")),
-            size=number_of(doc.get("size")),
-            word_count=number_of(doc.get("wordCount")),
-            duration=number_of(doc.get("duration")),
-            created_at=text_of(doc.get("createdAt")),
-            updated_at=text_of(doc.get("updatedAt")),
+            id=parse_text(doc.get("id")),
+            type=parse_text(doc.get("type")),
+            name=parse_text(doc.get("name")),
+            size=parse_number(doc.get("size")),
+            word_count=parse_number(doc.get("wordCount")),
+            duration=parse_number(doc.get("duration")),
+            created_at=parse_text(doc.get("createdAt")),
+            updated_at=parse_text(doc.get("updatedAt")),
         )
 
     @cached_property
@@ -148,7 +148,7 @@ class Document:
 
 def output_documents(order: Order) -> list[Document]:
     """Return the output documents of an order, newest first, undated ones last."""
-    outputs = [Document.from_order_doc(doc) for doc in mappings_of(order.get("orderDocs")) if _is_output(doc)]
+    outputs = [Document.from_order_doc(doc) for doc in only_mappings(order.get("orderDocs")) if _is_output(doc)]
     oldest = datetime.min.replace(tzinfo=UTC)
     return sorted(outputs, key=lambda document: document.newest_time or oldest, reverse=True)
 

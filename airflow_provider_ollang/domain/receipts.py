@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol, Self
 
-from airflow_provider_ollang.domain.arguments import is_same_order, order_id_of
+from airflow_provider_ollang.domain.arguments import is_same_order, parse_order_id
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.goals import EvaluationGoal
@@ -168,7 +168,7 @@ def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
     :raises OllangConfigurationError: they are about several orders, or none is named.
     """
     receipt_ids = [receipt.order_id for receipt in receipts if receipt is not None]
-    agreed_id = receipt_ids[0] if order_id is None and receipt_ids else order_id_of(order_id)
+    agreed_id = receipt_ids[0] if order_id is None and receipt_ids else parse_order_id(order_id)
     for receipt_id in receipt_ids:
         if not is_same_order(receipt_id, agreed_id):
             raise OllangConfigurationError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.domain.arguments import is_same_order, nearest_name
 from airflow_provider_ollang.domain.evaluations import CRITERIA
-from airflow_provider_ollang.domain.values import plain_name, score_of
+from airflow_provider_ollang.domain.values import parse_score, plain_name
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _check_spelling(name: str) -> None:
 
 
 def _parse_threshold(name: str, value: object) -> float:
-    number = score_of(value)
+    number = parse_score(value)
     if number is None:
         raise OllangConfigurationError(f"{name} must be a number, not {value!r:.80}.")
     if not 0 <= number <= _HIGHEST_SCORE:
@@ -206,7 +206,7 @@ def _lowest_scores(evaluation: Mapping[str, Any] | None) -> dict[str, tuple[str,
     """Return the name and the lowest score of each criterion, by its plain name."""
     lowest: dict[str, tuple[str, float]] = {}
     for item in (evaluation or {}).get("scores") or []:
-        name, score = item.get("name"), score_of(item.get("score"))
+        name, score = item.get("name"), parse_score(item.get("score"))
         if isinstance(name, str) and plain_name(name) and score is not None:
             first_name, lowest_score = lowest.get(plain_name(name), (name, score))
             lowest[plain_name(name)] = (first_name, min(lowest_score, score))

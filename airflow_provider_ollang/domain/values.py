@@ -34,19 +34,19 @@ def parse_time(value: object) -> datetime | None:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def text_of(value: object) -> str | None:
+def parse_text(value: object) -> str | None:
     """Return a text, else ``None``; ids are documented as texts, and a whole number in their place is the same id."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def number_of(value: object) -> float | int | None:
+def parse_number(value: object) -> float | int | None:
     """Return a number, else ``None``."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def score_of(value: object) -> float | None:
+def parse_score(value: object) -> float | None:
     """Return a finite number, given as such or as text, else ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -75,7 +75,7 @@ def plain_name(name: str) -> str:
     return _SEPARATORS.sub("", name).casefold()
 
 
-def mappings_of(value: object) -> Iterator[Mapping[str, Any]]:
+def only_mappings(value: object) -> Iterator[Mapping[str, Any]]:
     """Give the objects in a list; nothing for anything that is no list."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, Mapping))

@@ -14,8 +14,8 @@ from airflow_provider_ollang.client.environment import resolve_environment, user
 from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, Request, evaluate_order, rerun_order
 from airflow_provider_ollang.client.settings import Settings
 from airflow_provider_ollang.client.sync import InterruptedBeforeSending, OllangClient
-from airflow_provider_ollang.domain.arguments import count_between
-from airflow_provider_ollang.domain.values import number_of, text_of
+from airflow_provider_ollang.domain.arguments import parse_count
+from airflow_provider_ollang.domain.values import parse_number, parse_text
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangError
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 
@@ -139,8 +139,8 @@ class OllangHook(BaseHook):
         accepted = self._submit(request)
         return {
             **_to_dict(request, accepted),
-            "evaluation_id": text_of(accepted.value.get("evalId")),
-            "credits_used": number_of(accepted.value.get("creditsUsed")),
+            "evaluation_id": parse_text(accepted.value.get("evalId")),
+            "credits_used": parse_number(accepted.value.get("creditsUsed")),
         }
 
     def list_orders(
@@ -181,7 +181,7 @@ class OllangHook(BaseHook):
             "filter[createdAtRange][to]": created_to,
             "pageOptions[search]": search,
         }
-        return self._list_orders(filters, count_between("page_size", page_size, 1, MAX_PAGE_SIZE))
+        return self._list_orders(filters, parse_count("page_size", page_size, 1, MAX_PAGE_SIZE))
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[OllangAsyncClient]:

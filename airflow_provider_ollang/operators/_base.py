@@ -11,7 +11,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.cancellation import CancellationToken
 from airflow_provider_ollang.runtime.context import push_early
 from airflow_provider_ollang.runtime.submit import submit_once
-from airflow_provider_ollang.runtime.task_state import tries_of
+from airflow_provider_ollang.runtime.task_state import read_tries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,7 +57,7 @@ class OllangOperator(BaseOperator):
             request,
             hook.client,
             state=state,
-            tries=tries_of(context),
+            tries=read_tries(context),
             policy=policy,
             token=token,
             log=self.log,

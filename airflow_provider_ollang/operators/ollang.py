@@ -10,12 +10,12 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowSkipException, conf
 from airflow_provider_ollang.domain.arguments import (
     NOT_GIVEN,
-    count_of,
-    names_of,
-    one_of,
-    order_id_of,
-    seconds_of,
-    timeout_of,
+    parse_names,
+    parse_order_id,
+    parse_seconds,
+    parse_timeout,
+    require_choice,
+    require_count,
 )
 from airflow_provider_ollang.domain.goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, RerunGoal
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, PollConfig, Poller, PollState
@@ -34,7 +34,7 @@ from airflow_provider_ollang.runtime.context import push_early, require_task_ins
 from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
-from airflow_provider_ollang.runtime.task_state import TaskState, tries_of
+from airflow_provider_ollang.runtime.task_state import TaskState, read_tries
 from airflow_provider_ollang.runtime.wait import (
     DEFERRABLE,
     POLL_INTERVAL,
@@ -89,8 +89,8 @@ class OllangGetOrderOperator(OllangOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Get the order."""
-        order_id = order_id_of(self.order_id)
-        names = None if self.fields is None else names_of("fields", self.fields)
+        order_id = parse_order_id(self.order_id)
+        names = None if self.fields is None else parse_names("fields", self.fields)
         hook, _ = self._connect(order_id)
         order = hook.get_order(order_id)
         self.log.info("Order %s is %s.", order_id, order["status"])
@@ -175,24 +175,24 @@ class OllangRerunOperator(OllangOperator):
         super().__init__(**kwargs)
         self.order_id = order_id
         self.wait_for_completion = wait_for_completion
-        self.on_running = one_of("on_running", on_running, ("fail", "attach"))
-        self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
-        self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
+        self.on_running = require_choice("on_running", on_running, ("fail", "attach"))
+        self.on_unknown_outcome = require_choice("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
+        self.on_no_evidence = require_choice("on_no_evidence", on_no_evidence, ("fail", "accept"))
         self.has_report = skip_if_passed is not NOT_GIVEN
         self.skip_if_passed = skip_if_passed if self.has_report else None
-        self.reconcile_timeout = seconds_of("reconcile_timeout", reconcile_timeout)
-        self.poll_interval = seconds_of("poll_interval", poll_interval)
-        self.timeout = timeout_of("timeout", timeout)
-        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
-        self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
-        self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
+        self.reconcile_timeout = parse_seconds("reconcile_timeout", reconcile_timeout)
+        self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.timeout = parse_timeout("timeout", timeout)
+        self.max_poll_failures = require_count("max_poll_failures", max_poll_failures)
+        self.outputs_timeout = parse_seconds("outputs_timeout", outputs_timeout)
+        self.stale_timeout = parse_seconds("stale_timeout", stale_timeout)
         self.deferrable = deferrable
         self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the rerun, or reconnect to the one that an earlier try has submitted; wait for it if asked to."""
         require_task_instance(context)
-        order_id = order_id_of(self.order_id)
+        order_id = parse_order_id(self.order_id)
         if self.has_report and parse_passed(self.skip_if_passed, order_id):
             raise AirflowSkipException("The quality report says that the order passed: no rerun.")
         self._require_place_for_receipt(context)
@@ -250,7 +250,7 @@ class OllangRerunOperator(OllangOperator):
             self._state(context),
             subject=receipt.order_id,
             host=receipt.host,
-            tries=tries_of(context),
+            tries=read_tries(context),
             log=self.log,
         )
         return self._finish(context, record, receipt, decision)

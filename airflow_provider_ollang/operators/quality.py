@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
-from airflow_provider_ollang.domain.arguments import NOT_GIVEN, count_of, names_of, one_of, seconds_of, timeout_of
+from airflow_provider_ollang.domain.arguments import (
+    NOT_GIVEN,
+    parse_names,
+    parse_seconds,
+    parse_timeout,
+    require_choice,
+    require_count,
+)
 from airflow_provider_ollang.domain.evaluations import is_later
 from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, PollConfig, Poller, PollState
@@ -95,9 +102,9 @@ class OllangEvaluateOrderOperator(OllangOperator):
         self.order_id = order_id
         self.criteria = criteria
         self.custom_prompt = custom_prompt
-        self.on_running = one_of("on_running", on_running, ("fail", "attach"))
-        self.on_unknown_outcome = one_of("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
-        self.reconcile_timeout = seconds_of("reconcile_timeout", reconcile_timeout)
+        self.on_running = require_choice("on_running", on_running, ("fail", "attach"))
+        self.on_unknown_outcome = require_choice("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
+        self.reconcile_timeout = parse_seconds("reconcile_timeout", reconcile_timeout)
         self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -187,11 +194,11 @@ class OllangQualityGateOperator(OllangOperator):
         self.rerun = rerun if self.rerun_given else None
         self.evaluation_given = evaluation is not NOT_GIVEN
         self.evaluation = evaluation if self.evaluation_given else None
-        self.on_missing = one_of("on_missing", on_missing, ("fail", "wait", "pass"))
-        self.on_below = one_of("on_below", on_below, ("fail", "report"))
-        self.poll_interval = seconds_of("poll_interval", poll_interval)
-        self.timeout = timeout_of("timeout", timeout)
-        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
+        self.on_missing = require_choice("on_missing", on_missing, ("fail", "wait", "pass"))
+        self.on_below = require_choice("on_below", on_below, ("fail", "report"))
+        self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.timeout = parse_timeout("timeout", timeout)
+        self.max_poll_failures = require_count("max_poll_failures", max_poll_failures)
         self.deferrable = deferrable
         self.ollang_conn_id = ollang_conn_id
         if order_id is None and not (self.rerun_given or self.evaluation_given):
@@ -360,8 +367,8 @@ class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):
         if "on_below" in kwargs:
             raise OllangConfigurationError("A branch has no on_below: follow_task_ids_if_failed says what to do.")
         super().__init__(on_below="report", **kwargs)
-        self.follow_task_ids_if_passed = names_of("follow_task_ids_if_passed", follow_task_ids_if_passed)
-        self.follow_task_ids_if_failed = names_of("follow_task_ids_if_failed", follow_task_ids_if_failed)
+        self.follow_task_ids_if_passed = parse_names("follow_task_ids_if_passed", follow_task_ids_if_passed)
+        self.follow_task_ids_if_failed = parse_names("follow_task_ids_if_failed", follow_task_ids_if_failed)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the evaluation, compare it with the thresholds, and branch."""

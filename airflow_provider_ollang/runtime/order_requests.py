@@ -10,7 +10,7 @@ from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.evaluations import Evaluation
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness, shows_running
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt
-from airflow_provider_ollang.domain.values import number_of, parse_time, text_of
+from airflow_provider_ollang.domain.values import parse_number, parse_text, parse_time
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from airflow_provider_ollang.runtime.paid_request import Effect
 
@@ -228,8 +228,8 @@ class EvaluationRequest:
             receipt,
             message=accepted.message,
             requested_at=accepted.requested_at or receipt.requested_at,
-            evaluation_id=text_of(accepted.value.get("evalId")),
-            credits_used=number_of(accepted.value.get("creditsUsed")),
+            evaluation_id=parse_text(accepted.value.get("evalId")),
+            credits_used=parse_number(accepted.value.get("creditsUsed")),
         )
 
     def find_effect(

@@ -116,7 +116,7 @@ class TaskState:
         )
 
 
-def tries_of(context: Context) -> Tries:
+def read_tries(context: Context) -> Tries:
     """Return what Airflow says about the tries of the task that runs."""
     ti = context["ti"]
     return Tries(

@@ -14,16 +14,16 @@ from airflow_provider_ollang._compat import AirflowRescheduleException, AirflowS
 from airflow_provider_ollang.domain.arguments import (
     LONGEST_TIMEOUT,
     NOT_GIVEN,
-    count_of,
-    names_of,
-    one_of,
+    parse_names,
+    parse_seconds,
+    require_choice,
+    require_count,
     require_no_misspelt_status,
-    seconds_of,
 )
 from airflow_provider_ollang.domain.goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, RerunGoal, StatusGoal
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, PollConfig
 from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
-from airflow_provider_ollang.domain.values import number_of
+from airflow_provider_ollang.domain.values import parse_number
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -138,10 +138,10 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         self.rerun = rerun if self.rerun_given else None
         self.target_statuses = target_statuses
         self.failure_statuses = failure_statuses
-        self.max_poll_failures = count_of("max_poll_failures", max_poll_failures)
-        self.outputs_timeout = seconds_of("outputs_timeout", outputs_timeout)
-        self.stale_timeout = seconds_of("stale_timeout", stale_timeout)
-        self.on_no_evidence = one_of("on_no_evidence", on_no_evidence, ("fail", "accept"))
+        self.max_poll_failures = require_count("max_poll_failures", max_poll_failures)
+        self.outputs_timeout = parse_seconds("outputs_timeout", outputs_timeout)
+        self.stale_timeout = parse_seconds("stale_timeout", stale_timeout)
+        self.on_no_evidence = require_choice("on_no_evidence", on_no_evidence, ("fail", "accept"))
         self.ollang_conn_id = ollang_conn_id
         self.deferrable = deferrable or start_from_trigger
         if order_id is None and not self.rerun_given:
@@ -251,8 +251,8 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         )
 
     def _goal(self, receipt: Receipt | None) -> Goal:
-        targets = frozenset(names_of("target_statuses", self.target_statuses))
-        failures = frozenset(names_of("failure_statuses", self.failure_statuses) if self.failure_statuses else ())
+        targets = frozenset(parse_names("target_statuses", self.target_statuses))
+        failures = frozenset(parse_names("failure_statuses", self.failure_statuses) if self.failure_statuses else ())
         require_no_misspelt_status("target_statuses", targets)
         require_no_misspelt_status("failure_statuses", failures)
         if receipt is None:
@@ -290,7 +290,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         return sleep
 
     def _advise(self, order: Order) -> None:
-        if (number_of(order.get("level")) or 0) >= 1:
+        if (parse_number(order.get("level")) or 0) >= 1:
             self.log.warning(
                 "People work on this order, which may take days, and poke mode holds a worker slot all the time; with "
                 "deferrable=True the wait holds none."

@@ -15,7 +15,7 @@ from airflow_provider_ollang.domain.orders import (
     document_kind,
     plain_type,
 )
-from airflow_provider_ollang.domain.values import mappings_of
+from airflow_provider_ollang.domain.values import only_mappings
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -274,7 +274,7 @@ def _keyed(order: Order) -> list[tuple[str, Mapping[str, Any]]]:
 
     A document that is listed twice has one key.
     """
-    documents = list(mappings_of(order.get("orderDocs")))
+    documents = list(only_mappings(order.get("orderDocs")))
     described = []
     ids: dict[str, set[str]] = {}
     for raw in documents:
@@ -314,7 +314,7 @@ def _narrowed(rerun: Rerun, order: Order, wanted: Wanted) -> tuple[Rerun, Order]
     kept = None if before is None else [document for document in before if plain_type(document.type) in types]
     documents = order.get("orderDocs")
     if isinstance(documents, list):
-        documents = [raw for raw in mappings_of(documents) if plain_type(raw.get("type")) in types]
+        documents = [raw for raw in only_mappings(documents) if plain_type(raw.get("type")) in types]
     baseline = dataclasses.replace(rerun.baseline, outputs=kept)
     return dataclasses.replace(rerun, baseline=baseline), {**order, "orderDocs": documents}
 
@@ -351,9 +351,9 @@ def _stale(order: Order, wanted: Wanted, compared: str) -> OllangStaleResultErro
 
 
 def _nothing(order: Order, wanted: Wanted) -> OllangError:
-    there = sorted({f"{raw.get('type')!r:.80}" for raw in mappings_of(order.get("orderDocs"))})
+    there = sorted({f"{raw.get('type')!r:.80}" for raw in only_mappings(order.get("orderDocs"))})
     asked = f"kinds {', '.join(wanted.kinds)}" + (f" and types {', '.join(wanted.types)}" if wanted.types else "")
-    of_kind = [raw for raw in mappings_of(order.get("orderDocs")) if document_kind(raw.get("type")) in wanted.kinds]
+    of_kind = [raw for raw in only_mappings(order.get("orderDocs")) if document_kind(raw.get("type")) in wanted.kinds]
     missing = f"{_told(order, wanted)} and has nothing to deliver of the {asked}; it has {', '.join(there) or 'none'}."
     if wanted.types is not None and of_kind and order.get("status") in DONE_STATUSES:
         return OllangConfigurationError(f"{missing} Correct document_types.", order_id=wanted.order_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
 
-from airflow_provider_ollang.domain.arguments import NOT_GIVEN, count_of, names_of, one_of
+from airflow_provider_ollang.domain.arguments import NOT_GIVEN, parse_names, require_choice, require_count
 from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
@@ -106,12 +106,12 @@ class OllangToObjectStorageOperator(BaseOperator):
         self.destination = destination
         self.rerun_given = rerun is not NOT_GIVEN
         self.rerun = rerun if self.rerun_given else None
-        self.on_unchanged = one_of("on_unchanged", on_unchanged, ("fail", "deliver"))
-        self.kinds = [one_of("kinds", kind, KINDS) for kind in names_of("kinds", kinds)]
+        self.on_unchanged = require_choice("on_unchanged", on_unchanged, ("fail", "deliver"))
+        self.kinds = [require_choice("kinds", kind, KINDS) for kind in parse_names("kinds", kinds)]
         self.document_types = document_types
         self.folder_per_order = folder_per_order
-        self.on_size_mismatch = one_of("on_size_mismatch", on_size_mismatch, ("fail", "deliver"))
-        self.max_files_at_once = count_of("max_files_at_once", max_files_at_once)
+        self.on_size_mismatch = require_choice("on_size_mismatch", on_size_mismatch, ("fail", "deliver"))
+        self.max_files_at_once = require_count("max_files_at_once", max_files_at_once)
         self.ollang_conn_id = ollang_conn_id
         self._stop = CancellationToken()
         self._lineage: tuple[str, str, ObjectStoragePath] | None = None
@@ -130,7 +130,7 @@ class OllangToObjectStorageOperator(BaseOperator):
         wanted = Wanted(
             order_id=order_id,
             kinds=self.kinds,
-            types=None if self.document_types is None else names_of("document_types", self.document_types),
+            types=None if self.document_types is None else parse_names("document_types", self.document_types),
             rerun=receipt.rerun if receipt else None,
             accept_unchanged=self.on_unchanged == "deliver",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.domain.arguments import order_id_of
+from airflow_provider_ollang.domain.arguments import parse_order_id
 from airflow_provider_ollang.domain.goals import goal_from_json
 from airflow_provider_ollang.domain.polling import LONGEST_FAILURE_PAUSE, Decision, PollConfig, Poller, PollState
 from airflow_provider_ollang.exceptions import (
@@ -135,7 +135,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
 
     def _poller(self, state: dict[str, Any]) -> Poller:
         # Templates are rendered in the trigger's own arguments only.
-        config = PollConfig.from_json({**(self.config or {}), "order_id": order_id_of(self.order_id)})
+        config = PollConfig.from_json({**(self.config or {}), "order_id": parse_order_id(self.order_id)})
         return Poller(config, goal_from_json(self.goal or {}), PollState.from_json(state), self._deadline(config))
 
     def _deadline(self, config: PollConfig) -> float:
@@ -209,6 +209,6 @@ def _started_late(error: OllangTimeoutError, late: float) -> OllangTimeoutError:
 def _shown(order_id: object) -> str:
     """Return an order id for the log; anything else may be a link with its signature."""
     try:
-        return order_id_of(order_id)
+        return parse_order_id(order_id)
     except OllangError:
         return "(no order id)"

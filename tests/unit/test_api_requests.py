@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_ollang.client.requests import get_order, list_orders, rerun_order
 from airflow_provider_ollang.client.settings import Settings
-from airflow_provider_ollang.domain.arguments import is_same_order, order_id_of
+from airflow_provider_ollang.domain.arguments import is_same_order, parse_order_id
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 ID = "60b8d6f1e1b9b1d8c6c0d8e1"
@@ -50,7 +50,7 @@ ACCEPTED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("value", "expected"), ACCEPTED, ids=lambda one: ascii(one)[:40])
 def test_order_id_is_accepted(value: object, expected: str) -> None:
-    assert order_id_of(value) == expected
+    assert parse_order_id(value) == expected
     assert get_order(value).order_id == rerun_order(value).order_id == expected
 
 
@@ -122,7 +122,7 @@ URLS = {
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
 def test_order_id_is_refused(value: object) -> None:
-    for make in (order_id_of, get_order, rerun_order):
+    for make in (parse_order_id, get_order, rerun_order):
         with pytest.raises(OllangConfigurationError, match="order_id") as caught:
             make(value)
         text = str(caught.value)
@@ -133,7 +133,7 @@ def test_order_id_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", URLS.values(), ids=URLS)
 def test_url_as_order_id_is_refused_and_not_shown(value: object) -> None:
-    for make in (order_id_of, get_order, rerun_order):
+    for make in (parse_order_id, get_order, rerun_order):
         with pytest.raises(OllangConfigurationError, match=r"order_id is a URL .*nothing was sent") as caught:
             make(value)
         assert "canary" not in str(caught.value)
@@ -142,7 +142,7 @@ def test_url_as_order_id_is_refused_and_not_shown(value: object) -> None:
 
 def test_url_as_order_id_is_named_by_its_host() -> None:
     with pytest.raises(OllangConfigurationError, match=r"\('https://files.example/…'\)"):
-        order_id_of(LINK)
+        parse_order_id(LINK)
 
 
 class Task:
@@ -164,7 +164,7 @@ def test_refusal_says_what_to_do() -> None:
         (json.dumps({"id": ID}, indent=2), "task.output"),
     ):
         with pytest.raises(OllangConfigurationError, match=advice):
-            order_id_of(value)
+            parse_order_id(value)
 
 
 ORDER = {"name": "Sample", "vttUrl": LINK, "orderDocs": [{"id": "doc", "url": LINK}]}
@@ -177,7 +177,7 @@ ORDER = {"name": "Sample", "vttUrl": LINK, "orderDocs": [{"id": "doc", "url": LI
 )
 def test_refusal_shows_no_link_of_an_order(value: object) -> None:
     with pytest.raises(OllangConfigurationError) as caught:
-        order_id_of(value)
+        parse_order_id(value)
     assert "canary-signature" not in str(caught.value)
 
 
@@ -291,7 +291,7 @@ def test_errors_carry_what_the_call_was() -> None:
 
 def test_a_mapping_without_an_id_is_refused_by_its_keys() -> None:
     with pytest.raises(OllangConfigurationError, match=r"without 'order_id' or 'id'; it has the keys \['name'\]"):
-        order_id_of({"name": "Pilot"})
+        parse_order_id({"name": "Pilot"})
 
 
 @pytest.mark.parametrize(

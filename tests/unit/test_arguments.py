@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.arguments import names_of, nearest_name, seconds_of, unknown_statuses
+from airflow_provider_ollang.domain.arguments import nearest_name, parse_names, parse_seconds, unknown_statuses
 from airflow_provider_ollang.domain.orders import KNOWN_STATUSES
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
@@ -28,7 +28,7 @@ class TestSeconds:
         ],
     )
     def test_may_be_a_number_or_a_timedelta(self, value: float | timedelta, seconds: float) -> None:
-        read = seconds_of("stale_timeout", value)
+        read = parse_seconds("stale_timeout", value)
         assert read == seconds
         assert type(read) is float
 
@@ -55,7 +55,7 @@ class TestSeconds:
     )
     def test_nothing_else_may(self, value: Any) -> None:
         with pytest.raises(OllangConfigurationError, match="stale_timeout"):
-            seconds_of("stale_timeout", value)
+            parse_seconds("stale_timeout", value)
 
 
 class TestNames:
@@ -77,7 +77,7 @@ class TestNames:
         ids=repr,
     )
     def test_may_be_a_collection_or_a_text(self, value: Any, names: list[str]) -> None:
-        assert names_of("fields", value) == names
+        assert parse_names("fields", value) == names
 
     @pytest.mark.parametrize(
         "value",
@@ -103,7 +103,7 @@ class TestNames:
     )
     def test_nothing_else_may(self, value: Any) -> None:
         with pytest.raises(OllangConfigurationError, match=r"^fields must be one or more names") as caught:
-            names_of("fields", value)
+            parse_names("fields", value)
         assert repr(value) in str(caught.value)
 
 

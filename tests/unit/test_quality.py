@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_ollang.domain.evaluations import Evaluation
 from airflow_provider_ollang.domain.thresholds import Thresholds, parse_passed
-from airflow_provider_ollang.domain.values import plain_name, score_of
+from airflow_provider_ollang.domain.values import parse_score, plain_name
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from tests.unit.builders import BEFORE, ORDER_ID, evaluation, order
 
@@ -387,7 +387,7 @@ def reckoned(scores: list[tuple[Any, Any]]) -> dict[str, float]:
     """Return the score of each criterion: the rule in the fewest words."""
     found: dict[str, list[float]] = {}
     for name, value in scores:
-        number = score_of(value)
+        number = parse_score(value)
         if isinstance(name, str) and plain_name(name) and number is not None:
             found.setdefault(plain_name(name), []).append(number)
     return {name: min(each) for name, each in found.items()}
@@ -438,7 +438,7 @@ def test_the_order_of_the_scores_does_not_matter(scores: Any, wanted: Any, avera
 @many
 @given(score_lists, wishes, averages, st.integers(0, 7), st.integers(1, 50))
 def test_a_higher_score_never_fails_what_passed(scores: Any, wanted: Any, average: Any, at: int, more: int) -> None:
-    if not (wanted or average is not None) or at >= len(scores) or score_of(scores[at][1]) is None:
+    if not (wanted or average is not None) or at >= len(scores) or parse_score(scores[at][1]) is None:
         return
     better = [*scores]
     better[at] = (scores[at][0], float(scores[at][1]) + more)

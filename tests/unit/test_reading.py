@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ollang.domain.values import (
-    mappings_of,
-    number_of,
+    only_mappings,
+    parse_number,
+    parse_score,
+    parse_text,
     plain_name,
     printable,
     readable,
-    score_of,
-    text_of,
 )
 
 SECRET = "c4na7y0123456789"
@@ -53,20 +53,20 @@ json_values = st.recursive(
     [(90, 90.0), (0, 0.0), (-3, -3.0), (92.5, 92.5), ("92.5", 92.5), (" 92 \n", 92.0), ("9e1", 90.0), ("-0", 0.0)],
 )
 def test_a_score_is_a_number_or_a_text_that_is_one(value: object, score: float) -> None:
-    found = score_of(value)
+    found = parse_score(value)
     assert found == score
     assert type(found) is float
 
 
 @pytest.mark.parametrize("value", NO_SCORES, ids=lambda value: repr(value)[:20])
 def test_nothing_else_is_a_score(value: object) -> None:
-    assert score_of(value) is None
+    assert parse_score(value) is None
 
 
 @many
 @given(json_values)
 def test_a_score_can_always_be_stored(value: object) -> None:
-    json.dumps(score_of(value), allow_nan=False)
+    json.dumps(parse_score(value), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -74,21 +74,21 @@ def test_a_score_can_always_be_stored(value: object) -> None:
     [("eval_1", "eval_1"), ("", ""), (7, "7"), (0, "0"), (True, None), (1.5, None), (None, None), (["a"], None)],
 )
 def test_an_id_is_a_text_or_a_whole_number(value: object, text: str | None) -> None:
-    assert text_of(value) == text
+    assert parse_text(value) == text
 
 
 @pytest.mark.parametrize(("value", "number"), [(5, 5), (2.5, 2.5), (0, 0), (True, None), ("5", None), (None, None)])
 def test_a_number_is_given_as_such(value: object, number: float | None) -> None:
-    assert number_of(value) == number
+    assert parse_number(value) == number
 
 
 def test_objects_in_a_list_are_given_in_their_order() -> None:
-    assert list(mappings_of([{"a": 1}, None, "b", [{}], {}, 5, {"c": 2}])) == [{"a": 1}, {}, {"c": 2}]
+    assert list(only_mappings([{"a": 1}, None, "b", [{}], {}, 5, {"c": 2}])) == [{"a": 1}, {}, {"c": 2}]
 
 
 @pytest.mark.parametrize("value", [None, {}, {"a": {"b": 1}}, "text", 5, ({"a": 1},), True])
 def test_what_is_no_list_has_no_objects(value: object) -> None:
-    assert list(mappings_of(value)) == []
+    assert list(only_mappings(value)) == []
 
 
 @pytest.mark.parametrize(
