@@ -23,12 +23,14 @@ done, with evidence, outputs complete                              done
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang.domain.evaluations import Evaluation, find_evaluation
 from airflow_provider_ollang.domain.freshness import Rerun, summarize
 from airflow_provider_ollang.domain.messages import LogLine, debug, format_duration, format_statuses, info, warning
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES, Order
+from airflow_provider_ollang.domain.submission import FIRST_DELAYS
 from airflow_provider_ollang.domain.values import known_fields, parse_time
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
@@ -49,7 +51,7 @@ STALE_TIMEOUT = 2 * 3600.0
 #: No replica is taken to lag by more than this, in seconds.
 _LONGEST_LAG = 600.0
 #: Seconds after its request at which a rerun is polled, so that a short run is observed running, too.
-_EARLY_POLLS = (1.0, 3.0, 6.0, 11.0, 19.0, 30.0)
+_EARLY_POLLS = tuple(accumulate(FIRST_DELAYS))
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_ollang.domain.arguments import is_same_order, parse_order_id
 from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.evaluations import is_later
 from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.goals import EvaluationGoal
+from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import OllangConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.domain.goals import OnMissing
+
+#: The Date header has whole seconds (RFC 9110 section 5.6.7).
+_DATE_RESOLUTION = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -217,3 +226,51 @@ def _shown(value: object) -> str:
     if isinstance(value, str):
         return f"the text {value[:60]!r} (pass `rerun.output` instead of a template)"
     return "None" if value is None else f"a {type(value).__name__}"
+
+
+def evaluation_goal(
+    rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missing: OnMissing
+) -> EvaluationGoal:
+    """
+    Tell which evaluation counts.
+
+    With both receipts the evaluation must be of the rerun's result. Times of one clock are compared: responses date
+    requests, and the order dates what it shows.
+
+    ================= ========================================================================================
+    the evaluation    is of the rerun's result if
+    ================= ========================================================================================
+    was requested     its request is no earlier than the rerun's
+    was attached to   it is later than the one that the rerun's baseline shows (:func:`.is_later`)
+    ================= ========================================================================================
+
+    :raises OllangConfigurationError: none can, so the wait could only time out.
+    """
+    goal = EvaluationGoal(on_missing=on_missing)
+    if evaluation is not None:
+        goal = evaluation.goal
+    elif rerun is not None:
+        goal = replace(goal, before=rerun.baseline.evaluation)
+    if rerun is None:
+        return goal
+    if evaluation is not None and evaluation.attached:
+        if is_later(evaluation.key, rerun.baseline.evaluation):
+            return goal
+        raise _of_the_old_result(rerun, evaluation)
+    rerun_at = parse_time(rerun.requested_at)
+    evaluation_at = parse_time(evaluation.requested_at) if evaluation is not None else None
+    if evaluation is None or (rerun_at and evaluation_at is None):
+        # Without a time, the id of an evaluation does not tell whether it was requested before the rerun.
+        return replace(goal, evaluation_id=None, since=rerun.requested_at)
+    if rerun_at and evaluation_at and evaluation_at < rerun_at - _DATE_RESOLUTION:
+        raise _of_the_old_result(rerun, evaluation)
+    return goal
+
+
+def _of_the_old_result(rerun: Receipt, evaluation: EvaluationReceipt) -> OllangConfigurationError:
+    return OllangConfigurationError(
+        f"The evaluation of order {rerun.order_id} was requested at {evaluation.requested_at}, before its rerun at "
+        f"{rerun.requested_at}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
+        "downstream of the rerun, and clear it to have the new result evaluated.",
+        order_id=rerun.order_id,
+    )

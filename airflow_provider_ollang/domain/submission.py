@@ -113,8 +113,7 @@ class Record:
     :param max_tries: the task's ``max_tries`` when the record was written.
     :param state: ``"sending"``: written before the request, so it is unknown whether it was processed;
         ``"accepted"``; ``"failed"``: accepted, and ended by Ollang without a result; ``"unknown"``: a person was asked
-        to find out; ``"finished"``: the task has had its result; ``"refused"``: nothing was sent or started, and the
-        task failed without a retry.
+        to find out; ``"finished"``: the task has had its result; ``"refused"``: nothing was sent or started.
     :param receipt: what is known of the request, as a plain dict, its baseline and result included.
     :param resubmitted: whether an unknown outcome has been answered by submitting once more.
     :param try_number: number of the try that wrote the record; ``None`` in one of an older version.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.runtime.submission_record import ReceiptT
     from airflow_provider_ollang.runtime.submit import Submission
     from airflow_provider_ollang.runtime.task_state import TaskState
-
-#: How long a record is kept after the task is done with it.
-RETENTION = timedelta(days=30)
 
 
 class OllangOperator(BaseOperator):

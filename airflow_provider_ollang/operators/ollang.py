@@ -29,12 +29,12 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import RETENTION, OllangOperator
+from airflow_provider_ollang.operators._base import OllangOperator
 from airflow_provider_ollang.runtime.context import push_early, require_task_instance
 from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
-from airflow_provider_ollang.runtime.task_state import TaskState, read_tries
+from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState, read_tries
 from airflow_provider_ollang.runtime.wait import (
     DEFERRABLE,
     POLL_INTERVAL,
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_ollang.domain.submission import State
+    from airflow_provider_ollang.runtime.paid_request import OnRunning, OnUnknownOutcome
 
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
@@ -135,7 +136,9 @@ class OllangRerunOperator(OllangOperator):
         to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``.
     :param stale_timeout: seconds, or ``timedelta``, that an order may say it is done without any evidence of the
         rerun; default 2 h.
-    :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
+    :param deferrable: wait in the triggerer, which holds no worker slot; default ``[operators] default_deferrable``.
+        The worker polls until it has observed the run, 30 s after the request at most: what only a triggerer has
+        observed is lost if that dies.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "seen_running",
         "last_status", "baseline", "result", "baseline_confirmed"}``; it is pushed as XCom as
@@ -158,8 +161,8 @@ class OllangRerunOperator(OllangOperator):
         *,
         order_id: Any,
         wait_for_completion: bool = False,
-        on_running: Literal["fail", "attach"] = "fail",
-        on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
+        on_running: OnRunning = "fail",
+        on_unknown_outcome: OnUnknownOutcome = "fail",
         on_no_evidence: Literal["fail", "accept"] = "fail",
         skip_if_passed: Any = NOT_GIVEN,
         reconcile_timeout: float | timedelta = RECONCILE_TIMEOUT,
@@ -215,10 +218,10 @@ class OllangRerunOperator(OllangOperator):
         poller = self._poller(receipt)
 
         def keep_observations(decision: Decision) -> None:
-            # A try that reconnects, or the triggerer's end, has only these to tell the new result by.
+            # A try that reconnects has only these to tell the new result by.
             nonlocal receipt
             observed = _with_observations(receipt, poller.state)
-            if not decision.is_final and (observed.rerun != receipt.rerun or self.deferrable):
+            if not decision.is_final and observed.rerun != receipt.rerun:
                 record.note("accepted", observed)
                 push_early(self, context, observed.to_json())
             receipt = observed

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_ollang import _clock
@@ -17,19 +15,22 @@ from airflow_provider_ollang.domain.arguments import (
     require_choice,
     require_count,
 )
-from airflow_provider_ollang.domain.evaluations import is_later
-from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, PollConfig, Poller, PollState
-from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.domain.receipts import (
+    EvaluationReceipt,
+    Receipt,
+    agreed_order_id,
+    check_host,
+    evaluation_goal,
+)
 from airflow_provider_ollang.domain.thresholds import Thresholds, is_below, missing_criteria
-from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangQualityError
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import RETENTION, OllangOperator
+from airflow_provider_ollang.operators._base import OllangOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.runtime.order_requests import EvaluationRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
-from airflow_provider_ollang.runtime.task_state import TaskState
+from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState
 from airflow_provider_ollang.runtime.wait import (
     DEFERRABLE,
     POLL_INTERVAL,
@@ -42,13 +43,13 @@ from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import timedelta
 
     from airflow.sdk import Context
 
     from airflow_provider_ollang.domain.goals import OnMissing
+    from airflow_provider_ollang.runtime.paid_request import OnRunning, OnUnknownOutcome
 
-#: The Date header has whole seconds (RFC 9110 section 5.6.7).
-_DATE_RESOLUTION = timedelta(seconds=1)
 GATE_TIMEOUT = 3600.0
 
 
@@ -92,8 +93,8 @@ class OllangEvaluateOrderOperator(OllangOperator):
         order_id: Any,
         criteria: Iterable[str] | str | None = None,
         custom_prompt: str | None = None,
-        on_running: Literal["fail", "attach"] = "fail",
-        on_unknown_outcome: Literal["fail", "resubmit"] = "fail",
+        on_running: OnRunning = "fail",
+        on_unknown_outcome: OnUnknownOutcome = "fail",
         reconcile_timeout: float | timedelta = RECONCILE_TIMEOUT,
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
@@ -156,7 +157,7 @@ class OllangQualityGateOperator(OllangOperator):
     :param poll_interval: seconds, or ``timedelta``, between two polls; default 60 s, at least 1 s.
     :param timeout: seconds, or ``timedelta``, after which the wait fails; default 1 h.
     :param max_poll_failures: how many consecutive polls may fail for transient reasons; default 10.
-    :param deferrable: wait in the triggerer, which costs no worker at all; default ``[operators] default_deferrable``.
+    :param deferrable: wait in the triggerer, which holds no worker slot; default ``[operators] default_deferrable``.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the report, ``{"order_id", "passed", "average", "min_average", "criteria": [{"name", "score", "minimum",
         "passed"}], "missing": [name], "evaluation": {"id", "created_at"} | None}``.
@@ -219,7 +220,7 @@ class OllangQualityGateOperator(OllangOperator):
             timeout=self.timeout,
             max_poll_failures=self.max_poll_failures,
         )
-        goal = _goal(rerun, evaluation, self.on_missing)
+        goal = evaluation_goal(rerun, evaluation, self.on_missing)
         decision = wait_for(
             self,
             hook,
@@ -287,52 +288,6 @@ class OllangQualityGateOperator(OllangOperator):
             "have a person check it in Ollang, or lower the thresholds.",
             order_id=order_id,
         )
-
-
-def _goal(rerun: Receipt | None, evaluation: EvaluationReceipt | None, on_missing: OnMissing) -> EvaluationGoal:
-    """
-    Tell which evaluation counts.
-
-    With both receipts the evaluation must be of the rerun's result. Times of one clock are compared: responses date
-    requests, and the order dates what it shows.
-
-    ================= ========================================================================================
-    the evaluation    is of the rerun's result if
-    ================= ========================================================================================
-    was requested     its request is no earlier than the rerun's
-    was attached to   it is later than the one that the rerun's baseline shows (:func:`.is_later`)
-    ================= ========================================================================================
-
-    :raises OllangConfigurationError: none can, so the wait could only time out.
-    """
-    goal = EvaluationGoal(on_missing=on_missing)
-    if evaluation is not None:
-        goal = evaluation.goal
-    elif rerun is not None:
-        goal = dataclasses.replace(goal, before=rerun.baseline.evaluation)
-    if rerun is None:
-        return goal
-    if evaluation is not None and evaluation.attached:
-        if is_later(evaluation.key, rerun.baseline.evaluation):
-            return goal
-        raise _of_the_old_result(rerun, evaluation)
-    rerun_at = parse_time(rerun.requested_at)
-    evaluation_at = parse_time(evaluation.requested_at) if evaluation is not None else None
-    if evaluation is None or (rerun_at and evaluation_at is None):
-        # Without a time, the id of an evaluation does not tell whether it was requested before the rerun.
-        return dataclasses.replace(goal, evaluation_id=None, since=rerun.requested_at)
-    if rerun_at and evaluation_at and evaluation_at < rerun_at - _DATE_RESOLUTION:
-        raise _of_the_old_result(rerun, evaluation)
-    return goal
-
-
-def _of_the_old_result(rerun: Receipt, evaluation: EvaluationReceipt) -> OllangConfigurationError:
-    return OllangConfigurationError(
-        f"The evaluation of order {rerun.order_id} was requested at {evaluation.requested_at}, before its rerun at "
-        f"{rerun.requested_at}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
-        "downstream of the rerun, and clear it to have the new result evaluated.",
-        order_id=rerun.order_id,
-    )
 
 
 class OllangQualityBranchOperator(OllangQualityGateOperator, BranchMixIn):

@@ -16,7 +16,6 @@ from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOrderNotEligibleError,
     OllangOutcomeUnknownError,
-    OllangPermanentError,
     OllangTransientError,
     OllangUnavailableError,
 )
@@ -121,9 +120,10 @@ class _Submitter(Generic[ReceiptT]):
         self._warn_of_another_subject()
         try:
             receipt = self._poll_first() if polls_first else self._precheck()
-        except OllangOrderNotEligibleError:
-            if self.record.other is None:
-                # Else a clear would take any run of the order for the task's own.
+        except OllangError as error:
+            is_final = isinstance(error, OllangOrderNotEligibleError)
+            if self.record.other is None and (is_final or not polls_first):
+                # Without a record a later try could take any run of the order for the task's own.
                 self.record.note("refused", None)
             raise
         return self._submit(receipt, may_be_second=polls_first)
@@ -204,11 +204,10 @@ class _Submitter(Generic[ReceiptT]):
             return self.request.send(self.client, receipt)
         except OllangOutcomeUnknownError:
             raise
-        except (OllangError, InterruptedBeforeSending) as error:
+        except (OllangError, InterruptedBeforeSending):
             # "refused" says that nothing was started: not where an earlier request, or another one's, may have been.
             is_ended = before is None or (self.record.other is None and before.state in _ENDED)
-            is_refused = is_ended and not may_be_second and isinstance(error, OllangPermanentError)
-            self._take_back(before, is_refused=is_refused)
+            self._take_back(before, is_refused=is_ended and not may_be_second)
             raise
 
     def _take_back(self, before: Record | None, *, is_refused: bool) -> None:
@@ -234,7 +233,9 @@ class _Submitter(Generic[ReceiptT]):
 
     def _find_reason_of_refusal(self, receipt: ReceiptT, *, may_be_second: bool) -> ReceiptT | None:
         """Reconnect to what a refused request ran into; ``None`` if nothing shows it."""
-        if may_be_second and self.request.refused_while_running:
+        if not self.request.refused_while_running:
+            return None
+        if may_be_second:
             return self._reconnect(receipt, "an earlier request submitted, since this one was refused")
         if self.policy.on_running != "attach":
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
 from airflow_provider_ollang.domain.submission import Tries
@@ -9,9 +10,12 @@ from airflow_provider_ollang.exceptions import OllangUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
 
     from airflow.sdk import Context
+
+
+#: How long a value is kept after the task is done with it.
+RETENTION = timedelta(days=30)
 
 
 class Stored(Protocol):

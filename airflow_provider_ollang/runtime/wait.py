@@ -81,8 +81,8 @@ def wait_for(
     :param resume_with: what ``execute_complete`` is given besides the event: what it needs of inputs that may be gone
         by then.
     :param is_started: whether this try has polled before, and has logged what it waits for.
-    :param observe_start: defer only after the dense start, half a minute at most: what the worker observes can be put
-        on record, and what only the triggerer has observed dies with the task that it resumes. Default: defer after
+    :param observe_start: defer after the dense start, or a failed poll: what the worker observes can be put on record,
+        and what only the triggerer has observed is lost if it dies, or the task that it resumes. Default: defer after
         the first poll.
     :return: the final decision.
     """
@@ -97,7 +97,8 @@ def wait_for(
             task.log.info("%s", describe_end(decision.result, _clock.now() - poller.started_at))
         if decision.is_final:
             return decision
-        if deferrable and not (observe_start and poller.is_dense(_clock.now())):
+        observes = observe_start and not decision.after_error and poller.is_dense(_clock.now())
+        if deferrable and not observes:
             _defer(task, poller, decision, ollang_conn_id=ollang_conn_id, trigger=trigger, resume_with=resume_with)
         sleep(decision.pause)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.domain.goals import RerunGoal, goal_from_json
 from airflow_provider_ollang.domain.polling import PollConfig, Poller, PollState
-from airflow_provider_ollang.runtime.task_state import TaskState
+from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 STATE_KEY = "ollang_wait"
-_KEEP_AFTER_TIMEOUT = timedelta(days=30)
 
 
 class WaitState:
@@ -34,7 +33,7 @@ class WaitState:
 
     def __init__(self, context: Context, *, timeout: float) -> None:
         ti = context["ti"]
-        self._task_state = TaskState(context, STATE_KEY, retention=timedelta(seconds=timeout) + _KEEP_AFTER_TIMEOUT)
+        self._task_state = TaskState(context, STATE_KEY, retention=RETENTION + timedelta(seconds=timeout))
         self._try_number = ti.try_number
         stored = self._task_state.load()
         self._stored: dict[str, Any] = stored if isinstance(stored, dict) else {}

@@ -33,7 +33,7 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.runtime.context import require_task_instance
+from airflow_provider_ollang.runtime.context import push_early, require_task_instance
 from airflow_provider_ollang.runtime.wait import DEFERRABLE, GRACE, deferral_errors, read_event, wait_for, write_log
 from airflow_provider_ollang.runtime.wait_state import WaitState
 from airflow_provider_ollang.sensors._start_from_trigger import unsupported_reason
@@ -87,6 +87,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         ``evidence: []``.
     :param ollang_conn_id: the Airflow connection (templated).
     :param deferrable: wait in the triggerer, which holds no worker slot; default ``[operators] default_deferrable``.
+        What only a triggerer has observed is lost if that dies.
     :param start_from_trigger: start in the triggerer, so that a worker starts once instead of twice; implies
         ``deferrable``. Possible from Airflow 3.3 on for an order id that is a literal or a template over ``params``,
         ``dag_run``, ``run_id``, ``ds``, ``ts``, ``logical_date`` and ``data_interval_*``; else a worker starts, and
@@ -217,17 +218,9 @@ class OllangOrderStatusSensor(BaseSensorOperator):
                 self.log.warning("Skipping this task (%s): %s", "never_fail" if self.never_fail else "soft_fail", error)
                 raise AirflowSkipException(str(error)) from error
             if isinstance(error, OllangStaleResultError):
-                self._push(context, error.result)
+                # For a task that is then marked as success.
+                push_early(self, context, error.result)
             raise
-
-    def _push(self, context: Context, result: dict[str, Any] | None) -> None:
-        """Push an unverified result, for a task that is then marked as success."""
-        if not self.do_xcom_push:
-            return
-        try:
-            context["ti"].xcom_push(key="return_value", value=result)
-        except Exception as error:  # noqa: BLE001 - the failure of the wait counts
-            self.log.warning("Could not push the order's facts as XCom (%s).", type(error).__name__)
 
     # --- What to wait for -------------------------------------------------------------------------------------
 

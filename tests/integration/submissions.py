@@ -52,6 +52,10 @@ def posts(ollang: Sandbox) -> int:
     return len(ollang.requests("POST"))
 
 
+def gets(ollang: Sandbox) -> int:
+    return len(ollang.requests("GET"))
+
+
 def accepted_reruns(ollang: Sandbox, order_id: str = ORDER) -> int:
     return int(ollang.order(order_id)["reruns_accepted"])
 

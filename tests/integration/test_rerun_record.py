@@ -315,7 +315,7 @@ def test_a_record_that_cannot_be_taken_back_sends_nothing_later(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
-    at_store(monkeypatch, "delete", fail)
+    at_store(monkeypatch, "set", fail, state="refused")
     run = run_dag(rerun_dag())
     assert (run.states, run.tries, posts(ollang)) == ({"rerun": "failed"}, {"rerun": 2}, 1)
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)

@@ -262,9 +262,9 @@ def test_the_record_is_taken_back_while_the_rate_limit_is_sat_out(
 ) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "40"})
     found: list[Any] = []
-    during_sleep(monkeypatch, lambda: found.append((posts(ollang), record())))
+    during_sleep(monkeypatch, lambda: found.append((posts(ollang), state_on_record())))
     run = run_dag(rerun_dag())
-    assert found == [(1, None)]
+    assert found == [(1, "refused")]
     assert (run.states, run.tries, accepted_reruns(ollang)) == ({"rerun": "success"}, {"rerun": 1}, 1)
 
 
@@ -299,7 +299,7 @@ def test_the_retry_comes_when_the_server_said(
     [(error, decision)] = asked
     assert isinstance(error, OllangRateLimitError)
     assert (error.retry_after, decision.retry_delay) == (3600, timedelta(hours=1))
-    assert record() is None
+    assert state_on_record() == "refused"
 
 
 def test_result_that_only_its_date_speaks_against_is_not_resubmitted(ollang: Sandbox, run_dag: RunDag) -> None:

@@ -37,6 +37,8 @@ from tests.integration.submissions import (
     delete_record,
     fail,
     first_output,
+    gets,
+    no_triggerer,
     posts,
     record,
     rerun_dag,
@@ -114,6 +116,30 @@ def test_the_receipt_has_the_new_result(
     assert (receipt["last_status"], receipt["reconnected"]) == (result["status"], False)
     assert receipt["seen_running"] is ("running" in result["evidence"])
     assert record()["receipt"] == receipt
+
+
+@needs_task_state_store
+def test_short_run_is_observed_before_the_deferral(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.change_order(ORDER, behaviour={**STATUS_ONLY, "status_hidden_for": 5, "run_seconds": 20})
+    with no_triggerer(monkeypatch):
+        run = run_dag(rerun_dag(**WAITING, deferrable=True))
+    assert run.states == {"rerun": "deferred"}
+    # One poll before the request, and then after 0, 1, 3 and 6 seconds.
+    assert (record()["receipt"]["seen_running"], gets(ollang)) == (True, 5)
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "headers": {"Retry-After": "100"}}])
+def test_failed_poll_of_the_start_defers_at_once(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    ollang.change_order(ORDER, behaviour={**NO_TRACE, "run_seconds": 20})
+    ollang.add_fault("GET", skip=1, times=None, **fault)
+    with no_triggerer(monkeypatch):
+        run = run_dag(rerun_dag(**WAITING, deferrable=True))
+    assert (run.states, gets(ollang)) == ({"rerun": "deferred"}, 2)
 
 
 @needs_task_state_store

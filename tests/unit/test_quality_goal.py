@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_ollang.domain.baseline import Baseline
-from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt
+from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt, evaluation_goal
 from airflow_provider_ollang.exceptions import OllangConfigurationError
-from airflow_provider_ollang.operators.quality import _goal
 from tests.unit.builders import AFTER, BEFORE, LONG_BEFORE, ORDER_ID, REQUESTED, evaluation, order
 
 HOST = "https://api.example"
@@ -47,10 +46,10 @@ def test_is_of_the_reruns_result(
 ) -> None:
     rerun, receipt = dataclasses.replace(RERUN, baseline=baseline), asked(at, name, attached=attached)
     if counts:
-        assert _goal(rerun, receipt, "fail") == receipt.goal
+        assert evaluation_goal(rerun, receipt, "fail") == receipt.goal
         return
     with pytest.raises(OllangConfigurationError, match="before its rerun at 2024-03-01T12:00:00") as caught:
-        _goal(rerun, receipt, "fail")
+        evaluation_goal(rerun, receipt, "fail")
     assert caught.value.order_id == ORDER_ID
 
 
@@ -58,11 +57,11 @@ def test_is_of_the_reruns_result(
 def test_clock_of_the_requests_does_not_tell_the_one_attached_to(ahead: str) -> None:
     rerun: Any = dataclasses.replace(RERUN, requested_at=ahead)
     new, old = asked(REQUESTED, attached=True), asked(BEFORE, "eval_1", attached=True)
-    assert _goal(rerun, new, "fail").evaluation_id == "eval_2"
+    assert evaluation_goal(rerun, new, "fail").evaluation_id == "eval_2"
     with pytest.raises(OllangConfigurationError):
-        _goal(rerun, old, "fail")
+        evaluation_goal(rerun, old, "fail")
 
 
 def test_unknown_time_of_a_request_leaves_it_to_the_rerun() -> None:
-    goal = _goal(RERUN, asked(None), "fail")
+    goal = evaluation_goal(RERUN, asked(None), "fail")
     assert (goal.evaluation_id, goal.since) == (None, REQUESTED)

@@ -22,6 +22,7 @@ from airflow_provider_ollang.exceptions import (
     OllangOutcomeUnknownError,
     OllangRateLimitError,
     OllangRequestRefusedError,
+    OllangUnavailableError,
 )
 from airflow_provider_ollang.runtime.cancellation import CancellationToken, TaskCancelledError
 from airflow_provider_ollang.runtime.paid_request import Effect, SubmissionPolicy
@@ -180,7 +181,7 @@ def test_cleared_finished_task_submits_unless_one_is_at_work(task: Harness, show
 def test_rate_limit_takes_the_record_back_while_it_waits(task: Harness) -> None:
     request = Creation(OllangRateLimitError("slow down"))
     assert task.submit(request).receipt.message == "created"
-    assert (request.sent, task.waits, task.state) == (2, [None], "accepted")
+    assert (request.sent, task.waits, task.state) == (2, ["refused"], "accepted")
 
 
 def test_unknown_outcome_is_reconciled(task: Harness) -> None:
@@ -220,7 +221,7 @@ def test_interruption_while_connecting_takes_the_record_back(task: Harness) -> N
     marker.__cause__ = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         task.submit(Creation(marker))
-    assert task.state is None
+    assert task.state == "refused"
 
 
 def test_interruption_awaiting_the_response_leaves_the_intent(task: Harness) -> None:
@@ -283,6 +284,27 @@ def test_failed_request_keeps_the_record_of_another_subject(
     again = accepted_other()
     assert task.submit(again, dataclasses.replace(CLEARED, try_number=3)).receipt.reconnected is True
     assert again.sent == 0
+
+
+def test_retry_after_failed_precheck_takes_no_other_run_for_its_own(
+    task: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Creation()
+    with monkeypatch.context() as patch:
+        patch.setattr(request, "precheck", raising(OllangUnavailableError("HTTP 503")))
+        with pytest.raises(OllangUnavailableError):
+            task.submit(request)
+    # Meanwhile another task of the run was cleared, and another client's creation is at work.
+    request.shows_effect = True
+    submission = task.submit(request, dataclasses.replace(RETRY, clear_number=1))
+    assert (submission.receipt.reconnected, request.sent) == (False, 1)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
 
 
 def test_refusal_after_a_clear_without_record_proves_the_earlier_request(task: Harness) -> None:
