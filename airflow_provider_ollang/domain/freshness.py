@@ -119,10 +119,12 @@ class Rerun:
         Delivery events are only ever added, so the newest one of the baseline must be there, or a later one. Documents
         do not tell: a rerun may replace them.
         """
-        newest, events = parse_time(self.baseline.newest_event), order.get("deliveryEvents")
+        # An order that has none yet may lack the field; ``null`` tells nothing.
+        newest, events = parse_time(self.baseline.newest_event), order.get("deliveryEvents", [])
         if newest is None or not isinstance(events, list):
             return False
-        return not any((occurred := parse_occurred(event)) and occurred >= newest for event in only_mappings(events))
+        dates = [parse_occurred(event) for event in only_mappings(events)]
+        return not any(date is not None and date >= newest for date in dates)
 
     def withholds(self, order: Order) -> bool:
         """Tell whether a poll shows what is later than the baseline's, but dated before the request."""

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_ollang.exceptions import OllangStaleResultError
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import TaskStateStoreAccessor, needs_task_state_store
@@ -93,6 +94,16 @@ class Wait:
 
 def names(result: dict[str, Any]) -> list[str]:
     return [output["name"] for output in result["outputs"]]
+
+
+def test_stale_replica_that_shows_an_earlier_run_proves_nothing(ollang: Sandbox, wait: Wait) -> None:
+    # An earlier run ends, whose event is in the baseline; the rerun leaves no trace.
+    ollang.change_order(ORDER, behaviour={"run_seconds": 30})
+    OllangHook().rerun_order(ORDER)
+    ollang.advance(40)
+    behaviour = {"status_hidden_for": None, "outputs": "unchanged", "delivery_events_delay": 1e6}
+    ollang.change_order(ORDER, behaviour={**behaviour, "stale_every": 3, "stale_by": 35})
+    assert wait.is_stale(wait.run())
 
 
 # --- Results made before the response to the POST -----------------------------------------------------------------
