@@ -49,6 +49,8 @@ from airflow_provider_ollang.exceptions import (
     OllangRateLimitError,
     OllangTimeoutError,
     OllangTransientError,
+    error_from_json,
+    error_to_json,
 )
 
 if TYPE_CHECKING:
@@ -351,18 +353,13 @@ class Poller:
         )
 
     def _too_many_failures(self, error: OllangError) -> OllangError:
-        assert isinstance(error, OllangTransientError)  # noqa: S101 - permanent errors never get here
-        return type(error)(
+        message = (
             f"{self.state.consecutive_failures} consecutive polls of order {self.config.order_id} failed. The last "
-            f"error: {error}",
-            retry_after=error.retry_after,
-            status_code=error.status_code,
-            code=error.code,
-            order_id=self.config.order_id,
-            method=error.method,
-            path=error.path,
-            detail=error.detail,
+            f"error: {error}"
         )
+        stored = error_to_json(error)
+        fields = {**stored["fields"], "order_id": self.config.order_id}
+        return error_from_json({**stored, "message": message, "fields": fields})
 
     def _describe_status(self, status: str, now: float) -> list[LogLine]:
         """Return what to log about a status; what must not be logged again is noted in the state."""
