@@ -1,4 +1,4 @@
-"""The command line, `python -m airflow_provider_ollang.sandbox`, and the tables that docs/sandbox.md has of it."""
+"""The command line, `python -m airflow_provider_ollang.sandbox`, and the tables with which docs/sandbox.md is built."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import json
 import re
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_ollang.sandbox.admin_api import ROUTES
@@ -30,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     :return: 0 if a signal ended it, 1 if it could not start.
     """
     given = _parser().parse_args(arguments)
-    if given.describe is not None:
-        _describe(given.describe)
+    if given.describe:
+        print("\n\n".join(f"{title}\n\n{text}" for title, text in tables().items()))  # noqa: T201 - the program's output
         return 0
     try:
         del given.describe
@@ -82,18 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--behaviour", type=json.loads, default={}, help="options of all orders, as a JSON object", metavar="JSON"
     )
-    parser.add_argument(
-        "--describe", nargs="?", const="", metavar="PAGE", help="print orders, lifecycles, options and faults"
-    )
+    parser.add_argument("--describe", action="store_true", help="print orders, lifecycles, options and faults")
     return parser
-
-
-def _describe(name: str) -> None:
-    if name:
-        page = Path(name)
-        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        print("\n\n".join(f"{title}\n\n{text}" for title, text in tables().items()))  # noqa: T201 - the program's output
 
 
 # Tables
@@ -112,7 +101,7 @@ def tables() -> dict[str, str]:
 
 
 def with_tables(page: str) -> str:
-    """Return a page with its tables, marked by `<!-- table: NAME -->` and `<!-- end -->`, up to date."""
+    """Return a page with a table in place of what is between `<!-- table: NAME -->` and `<!-- end -->`."""
     return re.sub(
         r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)",
         lambda match: f"{match[1]}\n{tables()[match[2]]}\n\n{match[3]}",

@@ -27,9 +27,11 @@ def page() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_tables_are_up_to_date(page: str) -> None:
-    assert set(tables()) - set(re.findall(r"<!-- table: (\w+) -->", page)) == {"orders"}
-    assert with_tables(page) == page, "python -m airflow_provider_ollang.sandbox --describe docs/sandbox.md"
+def test_tables_are_filled_in(page: str) -> None:
+    filled = with_tables(page)
+    assert [name for name, table in tables().items() if table not in filled] == ["orders"]
+    assert "prints this table" in page
+    assert "prints this table" not in filled
 
 
 @pytest.mark.parametrize(("kind", "name"), [(Behaviour, "behaviour"), (Fault, "faults"), (Do, "do")])
@@ -45,7 +47,8 @@ def test_tables_are_well_formed() -> None:
 
 def test_arguments_are_those_of_the_program(page: str) -> None:
     arguments = {argument for action in _parser()._actions for argument in action.option_strings if argument != "-h"}
-    assert set(re.findall(r"^\| `(--[\w-]+)`", page, re.MULTILINE)) == arguments - {"--help"}
+    named = set(re.findall(r"`(--[\w-]+)", page))
+    assert {"--speed", "--behaviour", "--tls", "--describe"} <= named <= arguments
     assert f"{KEPT:,}" in page
 
 
