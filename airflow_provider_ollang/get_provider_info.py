@@ -7,7 +7,8 @@ and the hook methods that Airflow 3.1 reads are both made from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_ollang import __version__
@@ -33,7 +34,7 @@ class ConnectionField:
     description: str
     json_type: str
     default: Any = None
-    limits: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def conn_field(self) -> dict[str, Any]:
         """Return the field as the ``conn-fields`` entry of the provider metadata; blank is always allowed."""
@@ -92,11 +93,7 @@ CONNECTION_FIELDS = (
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["login", "schema"],
     "relabeling": {"password": "API key", "host": "Base URL", "port": "Port (the Test button needs one: 443)"},
-    "placeholders": {
-        "host": DEFAULT_HOST,
-        "password": "from lab.ollang.com",
-        "port": "443",
-    },
+    "placeholders": {"host": DEFAULT_HOST, "password": "from lab.ollang.com", "port": "443"},
 }
 
 
@@ -112,11 +109,7 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Check, rerun, wait for, judge and deliver localization orders of `Ollang <https://ollang.com>`__",
         "versions": [__version__],
         "integrations": [
-            {
-                "integration-name": "Ollang",
-                "external-doc-url": "https://api-docs.ollang.com",
-                "tags": ["service"],
-            }
+            {"integration-name": "Ollang", "external-doc-url": "https://api-docs.ollang.com", "tags": ["service"]},
         ],
         "connection-types": [
             {
@@ -124,7 +117,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_ollang.hooks.ollang.OllangHook",
                 "hook-name": "Ollang",
                 "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
-                "conn-fields": {one.name: one.conn_field() for one in CONNECTION_FIELDS},
+                "conn-fields": {field.name: field.conn_field() for field in CONNECTION_FIELDS},
             }
         ],
         "hooks": _modules("airflow_provider_ollang.hooks.ollang"),

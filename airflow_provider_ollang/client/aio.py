@@ -1,5 +1,5 @@
 """
-The asynchronous client, over ``aiohttp``, for triggers: it only reads.
+The client of triggers, over ``aiohttp``: it only gets orders.
 
 All waits on one connection in one event loop share one session, and a 429 throttles all of them.
 """
@@ -21,9 +21,9 @@ from yarl import URL
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.client.backoff import MAX_RETRY_AFTER
-from airflow_provider_ollang.client.errors import host_not_found, no_response, rate_limited
+from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, rate_limited, timed_out
 from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Request, get_order
-from airflow_provider_ollang.client.responses import MAX_BODY_BYTES, Response, parse_order
+from airflow_provider_ollang.client.responses import Response, add_chunk, parse_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,210 +67,27 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-class AiohttpTransport:
+class OllangAsyncClient:
     """
-    Sends requests over one session, whose connections all waits share that use it in one event loop.
+    Ollang's API for triggers; made by :meth:`.OllangHook.async_client`.
 
-    :param settings: where to, with which key, proxy and certificates; nothing is looked up elsewhere.
-    :param user_agent: the ``User-Agent`` of every request.
+    :param settings: what the connection says; nothing is looked up elsewhere.
     """
 
-    def __init__(self, settings: Settings, user_agent: str) -> None:
-        self._settings = settings
-        self._headers = settings.headers(user_agent)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._headers = settings.headers()
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_POOL_SIZE)
         self._probe = asyncio.Lock()
         self._throttled = False
         self._throttled_until = 0.0
 
-    @asynccontextmanager
-    async def slot(self, *, ignore_throttle: bool = False) -> AsyncIterator[float]:
-        """
-        Hold a slot, for the time of a ``with`` block, to send a request and have its response.
-
-        A request that waits for a connection also obeys a throttle that begins meanwhile. When a throttle ends, the
-        first request goes alone: all others wait until it has told whether the server still limits them.
-
-        :param ignore_throttle: send even while the rate limit throttles the connection.
-        :return: a context manager; inside, the seconds for which nothing may be sent yet.
-        """
-        async with self._slots:
-            if self._throttled and not ignore_throttle:
-                async with self._probe:
-                    if self._throttled:
-                        try:
-                            yield self._throttled_for
-                        finally:
-                            self._throttled = self._throttled_for > 0
-                        return
-            yield 0.0
-
-    def throttle(self, seconds: float) -> None:
-        """Keep all waits from sending for a while, as the server asked, but not for longer than a worker would."""
-        self._throttled = True
-        until = _clock.monotonic() + min(seconds, MAX_RETRY_AFTER)
-        self._throttled_until = max(self._throttled_until, until)
-
-    @property
-    def _throttled_for(self) -> float:
-        return max(self._throttled_until - _clock.monotonic(), 0.0)
-
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    async def send(self, request: Request, *, timeout: float | None = None) -> Response:  # noqa: ASYNC109 - begins later
-        """
-        Send a request once.
-
-        :param request: what to send.
-        :param timeout: seconds for the whole response, if not those of the settings.
-        :return: the response, whatever its status.
-        :raises OllangUnavailableError: there was none.
-        """
-        seconds = timeout or self._settings.timeout
-        # Who holds a slot finds room in the pool, so this is no time in a queue.
-        attempt = _Attempt(asyncio.timeout(min(CONNECT_TIMEOUT, seconds)), seconds)
-        token = _ATTEMPT.set(attempt)
-        try:
-            async with attempt.limit:
-                return await self._send(request)
-        except TimeoutError:
-            reason = (
-                f"no complete response within {seconds:g} s"
-                if attempt.connected
-                else f"no connection to {self._settings.base_url} within {min(CONNECT_TIMEOUT, seconds):g} s"
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            reason = self._reason(error, attempt)
-        finally:
-            # A context that keeps its own task's timeout would live until the garbage collector looks for cycles.
-            _ATTEMPT.reset(token)
-        # Errors of the library show request headers, so none of them goes on as a cause.
-        raise no_response(request, reason)
-
-    async def _send(self, request: Request) -> Response:
-        session = self._get_session()
-        async with session.request(
-            request.method,
-            URL(request.url(self._settings), encoded=True),
-            # Those of the session would go to the proxy, too.
-            headers=self._headers,
-            proxy=self._settings.proxy,
-            allow_redirects=False,
-        ) as response:
-            body = bytearray()
-            while chunk := await response.content.readany():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise ValueError(f"the response is larger than {MAX_BODY_BYTES >> 20} MB")
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Response(response.status, headers, bytes(body))
-
-    def _get_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = session = aiohttp.ClientSession(
-                connector=_Connector(limit=_POOL_SIZE, ssl=_tls(self._settings)),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                max_line_size=_MAX_HEADER,
-                max_field_size=_MAX_HEADER,
-            )
-            # It would send a request whose connection broke a second time, unasked: the wait is the retry. There is
-            # no other way to switch that off (https://github.com/aio-libs/aiohttp/issues/10790).
-            session._retry_connection = False
-        return self._session
-
-    def _reason(self, error: BaseException, attempt: _Attempt) -> str:
-        """Say why there was no whole response."""
-        base_url = self._settings.base_url
-        peer = "the proxy" if self._settings.proxy else base_url
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return host_not_found(self._settings)
-        cause: BaseException = error
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            # Before aiohttp 3.14 it has no os_error, though it is a ClientConnectorError.
-            cause = error.certificate_error
-        elif isinstance(error, aiohttp.ClientConnectorError):
-            cause = error.os_error
-        if isinstance(cause, ConnectionRefusedError):
-            return f"{peer} refused the connection"
-        text = (cause.strerror if isinstance(cause, OSError) else None) or _text_of(cause)
-        through = "through the proxy " if self._settings.proxy else ""
-        stage = "the connection broke" if attempt.connected else f"no connection {through}to {base_url}"
-        return f"{stage} ({self._settings.redact(text)})"
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | bool:
-    if not settings.verify:
-        return False
-    if not settings.is_encrypted and not (settings.proxy or "").startswith("https:"):
-        return True
-    path = settings.ca_bundle or DEFAULT_CA_BUNDLE_PATH
-    is_folder = Path(path).is_dir()
-    return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
-
-
-def _text_of(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"the proxy answered {error.status} {error.message}"
-    # The text of these shows a request or a response with its headers.
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ServerDisconnectedError):
-        return "Server disconnected" if isinstance(error, aiohttp.ServerDisconnectedError) else type(error).__name__
-    return str(error) or type(error).__name__
-
-
-# --- One session for all waits on one connection ------------------------------------------------------------------
-
-
-@dataclass
-class _Shared:
-    transport: AiohttpTransport
-    users: int = 0
-
-
-# A session belongs to the loop it was made in, and one process may run several, one after another or at once.
-_in_use: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]] = WeakKeyDictionary()
-
-
-@asynccontextmanager
-async def shared_transport(settings: Settings, user_agent: str) -> AsyncIterator[AiohttpTransport]:
-    """
-    Lend the transport of these settings for the time of a ``with`` block; the last user to leave closes it.
-
-    :param settings: equal settings share one transport; a changed key gets another.
-    :param user_agent: the ``User-Agent`` of every request.
-    """
-    transports = _in_use.setdefault(asyncio.get_running_loop(), {})
-    shared = transports.get(settings)
-    if shared is None:
-        shared = transports[settings] = _Shared(AiohttpTransport(settings, user_agent))
-    shared.users += 1
-    try:
-        yield shared.transport
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            del transports[settings]
-            # A cancelled wait is closing it, too, and must not leave it half closed.
-            await asyncio.shield(shared.transport.close())
-
-
-class OllangAsyncClient:
-    """
-    Ollang's API for triggers; made by :meth:`.OllangHook.async_client`.
-
-    :param settings: what the connection says.
-    :param transport: the session shared by all waits on it.
-    """
-
-    def __init__(self, settings: Settings, transport: AiohttpTransport) -> None:
-        self.settings = settings
-        self._transport = transport
 
     async def get_order(self, order_id: object, *, ignore_throttle: bool = False) -> dict[str, Any]:
         """
@@ -285,10 +102,153 @@ class OllangAsyncClient:
         :raises OllangError: as :meth:`.OllangHook.get_order`.
         """
         request = get_order(order_id)
-        async with self._transport.slot(ignore_throttle=ignore_throttle) as throttled_for:
+        async with self._slot(ignore_throttle=ignore_throttle) as throttled_for:
             if throttled_for > 0:
                 raise rate_limited(request, throttled_for)
-            response = await self._transport.send(request)
+            response = await self.send(request)
             if response.status == 429 and response.retry_after:
-                self._transport.throttle(response.retry_after)
+                # No longer than a worker would sleep.
+                until = _clock.monotonic() + min(response.retry_after, MAX_RETRY_AFTER)
+                self._throttled = True
+                self._throttled_until = max(self._throttled_until, until)
         return parse_order(self.settings, request, response)
+
+    @asynccontextmanager
+    async def _slot(self, *, ignore_throttle: bool) -> AsyncIterator[float]:
+        """
+        Hold a slot to send a request and have its response; yield the seconds for which nothing may be sent yet.
+
+        A request that waits for a slot also obeys a throttle that begins meanwhile. When a throttle ends, the first
+        request goes alone: all others wait until it has told whether the server still limits them.
+        """
+        async with self._slots:
+            if self._throttled and not ignore_throttle:
+                async with self._probe:
+                    if self._throttled:
+                        try:
+                            yield self._throttled_for
+                        finally:
+                            self._throttled = self._throttled_for > 0
+                        return
+            yield 0.0
+
+    @property
+    def _throttled_for(self) -> float:
+        return max(self._throttled_until - _clock.monotonic(), 0.0)
+
+    async def send(self, request: Request) -> Response:
+        """
+        Send a request once.
+
+        :return: the response, whatever its status.
+        :raises OllangUnavailableError: there was none.
+        """
+        seconds = self.settings.timeout
+        # Who holds a slot finds room in the pool, so this is no time in a queue.
+        attempt = _Attempt(asyncio.timeout(min(CONNECT_TIMEOUT, seconds)), seconds)
+        token = _ATTEMPT.set(attempt)
+        try:
+            async with attempt.limit:
+                return await self._send(request)
+        except TimeoutError:
+            reason = timed_out(self.settings, seconds, connected=attempt.connected)
+        except aiohttp.ClientConnectorDNSError:
+            reason = host_not_found(self.settings)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            cause, text = _cause_and_text(error)
+            reason = broken(self.settings, cause, connected=attempt.connected, text=text)
+        finally:
+            # A context that keeps its own task's timeout would live until the garbage collector looks for cycles.
+            _ATTEMPT.reset(token)
+        # Errors of the library show request headers, so none of them goes on as a cause.
+        raise no_response(request, reason)
+
+    async def _send(self, request: Request) -> Response:
+        session = self._get_session()
+        async with session.request(
+            request.method,
+            URL(request.url(self.settings), encoded=True),
+            # Those of the session would go to the proxy, too.
+            headers=self._headers,
+            proxy=self.settings.proxy,
+            allow_redirects=False,
+        ) as response:
+            body = bytearray()
+            while chunk := await response.content.readany():
+                add_chunk(body, chunk)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Response(response.status, headers, bytes(body))
+
+    def _get_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = session = aiohttp.ClientSession(
+                connector=_Connector(limit=_POOL_SIZE, ssl=_tls(self.settings)),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                max_line_size=_MAX_HEADER,
+                max_field_size=_MAX_HEADER,
+            )
+            # It would send a request whose connection broke a second time, unasked: the wait is the retry. There is
+            # no other way to switch that off (https://github.com/aio-libs/aiohttp/issues/10790).
+            session._retry_connection = False
+        return self._session
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | bool:
+    if not settings.verify:
+        return False
+    if not settings.is_encrypted and not (settings.proxy or "").startswith("https:"):
+        return True
+    path = settings.ca_bundle or DEFAULT_CA_BUNDLE_PATH
+    is_folder = Path(path).is_dir()
+    return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
+
+
+def _cause_and_text(error: Exception) -> tuple[BaseException, str | None]:
+    """Return what is below an error of the library, and what to say of it where its own text shows headers."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return error, f"the proxy answered {error.status} {error.message}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return error, "Server disconnected"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error, type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        # Before aiohttp 3.14 it has no os_error, though it is a ClientConnectorError.
+        return error.certificate_error, None
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error, None
+
+
+# --- One client for all waits on one connection -------------------------------------------------------------------
+
+
+@dataclass
+class _Shared:
+    client: OllangAsyncClient
+    users: int = 0
+
+
+# A session belongs to the loop it was made in, and one process may run several, one after another or at once.
+_in_use: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_client(settings: Settings) -> AsyncIterator[OllangAsyncClient]:
+    """
+    Lend the client of these settings for the time of a ``with`` block; the last user to leave closes it.
+
+    :param settings: equal settings share one client; a changed key gets another.
+    """
+    clients = _in_use.setdefault(asyncio.get_running_loop(), {})
+    shared = clients.get(settings)
+    if shared is None:
+        shared = clients[settings] = _Shared(OllangAsyncClient(settings))
+    shared.users += 1
+    try:
+        yield shared.client
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del clients[settings]
+            # A cancelled wait is closing it, too, and must not leave it half closed.
+            await asyncio.shield(shared.client.close())

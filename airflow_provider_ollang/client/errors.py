@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -138,6 +139,28 @@ def host_not_found(settings: Settings) -> str:
         f"the host of {peer} could not be found.\nCheck {field} of connection {settings.conn_id!r}, and that this "
         "machine can resolve the name (DNS)"
     )
+
+
+def timed_out(settings: Settings, seconds: float, *, connected: bool) -> str:
+    """Return why there was no response in time, in words."""
+    if connected:
+        return f"no complete response within {seconds:g} s"
+    return f"no connection to {settings.base_url} within {min(CONNECT_TIMEOUT, seconds):g} s"
+
+
+def broken(settings: Settings, error: BaseException, *, connected: bool, text: str | None = None) -> str:
+    """
+    Return why there was no connection, or where it broke, in words.
+
+    :param error: what started it, of the operating system or of a library.
+    :param text: what to say of it, if not its own text.
+    """
+    if isinstance(error, ConnectionRefusedError):
+        return f"{'the proxy' if settings.proxy else settings.base_url} refused the connection"
+    text = (error.strerror if isinstance(error, OSError) else None) or text or str(error) or type(error).__name__
+    through = "through the proxy " if settings.proxy else ""
+    stage = "the connection broke" if connected else f"no connection {through}to {settings.base_url}"
+    return f"{stage} ({settings.redact(text)})"
 
 
 def rate_limited(request: Request, retry_after: float | None, detail: str | None = None) -> OllangRateLimitError:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.errors import (
     error_code,
@@ -25,7 +25,7 @@ from airflow_provider_ollang.client.errors import (
 )
 from airflow_provider_ollang.client.strict_json import parse_json
 from airflow_provider_ollang.domain.arguments import is_same_order
-from airflow_provider_ollang.exceptions import OllangRequestRefusedError
+from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError, OllangRequestRefusedError
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.client.requests import Request
@@ -123,6 +123,17 @@ class Response:
         return self.json_object is not None or (kind == "empty" and not self.body)
 
 
+def add_chunk(body: bytearray, chunk: bytes) -> None:
+    """
+    Add what was read to a body.
+
+    :raises ValueError: the body is too large now.
+    """
+    body += chunk
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(f"the response is larger than {MAX_BODY_BYTES >> 20} MB")
+
+
 def require_expected(settings: Settings, request: Request, response: Response) -> Response:
     """
     Return a 2xx response that has what its request expects.
@@ -189,87 +200,49 @@ class Accepted:
     items: list[dict[str, Any]] = field(default_factory=list)
 
 
-class _PaidResponse(NamedTuple):
-    """A response with its request: what the conditions of the table are about."""
-
-    request: Request
-    response: Response
-
-    @property
-    def is_server_error(self) -> bool:
-        """Whether the server, or a gateway in front of it, did not come to an end with the request."""
-        return self.response.status < 200 or self.response.status == 408 or self.response.status >= 500
-
-    @property
-    def is_refusal(self) -> bool:
-        return (self.response.json_object or {}).get("success") is False
-
-    @property
-    def is_error(self) -> bool:
-        """Whether it has the shape of an error, whatever its status."""
-        value = self.response.json_object or {}
-        return value.get("success") is not True and ("error" in value or isinstance(value.get("code"), int | str))
-
-    @property
-    def is_about_another_order(self) -> bool:
-        order_id = (self.response.json_object or {}).get("orderId")
-        return (
-            self.request.order_id is not None
-            and order_id is not None
-            and not is_same_order(order_id, self.request.order_id)
-        )
-
-    @property
-    def is_expected(self) -> bool:
-        return self.response.has(self.request.expects)
-
-
-class _Row(NamedTuple):
-    outcome: Literal["accepted", "refused", "rejected", "unknown"]
-    holds: Callable[[_PaidResponse], bool]
-    reason: str = ""
-
-
-#: Whether a paid request was processed: the first row that holds decides. A refusal is a 2xx that says so.
-_PAID_OUTCOMES = (
-    _Row("unknown", lambda paid: paid.is_server_error, "the server answered {text}"),
-    _Row("rejected", lambda paid: paid.response.status >= 300),
-    _Row("refused", lambda paid: paid.is_refusal),
-    _Row("unknown", lambda paid: paid.is_error, "the server answered {text}, which is an error"),
-    _Row("unknown", lambda paid: paid.is_about_another_order, "the server answered about another order"),
-    _Row("unknown", lambda paid: not paid.is_expected, "the server answered {status} {unexpected}"),
-    _Row("accepted", lambda _paid: True),
-)
-
-
 def parse_accepted(settings: Settings, request: Request, response: Response) -> Accepted:
     """
-    Read the response to a request that may cost money.
+    Read the response to a request that may cost money: the first row that holds decides.
+
+    ================================== ===============================================================================
+    response                           the request
+    ================================== ===============================================================================
+    1xx, 408, 5xx                      outcome unknown: the server, or a gateway, did not come to an end with it
+    3xx, 4xx                           was not processed: :func:`.errors.rejected`
+    ``success`` is false               was refused
+    an error, whatever the status      outcome unknown
+    about another order                outcome unknown
+    not what the request expects       outcome unknown
+    anything else                      was accepted
+    ================================== ===============================================================================
 
     :return: what was accepted.
     :raises OllangOutcomeUnknownError: it may or may not have been processed.
     :raises OllangError: it surely was not processed.
     """
-    paid = _PaidResponse(request, response)
-    row = next(row for row in _PAID_OUTCOMES if row.holds(paid))
-    if row.outcome == "rejected":
+    status, value = response.status, response.json_object or {}
+    answered = f"the server answered {status_text(settings, response)}"
+    if status < 200 or status == 408 or status >= 500:
+        raise _unknown(settings, request, response, answered)
+    if status >= 300:
         raise rejected(settings, request, response)
-    detail = server_message(settings, response)
-    if row.outcome == "unknown":
-        reason = row.reason.format(
-            status=response.status, text=status_text(settings, response), unexpected=_UNEXPECTED[request.expects]
-        )
-        code = error_code(settings, response)
-        raise unknown_outcome(request, reason, response.status, code=code, detail=detail)
-    if row.outcome == "refused":
+    if value.get("success") is False:
+        detail = server_message(settings, response)
         raise OllangRequestRefusedError(
             f"Ollang refused to {request.what}: {detail or 'no reason given'}. Nothing was started.",
-            status_code=response.status,
+            status_code=status,
             code=error_code(settings, response),
             detail=detail,
             **request.fields(),
         )
-    value = response.json_object or {}
+    if value.get("success") is not True and ("error" in value or isinstance(value.get("code"), int | str)):
+        raise _unknown(settings, request, response, f"{answered}, which is an error")
+    order_id = value.get("orderId")
+    is_about_order = request.order_id is not None and order_id is not None
+    if is_about_order and not is_same_order(order_id, request.order_id):
+        raise _unknown(settings, request, response, "the server answered about another order")
+    if not response.has(request.expects):
+        raise _unknown(settings, request, response, f"the server answered {status} {_UNEXPECTED[request.expects]}")
     message = value.get("message")
     return Accepted(
         value=value,
@@ -277,6 +250,11 @@ def parse_accepted(settings: Settings, request: Request, response: Response) -> 
         requested_at=response.requested_at.isoformat() if response.requested_at else None,
         items=response.json_list or [],
     )
+
+
+def _unknown(settings: Settings, request: Request, response: Response, reason: str) -> OllangOutcomeUnknownError:
+    code, detail = error_code(settings, response), server_message(settings, response)
+    return unknown_outcome(request, reason, response.status, code=code, detail=detail)
 
 
 def _parse_http_date(text: str | None) -> datetime | None:

@@ -1,19 +1,29 @@
 """
-What an Airflow connection says about Ollang: one value, read once, for the synchronous and the async client.
+What an Airflow connection says about Ollang, and what it leaves to the environment: the proxy, trusted certificates.
 
-Pure: no network, no Airflow. The fields are those of
+One value, read once, for the synchronous and the async client. The fields are those of
 :data:`~airflow_provider_ollang.get_provider_info.CONNECTION_FIELDS`.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import ipaddress
 import math
+import os
+import platform
 import re
+import ssl
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from requests.utils import get_environ_proxies, select_proxy
+
+from airflow_provider_ollang import __version__
 from airflow_provider_ollang.client.base_url import is_host, parse_base_url
 from airflow_provider_ollang.domain.values import printable, readable
 from airflow_provider_ollang.exceptions import OllangConfigurationError
@@ -73,20 +83,23 @@ class Settings:
         :param host: host name or base URL; empty means Ollang's own.
         :param port: its port, where ``host`` names none.
         :param schema: ``https`` or ``http``, where ``host`` names none.
-        :param extra: the fields of :data:`~airflow_provider_ollang.get_provider_info.CONNECTION_FIELDS`; a URI
-            brings them as strings, an emptied form field as ``""`` or ``None``.
+        :param extra: the other fields; a URI brings them as strings, an emptied form field as ``""`` or ``None``.
         :raises OllangConfigurationError: a field is wrong; the message names it and shows no secret.
         """
         fields = _Extra(conn_id, extra or {})
+        try:
+            base_url = parse_base_url(host, port, schema)
+        except ValueError as error:
+            raise _bad_connection(conn_id, str(error)) from None
         settings = cls(
             conn_id=conn_id,
-            base_url=_base_url(conn_id, host, port, schema),
+            base_url=base_url,
             api_key=_api_key(conn_id, password),
             timeout=fields.number("timeout", 30.0, low=1, high=600),
-            max_attempts=int(fields.number("max_attempts", 5, low=1, high=20, whole=True)),
+            max_attempts=int(fields.number("max_attempts", 5, low=1, high=20, is_count=True)),
             verify=fields.flag("verify", default=True),
             ca_bundle=fields.text("ca_bundle"),
-            proxy=proxy_url(conn_id, fields.text("proxy")),
+            proxy=_proxy_url(conn_id, fields.text("proxy")),
         )
         if not settings.is_encrypted and not (settings.is_loopback or fields.flag("allow_http", default=False)):
             raise _bad_connection(
@@ -109,9 +122,9 @@ class Settings:
         except ValueError:
             return name == "localhost" or name.endswith(".localhost")
 
-    def headers(self, user_agent: str) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         """Return the headers of every request."""
-        return {"X-Api-Key": self.api_key, "Accept": "application/json", "User-Agent": user_agent}
+        return {"X-Api-Key": self.api_key, "Accept": "application/json", "User-Agent": user_agent()}
 
     def redact(self, text: str) -> str:
         """Make foreign text fit for a message: no key, no URL query, no control characters, 500 characters."""
@@ -136,7 +149,7 @@ class _Extra:
             return value
         raise self._wrong(name, "a text", value)
 
-    def number(self, name: str, default: float, *, low: float, high: float, whole: bool = False) -> float:
+    def number(self, name: str, default: float, *, low: float, high: float, is_count: bool = False) -> float:
         value = self._value(name)
         if value is None:
             return default
@@ -144,8 +157,8 @@ class _Extra:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if not low <= number <= high or (whole and not number.is_integer()):
-            raise self._wrong(name, f"a {'whole ' if whole else ''}number from {low} to {high}", value)
+        if not low <= number <= high or (is_count and not number.is_integer()):
+            raise self._wrong(name, f"a {'whole ' if is_count else ''}number from {low} to {high}", value)
         return number
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -170,12 +183,8 @@ class _Extra:
         return _bad_connection(self.conn_id, f"its field {name!r} must be {expected}, not {shown}")
 
 
-def proxy_url(conn_id: str, proxy: str | None) -> str | None:
-    """
-    Check the URL of a proxy, from a connection or the environment; without a scheme it is an ``http`` one.
-
-    :raises OllangConfigurationError: it is no such URL; the message does not show it, it may hold a password.
-    """
+def _proxy_url(conn_id: str, proxy: str | None) -> str | None:
+    """Check a proxy, of a connection or the environment; the error does not show it, since it may hold a password."""
     if not proxy:
         return None
     text = proxy if "://" in proxy else f"http://{proxy}"
@@ -206,8 +215,47 @@ def _api_key(conn_id: str, password: str | None) -> str:
     return key
 
 
-def _base_url(conn_id: str, host: str | None, port: int | None, schema: str | None) -> str:
+# --- What a connection leaves to the environment --------------------------------------------------------------
+
+
+def resolve_environment(settings: Settings) -> Settings:
+    """
+    Fill what the connection leaves open from the environment: the proxy and the certificates to trust.
+
+    :return: settings from which the synchronous and the async client are built alike.
+    :raises OllangConfigurationError: a file of certificates does not exist, or the proxy is none that can be used.
+    """
+    proxy = settings.proxy
+    # In plain HTTP the key must not leave this machine, not to the proxy either.
+    if not proxy and (settings.is_encrypted or not settings.is_loopback):
+        proxy = select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
+    ca_bundle, source = settings.ca_bundle, "its ca_bundle"
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        if not ca_bundle and os.environ.get(variable):
+            ca_bundle, source = os.environ[variable], f"the {variable} of the environment"
+    if settings.verify and ca_bundle:
+        _require_certificates(settings.conn_id, ca_bundle, source)
+    return dataclasses.replace(settings, proxy=_proxy_url(settings.conn_id, proxy), ca_bundle=ca_bundle)
+
+
+def _require_certificates(conn_id: str, path: str, source: str) -> None:
+    if not Path(path).exists():
+        raise _bad_connection(conn_id, f"{source}, the trusted certificates {path!r}, does not exist here")
     try:
-        return parse_base_url(host, port, schema)
-    except ValueError as error:
-        raise _bad_connection(conn_id, str(error)) from None
+        _load_certificates(path, Path(path).stat().st_mtime_ns)
+    except OSError as error:
+        raise _bad_connection(conn_id, f"{source}, {path!r}, holds no certificates ({error.strerror})") from None
+
+
+@functools.lru_cache(maxsize=16)
+def _load_certificates(path: str, _changed_at: int) -> None:
+    """Read certificates once: to parse all the world's authorities takes longer than a poll, and every wait asks."""
+    place = {"capath" if Path(path).is_dir() else "cafile": path}
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**place)
+
+
+@functools.cache
+def user_agent() -> str:
+    """Return how this provider introduces itself to the server."""
+    airflow, python = version("apache-airflow-core"), platform.python_version()
+    return f"airflow-provider-ollang/{__version__} apache-airflow/{airflow} python/{python}"

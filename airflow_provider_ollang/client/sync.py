@@ -1,4 +1,4 @@
-"""The synchronous client, over ``requests``."""
+"""The client of tasks, over ``requests``: what it sends, and what of it is repeated."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import urllib3
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.client.backoff import Log, is_transient, retrying, was_not_processed
 from airflow_provider_ollang.client.connections import ATTEMPT, Attempt, DeadlineAdapter
-from airflow_provider_ollang.client.environment import user_agent
-from airflow_provider_ollang.client.errors import host_not_found, no_response, unknown_outcome
+from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, timed_out, unknown_outcome
 from airflow_provider_ollang.client.requests import (
     CONNECT_TIMEOUT,
     EXACT_FILTERS,
@@ -23,9 +22,9 @@ from airflow_provider_ollang.client.requests import (
     list_orders,
 )
 from airflow_provider_ollang.client.responses import (
-    MAX_BODY_BYTES,
     Accepted,
     Response,
+    add_chunk,
     parse_accepted,
     parse_order,
     parse_page,
@@ -54,104 +53,6 @@ class InterruptedBeforeSending(BaseException):
     """
 
 
-class RequestsTransport:
-    """
-    Sends requests over a pool of kept-alive connections, and reads whole responses.
-
-    :param settings: where to, with which key, proxy and certificates; nothing is looked up elsewhere.
-    :param user_agent: the ``User-Agent`` of every request.
-    """
-
-    def __init__(self, settings: Settings, user_agent: str) -> None:
-        self._settings = settings
-        self._headers = settings.headers(user_agent)
-        self._session = new_session(settings, DeadlineAdapter())
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
-
-    def send(self, request: Request, *, timeout: float | None = None) -> Response:
-        """
-        Send a request once.
-
-        :param timeout: seconds for the whole response, if not those of the settings.
-        :return: the response, whatever its status.
-        :raises OllangUnavailableError: there was none; for a paid request: it surely was not sent.
-        :raises OllangOutcomeUnknownError: a paid request was, or may have been, sent; its cause is what interrupted
-            the request, if something did.
-        :raises InterruptedBeforeSending: a paid request was interrupted, and surely was not sent.
-        """
-        if not request.paid:
-            return self._send(self._session, request, timeout)
-        # On a kept-alive connection that the server has closed, a request never sent looks like a lost response.
-        with new_session(self._settings, DeadlineAdapter()) as session:
-            return self._send(session, request, timeout)
-
-    def _send(self, session: requests.Session, request: Request, timeout: float | None) -> Response:
-        attempt = Attempt()
-        token = ATTEMPT.set(attempt)
-        seconds = timeout or self._settings.timeout
-        started = _clock.monotonic()
-        try:
-            with session.request(
-                request.method,
-                request.url(self._settings),
-                headers={**self._headers, **request.headers()},
-                data=request.body,
-                proxies=proxies(self._settings.proxy),
-                timeout=(min(CONNECT_TIMEOUT, seconds), seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = _read(response)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Response(response.status_code, headers, body, _clock.monotonic() - started)
-        except NETWORK_ERRORS as error:
-            reason = self._reason(error, seconds, sent=attempt.sent)
-            if request.paid and attempt.sent:
-                raise unknown_outcome(request, reason) from None
-            # Errors of the libraries may show request headers, so none of them goes on as a cause.
-            raise no_response(request, reason) from None
-        except BaseException as error:
-            if not request.paid:
-                raise
-            if attempt.sent:
-                # Airflow's execution_timeout is no Exception, and the task's retry must not send this again.
-                interruption = None if isinstance(error, Exception) else error
-                raise unknown_outcome(request, f"the task was interrupted ({type(error).__name__})") from interruption
-            raise InterruptedBeforeSending from error
-        finally:
-            ATTEMPT.reset(token)
-
-    def _reason(self, error: BaseException, seconds: float, *, sent: bool) -> str:
-        """Say why there was no whole response."""
-        base_url = self._settings.base_url
-        chain = list(causes(error))
-        if any(isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror) for cause in chain):
-            return host_not_found(self._settings)
-        if any(isinstance(cause, _TIMEOUTS) for cause in chain):
-            if sent:
-                return f"no complete response within {seconds:g} s"
-            return f"no connection to {base_url} within {min(CONNECT_TIMEOUT, seconds):g} s"
-        if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
-            return f"{'the proxy' if self._settings.proxy else base_url} refused the connection"
-        last = chain[-1]
-        text = (last.strerror if isinstance(last, OSError) else None) or str(last) or type(last).__name__
-        through = "through the proxy " if self._settings.proxy else ""
-        stage = "the connection broke" if sent else f"no connection {through}to {base_url}"
-        return f"{stage} ({self._settings.redact(text)})"
-
-
-def _read(response: requests.Response) -> bytes:
-    body = bytearray()
-    while chunk := response.raw.read1(_CHUNK, decode_content=True):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise ValueError(f"the response is larger than {MAX_BODY_BYTES >> 20} MB")
-    return bytes(body)
-
-
 class OllangClient:
     """
     Ollang's API for tasks: made by :attr:`.OllangHook.client`; needs settings only, no Airflow connection.
@@ -159,7 +60,7 @@ class OllangClient:
     Requests that cost nothing are repeated as :mod:`~airflow_provider_ollang.client.backoff` says; a paid one is sent
     exactly once.
 
-    :param settings: what the connection says.
+    :param settings: what the connection says; nothing is looked up elsewhere.
     :param log: told of each attempt that is repeated.
     :param sleep: waits between two attempts, given seconds; what it raises ends the call. Default: :func:`time.sleep`.
     """
@@ -168,11 +69,11 @@ class OllangClient:
         self.settings = settings
         self._log = log
         self._sleep = sleep
-        self._transport = RequestsTransport(settings, user_agent())
+        self._session = new_session(settings, DeadlineAdapter())
 
     def close(self) -> None:
         """Close the connections to the server; the client stays usable."""
-        self._transport.close()
+        self._session.close()
 
     def get_order(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
         """
@@ -238,7 +139,7 @@ class OllangClient:
         """
         request = list_orders(1, 1, {})
         timeout = min(_TEST_TIMEOUT, self.settings.timeout)
-        parse_page(self.settings, request, self._transport.send(request, timeout=timeout))
+        parse_page(self.settings, request, self.send(request, timeout=timeout))
 
     def submit(self, request: Request) -> Accepted:
         """
@@ -254,7 +155,7 @@ class OllangClient:
         :raises InterruptedBeforeSending: likewise, but it surely was not sent; no ``Exception``.
         :raises OllangError: any other refusal.
         """
-        return parse_accepted(self.settings, request, self._transport.send(request))
+        return parse_accepted(self.settings, request, self.send(request))
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """
@@ -273,5 +174,71 @@ class OllangClient:
         """Send a request that costs nothing until its response can be read, or the policy gives up."""
         attempts = max_attempts or self.settings.max_attempts
         return retrying(attempts, retry_if=is_transient, log=self._log, sleep=self._sleep)(
-            lambda: parse(request, self._transport.send(request))
+            lambda: parse(request, self.send(request))
         )
+
+    def send(self, request: Request, *, timeout: float | None = None) -> Response:
+        """
+        Send a request once.
+
+        :param request: what to send; a paid one goes over a connection of its own.
+        :param timeout: seconds for the whole response, if not those of the settings.
+        :return: the response, whatever its status.
+        :raises OllangUnavailableError: there was none; for a paid request: it surely was not sent.
+        :raises OllangOutcomeUnknownError: a paid request was, or may have been, sent; its cause is what interrupted
+            the request, if something did.
+        :raises InterruptedBeforeSending: a paid request was interrupted, and surely was not sent.
+        """
+        if not request.paid:
+            return self._send(self._session, request, timeout)
+        # A server may close a kept-alive connection at any time (RFC 9112 section 9.5): on one that it has closed, a
+        # request that was never sent looks like a lost response.
+        with new_session(self.settings, DeadlineAdapter()) as session:
+            return self._send(session, request, timeout)
+
+    def _send(self, session: requests.Session, request: Request, timeout: float | None) -> Response:
+        attempt = Attempt()
+        token = ATTEMPT.set(attempt)
+        seconds = timeout or self.settings.timeout
+        started = _clock.monotonic()
+        try:
+            with session.request(
+                request.method,
+                request.url(self.settings),
+                headers={**self.settings.headers(), **request.headers()},
+                data=request.body,
+                proxies=proxies(self.settings.proxy),
+                timeout=(min(CONNECT_TIMEOUT, seconds), seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = bytearray()
+                while chunk := response.raw.read1(_CHUNK, decode_content=True):
+                    add_chunk(body, chunk)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Response(response.status_code, headers, bytes(body), _clock.monotonic() - started)
+        except NETWORK_ERRORS as error:
+            reason = self._reason(error, seconds, sent=attempt.sent)
+            if request.paid and attempt.sent:
+                raise unknown_outcome(request, reason) from None
+            # Errors of the libraries may show request headers, so none of them goes on as a cause.
+            raise no_response(request, reason) from None
+        except BaseException as error:
+            if not request.paid:
+                raise
+            if attempt.sent:
+                # Airflow's execution_timeout is no Exception, and the task's retry must not send this again.
+                interruption = None if isinstance(error, Exception) else error
+                raise unknown_outcome(request, f"the task was interrupted ({type(error).__name__})") from interruption
+            raise InterruptedBeforeSending from error
+        finally:
+            ATTEMPT.reset(token)
+
+    def _reason(self, error: BaseException, seconds: float, *, sent: bool) -> str:
+        """Say why there was no whole response."""
+        chain = list(causes(error))
+        if any(isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror) for cause in chain):
+            return host_not_found(self.settings)
+        if any(isinstance(cause, _TIMEOUTS) for cause in chain):
+            return timed_out(self.settings, seconds, connected=sent)
+        return broken(self.settings, chain[-1], connected=sent)

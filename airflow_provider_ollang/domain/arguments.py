@@ -1,4 +1,9 @@
-"""Reading the arguments of operators, sensors and the hook: what is accepted, and a clear error for the rest."""
+"""
+Reading the arguments of operators, sensors and the hook: what is accepted, and a clear error for the rest.
+
+Every function here raises :class:`.OllangConfigurationError`; where it is given a ``name``, that is the argument's, for
+the message.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,7 @@ from urllib.parse import unquote
 
 from airflow_provider_ollang.domain.orders import KNOWN_STATUSES
 from airflow_provider_ollang.domain.values import plain_name, readable
-from airflow_provider_ollang.exceptions import (
-    OllangConfigurationError,
-)
+from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 
 class NotGiven(enum.Enum):
@@ -36,13 +39,7 @@ _MISSPELT = 0.87
 
 
 def parse_seconds(name: str, value: float | timedelta) -> float:
-    """
-    Read a duration.
-
-    :param name: the argument, for the message.
-    :param value: seconds, or a ``timedelta``.
-    :raises OllangConfigurationError: it is no duration, or negative.
-    """
+    """Return the seconds of a duration, which is not negative."""
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
@@ -51,58 +48,30 @@ def parse_seconds(name: str, value: float | timedelta) -> float:
 
 
 def parse_timeout(name: str, value: float | timedelta) -> float:
-    """
-    Read how long a wait may take: as :func:`parse_seconds`, and at most :data:`LONGEST_TIMEOUT`.
-
-    :param name: the argument, for the message.
-    :param value: seconds, or a ``timedelta``.
-    :raises OllangConfigurationError: it is no duration, or negative.
-    """
+    """Return the seconds that a wait may take: at most :data:`LONGEST_TIMEOUT`."""
     longest = timedelta(seconds=LONGEST_TIMEOUT)
     return min(parse_seconds(name, min(value, longest) if isinstance(value, timedelta) else value), LONGEST_TIMEOUT)
 
 
 def require_count(name: str, value: int) -> int:
-    """
-    Check a number of times.
-
-    :param name: the argument, for the message.
-    :param value: what was given.
-    :raises OllangConfigurationError: it is no whole number from 1.
-    """
+    """Return a whole number from 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise OllangConfigurationError(f"{name} must be a number from 1, not {value!r:.80}.")
     return value
 
 
 def parse_count(name: str, value: object, low: int, high: int) -> int:
-    """
-    Read a whole number, given as such or as text, as templates and forms bring it.
-
-    :param name: the argument, for the message.
-    :param value: what was given.
-    :param low: the lowest that may be, and ``high`` the highest.
-    :raises OllangConfigurationError: it is none, or out of range.
-    """
-    number: int | None = None
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+    """Return a whole number in a range, given as such or as text, as templates and forms bring it."""
+    number: object = value
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
         number = int(value)
-    if number is None or not low <= number <= high:
+    if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
         raise OllangConfigurationError(f"{name} must be a whole number from {low} to {high}, not {value!r:.80}.")
     return number
 
 
 def require_choice(name: str, value: Choice, choices: Sequence[str]) -> Choice:
-    """
-    Check an argument that is one of a few names.
-
-    :param name: the argument, for the message.
-    :param value: what was given.
-    :param choices: the names.
-    :raises OllangConfigurationError: it is none of them.
-    """
+    """Return an argument that is one of a few names."""
     if value not in choices:
         listed = " or ".join(repr(choice) for choice in choices)
         raise OllangConfigurationError(f"{name} must be {listed}, not {value!r:.80}.")
@@ -110,13 +79,7 @@ def require_choice(name: str, value: Choice, choices: Sequence[str]) -> Choice:
 
 
 def parse_names(name: str, value: Iterable[str] | str) -> list[str]:
-    """
-    Read a list of names, each once, in their order.
-
-    :param name: the argument, for the message.
-    :param value: a collection, or a comma-separated text.
-    :raises OllangConfigurationError: it is empty, or holds something that is no name.
-    """
+    """Return the names of a collection or a comma-separated text, at least one, each once, in their order."""
     values = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
     names = [item.strip() if isinstance(item, str) else item for item in values]
     if not names or not all(isinstance(item, str) and item for item in names):
@@ -128,12 +91,9 @@ def parse_names(name: str, value: Iterable[str] | str) -> list[str]:
 
 def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """
-    Return the name that another one resembles most; case, spaces, ``_`` and ``-`` do not count.
+    Return the one of some names that a misspelling resembles most; case, spaces, ``_`` and ``-`` do not count.
 
-    :param name: perhaps a misspelling.
-    :param names: the right names.
-    :param cutoff: how much of it must be that of the right one, from 0 to 1.
-    :return: one of the names, or ``None``.
+    :param cutoff: how much of the misspelling must be that of the right name, from 0 to 1.
     """
     by_plain_name = {plain_name(right): right for right in sorted(names)}
     nearest = difflib.get_close_matches(plain_name(name), by_plain_name, n=1, cutoff=cutoff)
@@ -151,9 +111,7 @@ def require_no_misspelt_status(name: str, statuses: object) -> None:
 
     The set of statuses is open, so one that resembles none is let through, and so is a template.
 
-    :param name: the argument, for the message.
-    :param statuses: what was given: a text, a collection, or what stands for either until the task runs.
-    :raises OllangConfigurationError: one is a known status in another case or spelling.
+    :param statuses: a text, a collection, or what stands for either until the task runs.
     """
     given = statuses.split(",") if isinstance(statuses, str) else statuses
     # An iterator could be gone through only once, and what comes from another task is not there yet.
@@ -167,8 +125,7 @@ def require_no_misspelt_status(name: str, statuses: object) -> None:
             )
 
 
-# --- Requests -------------------------------------------------------------------------------------------------
-
+# --- Order ids ------------------------------------------------------------------------------------------------
 
 #: Control characters, and halves of characters.
 _NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -261,7 +218,6 @@ def is_same_order(first: object, second: object) -> bool:
 
     Ids look like MongoDB's, which are 24 hexadecimal digits without case; any other id is compared as it stands.
     """
-    one_id, other_id = str(first), str(second)
-    if one_id == other_id:
+    if str(first) == str(second):
         return True
-    return one_id.casefold() == other_id.casefold() and _OBJECT_ID.fullmatch(one_id) is not None
+    return str(first).casefold() == str(second).casefold() and _OBJECT_ID.fullmatch(str(first)) is not None

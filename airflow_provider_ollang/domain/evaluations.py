@@ -70,21 +70,12 @@ class Evaluation:
         """Return the evaluation as a plain dict."""
         return asdict(self)
 
-    def is_newer_than(self, before: Mapping[str, Any] | None) -> bool:
-        """
-        Tell whether this is a later evaluation.
-
-        :param before: the ``key`` of the earlier one; ``None`` if there was none.
-        """
-        return is_later(self.key, before)
-
 
 def is_later(key: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
     """
-    Tell whether an evaluation is later than another one: by their times, or where one has none, by their ids.
+    Tell by their keys whether an evaluation is later than an earlier one: by their times, or if one has none, by ids.
 
-    :param key: its ``key``.
-    :param before: the ``key`` of the earlier one; ``None`` if there was none.
+    :param before: ``None`` if there was none.
     """
     if before is None:
         return True
@@ -104,7 +95,7 @@ def find_evaluation(
     """
     Return the evaluation of an order if it counts.
 
-    *Newer* means by :meth:`Evaluation.is_newer_than`: than ``before``.
+    *Newer* means: later than ``before``, by :func:`is_later`.
 
     ====================================== ======= ================ ==============================================
     its id                                 newer   since ``since``  counts
@@ -128,20 +119,15 @@ def find_evaluation(
     evaluation = Evaluation.of_order(order)
     if evaluation is None:
         return None
-    if _is_named(evaluation, evaluation_id, before):
+    is_named = evaluation_id is not None and evaluation.id == evaluation_id
+    if is_named and (before is None or before.get("id") != evaluation_id):
         return evaluation
-    if not evaluation.is_newer_than(before):
+    if not is_later(evaluation.key, before):
         return None
     earliest, created = parse_time(since), parse_time(evaluation.created_at)
     if earliest and created and created < earliest:
         return None
     return evaluation
-
-
-def _is_named(evaluation: Evaluation, evaluation_id: str | None, before: Mapping[str, Any] | None) -> bool:
-    if evaluation_id is None or evaluation.id != evaluation_id:
-        return False
-    return before is None or before.get("id") != evaluation_id
 
 
 def _worst_segments(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -166,9 +152,9 @@ def _explanation(segment: Mapping[str, Any]) -> str:
     return f"{comment} -> {suggestion}" if comment and suggestion else comment or suggestion
 
 
-def _first_of(item: Mapping[str, Any], name: str, other: str) -> Any:
+def _first_of(item: Mapping[str, Any], name: str, alias: str) -> Any:
     value = item.get(name)
-    return item.get(other) if value is None else value
+    return item.get(alias) if value is None else value
 
 
 def _name(value: object) -> str | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MAX_DESCRIBED_OUTPUTS = 5
+_MAX_VERSIONS = 100
 
 
 @dataclass(frozen=True)
@@ -219,20 +220,22 @@ class Rerun:
         if self.baseline.outputs is None:
             return self._is_dated_after(document.newest_time)
         versions = self.baseline.versions_of(document)
-        if versions is None:
-            return self._may_be_new(document) and not self._is_dated_before(document.newest_time)
-        if not versions.are_all_earlier_than(document):
+        if not versions:
+            return self._is_later_than_its_type(document) and not self._is_dated_before(document.newest_time)
+        # So many have no ids, and comparing each with each would block a triggerer.
+        if len(versions) > _MAX_VERSIONS or not all(map(document.differs_from, versions)):
             return False
         # It changed in place: only a time that changed too can be compared with the request.
-        return document.newest_time in versions.times or not self._is_dated_before(document.newest_time)
+        has_old_time = any(document.newest_time == version.newest_time for version in versions)
+        return has_old_time or not self._is_dated_before(document.newest_time)
 
-    def _may_be_new(self, document: Document) -> bool:
+    def _is_later_than_its_type(self, document: Document) -> bool:
         """Tell whether a document of which the baseline has no version is later than what it has of its type."""
-        # Old versions may be kept and listed alongside the current one: an older document is no new result.
-        newest = self.baseline.newest_of_type(document)
-        if newest is not None and document.newest_time is not None and document.newest_time < newest:
+        if document.id is None and self.baseline.outputs:
             return False
-        return document.id is not None or not self.baseline.outputs
+        # Old versions may be kept and listed alongside the current one: an older document is no new result.
+        newest = self.baseline.newest_times.get(plain_type(document.type))
+        return newest is None or document.newest_time is None or document.newest_time >= newest
 
     # --- Times and levels -------------------------------------------------------------------------------------
 

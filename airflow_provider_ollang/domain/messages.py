@@ -9,13 +9,7 @@ if TYPE_CHECKING:
 
 
 class LogLine(NamedTuple):
-    """
-    A line to log.
-
-    :param level: the method of a logger.
-    :param message: its text, with ``%`` placeholders.
-    :param args: what fills them.
-    """
+    """A line to log: the method of a logger, a text with ``%`` placeholders, and what fills them."""
 
     level: Literal["debug", "info", "warning", "error"]
     message: str
@@ -35,11 +29,6 @@ def info(message: str, *args: object) -> LogLine:
 def warning(message: str, *args: object) -> LogLine:
     """Return a line that a user should read."""
     return LogLine("warning", message, args)
-
-
-def error(message: str, *args: object) -> LogLine:
-    """Return a line about a failure that does not end the task."""
-    return LogLine("error", message, args)
 
 
 def format_duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 from airflow_provider_ollang.domain.values import only_mappings, parse_number, parse_text, parse_time
@@ -148,21 +148,12 @@ class Document:
 
 def output_documents(order: Order) -> list[Document]:
     """Return the output documents of an order, newest first, undated ones last."""
-    outputs = [Document.from_order_doc(doc) for doc in only_mappings(order.get("orderDocs")) if _is_output(doc)]
+    docs = only_mappings(order.get("orderDocs"))
+    outputs = [Document.from_order_doc(doc) for doc in docs if document_kind(doc.get("type")) == "output"]
     oldest = datetime.min.replace(tzinfo=UTC)
     return sorted(outputs, key=lambda document: document.newest_time or oldest, reverse=True)
 
 
-def _is_output(doc: Order) -> bool:
-    return document_kind(doc.get("type")) == "output"
-
-
 def plain_type(name: object) -> str:
     """Return a type of document as types are compared: case and ``_`` do not count."""
-    return _plain_type(name) if isinstance(name, str) else ""
-
-
-# An order has thousands of documents of a few types.
-@lru_cache(maxsize=256)
-def _plain_type(name: str) -> str:
-    return name.casefold().replace("_", "")
+    return name.casefold().replace("_", "") if isinstance(name, str) else ""

@@ -19,12 +19,7 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 
 
 def parse_time(value: object) -> datetime | None:
-    """
-    Read a timestamp of the API.
-
-    :param value: ISO 8601, with or without milliseconds; without a zone it is UTC, as the API documents.
-    :return: an aware datetime, or ``None`` for anything that is no such text.
-    """
+    """Return a timestamp, ISO 8601, else ``None``; without a zone it is UTC, as the API documents."""
     if not isinstance(value, str):
         return None
     try:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook, Connection
 
 from airflow_provider_ollang._compat import AirflowNotFoundException, only_synchronous_lookups
-from airflow_provider_ollang.client.environment import resolve_environment, user_agent
 from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, Request, evaluate_order, rerun_order
-from airflow_provider_ollang.client.settings import Settings
+from airflow_provider_ollang.client.settings import Settings, resolve_environment
 from airflow_provider_ollang.client.sync import InterruptedBeforeSending, OllangClient
 from airflow_provider_ollang.domain.arguments import parse_count
 from airflow_provider_ollang.domain.values import parse_number, parse_text
@@ -195,11 +194,11 @@ class OllangHook(BaseHook):
         :raises OllangConfigurationError: the connection is not usable.
         """
         # Every parse of a DAG file imports this module, and only triggers need aiohttp.
-        from airflow_provider_ollang.client.aio import OllangAsyncClient, shared_transport  # noqa: PLC0415
+        from airflow_provider_ollang.client.aio import shared_client  # noqa: PLC0415
 
         settings = await self._aread_settings()
-        async with shared_transport(settings, user_agent()) as transport:
-            yield OllangAsyncClient(settings, transport)
+        async with shared_client(settings) as client:
+            yield client
 
     async def key_changed(self, client: OllangAsyncClient) -> bool:
         """

@@ -12,9 +12,9 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from airflow_provider_ollang.client.environment import resolve_environment, user_agent
 from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, new_session, proxies
+from airflow_provider_ollang.client.settings import resolve_environment, user_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

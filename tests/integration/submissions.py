@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.sync import RequestsTransport
+from airflow_provider_ollang.client.sync import OllangClient
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from tests.installed_airflow import TaskStateStoreAccessor
 
@@ -70,9 +70,9 @@ def first_output(receipt: Any) -> str:
 
 def kill_while_sending(monkeypatch: pytest.MonkeyPatch, *, processed: bool, times: int = 1) -> None:
     """End the process at a paid request: before it leaves, or once it has been answered."""
-    send, left = RequestsTransport.send, [None] * times
+    send, left = OllangClient.send, [None] * times
 
-    def dying(self: RequestsTransport, call: Any, **options: Any) -> Any:
+    def dying(self: OllangClient, call: Any, **options: Any) -> Any:
         if not call.paid or not left:
             return send(self, call, **options)
         left.pop()
@@ -80,7 +80,7 @@ def kill_while_sending(monkeypatch: pytest.MonkeyPatch, *, processed: bool, time
             send(self, call, **options)
         raise ProcessKilled
 
-    monkeypatch.setattr(RequestsTransport, "send", dying)
+    monkeypatch.setattr(OllangClient, "send", dying)
 
 
 def at_store(

@@ -28,8 +28,8 @@ from airflow_provider_ollang._compat import (
     AirflowTaskTimeout,
 )
 from airflow_provider_ollang.client import connections
-from airflow_provider_ollang.client.aio import AiohttpTransport
-from airflow_provider_ollang.client.sync import RequestsTransport
+from airflow_provider_ollang.client.aio import OllangAsyncClient
+from airflow_provider_ollang.client.sync import OllangClient
 from airflow_provider_ollang.exceptions import (
     OllangOrderFailedError,
     OllangOutcomeUnknownError,
@@ -148,18 +148,18 @@ class Machine:
     def installed(self) -> Iterator[None]:
         """Let the provider run on this machine."""
         machine, world = self, self.world
-        send, asend = RequestsTransport.send, AiohttpTransport.send
+        send, asend = OllangClient.send, OllangAsyncClient.send
         limited = connections._Connection
         connect, get_response = limited.connect, limited.getresponse
 
-        def sent(self: RequestsTransport, call: Any, **options: Any) -> Any:
+        def sent(self: OllangClient, call: Any, **options: Any) -> Any:
             machine._sending = call.method
             machine.point(call.method, "before")
             answer = send(self, call, **options)
             machine.point(call.method, "after")
             return answer
 
-        async def asent(self: AiohttpTransport, call: Any, **options: Any) -> Any:
+        async def asent(self: OllangAsyncClient, call: Any, **options: Any) -> Any:
             machine.point(call.method, "before")
             answer = await asend(self, call, **options)
             machine.point(call.method, "after")
@@ -187,8 +187,8 @@ class Machine:
                 (_clock, "monotonic", lambda: world.moment() / 1000),
                 (_clock, "sleep", self.sleep),
                 (_clock, "asleep", asleep),
-                (RequestsTransport, "send", sent),
-                (AiohttpTransport, "send", asent),
+                (OllangClient, "send", sent),
+                (OllangAsyncClient, "send", asent),
                 (limited, "connect", connected),
                 (limited, "getresponse", got_response),
             ):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ollang.client.settings import Settings
-from airflow_provider_ollang.domain.evaluations import MAX_SHOWN_SEGMENTS, Evaluation
+from airflow_provider_ollang.domain.evaluations import MAX_SHOWN_SEGMENTS, Evaluation, is_later
 from airflow_provider_ollang.domain.goals import EvaluationGoal, goal_from_json
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, agreed_order_id, check_host
 from airflow_provider_ollang.exceptions import OllangConfigurationError
@@ -245,11 +245,11 @@ class TestNewer:
         ],
     )
     def test_by_time_else_by_id(self, found: JsonObject, before: JsonObject, *, newer: bool) -> None:
-        assert of(id=found["id"], createdAt=found["created_at"]).is_newer_than(before) is newer
+        assert is_later(of(id=found["id"], createdAt=found["created_at"]).key, before) is newer
 
     @pytest.mark.parametrize("changes", [{}, {"id": None}, {"createdAt": None}, {"id": None, "createdAt": None}])
     def test_where_there_was_none_any_is_newer(self, changes: JsonObject) -> None:
-        assert of(**changes).is_newer_than(None) is True
+        assert is_later(of(**changes).key, None) is True
 
 
 def goal_of(**changes: Any) -> EvaluationGoal:

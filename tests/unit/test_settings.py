@@ -489,7 +489,9 @@ def test_no_secret_is_shown() -> None:
 
 
 def test_headers() -> None:
-    assert read().headers("agent/1") == {"X-Api-Key": KEY, "Accept": "application/json", "User-Agent": "agent/1"}
+    agent = read().headers()["User-Agent"]
+    assert read().headers() == {"X-Api-Key": KEY, "Accept": "application/json", "User-Agent": agent}
+    assert agent.startswith("airflow-provider-ollang/")
 
 
 CLEANED = [

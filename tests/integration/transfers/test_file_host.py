@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.client.environment import resolve_environment
-from airflow_provider_ollang.client.settings import Settings
+from airflow_provider_ollang.client.settings import Settings, resolve_environment
 from airflow_provider_ollang.transfers._file_host import FileHost, RefusedLinkError
 
 KEY = "secret-key"
