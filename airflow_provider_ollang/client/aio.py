@@ -144,13 +144,15 @@ class OllangAsyncClient:
         :raises OllangUnavailableError: there was none.
         """
         seconds = self.settings.timeout
+        connect_seconds = min(CONNECT_TIMEOUT, seconds)
         # Who holds a slot finds room in the pool, so this is no time in a queue.
-        attempt = _Attempt(asyncio.timeout(min(CONNECT_TIMEOUT, seconds)), seconds)
+        attempt = _Attempt(asyncio.timeout(connect_seconds), seconds)
         token = _ATTEMPT.set(attempt)
         try:
             async with attempt.limit:
                 return await self._send(request)
         except TimeoutError:
+            seconds = seconds if attempt.connected else connect_seconds
             reason = timed_out(self.settings, seconds, connected=attempt.connected)
         except aiohttp.ClientConnectorDNSError:
             reason = host_not_found(self.settings)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -142,15 +141,13 @@ def host_not_found(settings: Settings) -> str:
 
 
 def timed_out(settings: Settings, seconds: float, *, connected: bool) -> str:
-    """Return why there was no response in time, in words."""
-    if connected:
-        return f"no complete response within {seconds:g} s"
-    return f"no connection to {settings.base_url} within {min(CONNECT_TIMEOUT, seconds):g} s"
+    """Return why there is no response: none within these seconds, or no connection."""
+    return f"{'no complete response' if connected else f'no connection to {settings.base_url}'} within {seconds:g} s"
 
 
 def broken(settings: Settings, error: BaseException, *, connected: bool, text: str | None = None) -> str:
     """
-    Return why there was no connection, or where it broke, in words.
+    Return why there is no response: the connection broke, or there was none.
 
     :param error: what started it, of the operating system or of a library.
     :param text: what to say of it, if not its own text.

@@ -200,6 +200,7 @@ class OllangClient:
         attempt = Attempt()
         token = ATTEMPT.set(attempt)
         seconds = timeout or self.settings.timeout
+        connect_seconds = min(CONNECT_TIMEOUT, seconds)
         started = _clock.monotonic()
         try:
             with session.request(
@@ -208,7 +209,7 @@ class OllangClient:
                 headers={**self.settings.headers(), **request.headers()},
                 data=request.body,
                 proxies=proxies(self.settings.proxy),
-                timeout=(min(CONNECT_TIMEOUT, seconds), seconds),
+                timeout=(connect_seconds, seconds),
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -218,7 +219,7 @@ class OllangClient:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Response(response.status_code, headers, bytes(body), _clock.monotonic() - started)
         except NETWORK_ERRORS as error:
-            reason = self._reason(error, seconds, sent=attempt.sent)
+            reason = self._reason(error, seconds if attempt.sent else connect_seconds, sent=attempt.sent)
             if request.paid and attempt.sent:
                 raise unknown_outcome(request, reason) from None
             # Errors of the libraries may show request headers, so none of them goes on as a cause.

@@ -90,26 +90,11 @@ async def _reset(service: Service, _: web.Request) -> dict[str, Any]:
 
 #: Method, path, what responds, and what it does: shown by `GET /_sandbox/` and in the docs.
 ROUTES: tuple[tuple[str, str, Act, str], ...] = (
-    (
-        "GET",
-        "/_sandbox/",
-        _overview,
-        "this list, the orders, the clock, the faults, counts of requests and connections",
-    ),
+    ("GET", "/_sandbox/", _overview, "this list, orders, clock, faults, counts of requests and connections"),
     ("PUT", "/_sandbox/orders/{id}", _put_order, "add or replace an order: `{order, files, behaviour, owner, exact}`"),
     ("PATCH", "/_sandbox/orders/{id}", _patch_order, "change it, as a user does: `{order, behaviour, owner, after}`"),
-    (
-        "GET",
-        "/_sandbox/orders/{id}",
-        _get_order,
-        "the order, behaviour, owner, counts (`reruns_accepted`, `evaluations_refused`, …), `history`, `evaluations`",
-    ),
-    (
-        "GET",
-        "/_sandbox/orders/{id}/files/{document}",
-        _get_file,
-        "name, type, size and `sha256` of the file behind a document's link, or behind `vttUrl`",
-    ),
+    ("GET", "/_sandbox/orders/{id}", _get_order, "the order, behaviour, owner, counts, `history`, `evaluations`"),
+    ("GET", "/_sandbox/orders/{id}/files/{document}", _get_file, "its file, or `vttUrl`: name, type, size, `sha256`"),
     ("POST", "/_sandbox/faults", _add_fault, "add a fault: `{method, path, skip, times, do}`"),
     ("DELETE", "/_sandbox/faults", _remove_faults, "remove all faults, or `?id=N` one"),
     ("GET", "/_sandbox/requests", _requests, "the request log; `?after=N`: what has a number above N"),
@@ -119,8 +104,8 @@ ROUTES: tuple[tuple[str, str, Act, str], ...] = (
 
 
 async def _unknown(_: Service, request: web.Request) -> dict[str, Any]:
-    known = ", ".join(f"{method} {path}" for method, path, *_ in ROUTES)
-    raise SandboxError(f"No admin call {request.method} {request.path}; there are {known}.", status=404)
+    calls = ", ".join(f"{method} {path}" for method, path, *_ in ROUTES)
+    raise SandboxError(f"No admin call {request.method} {request.path}; there are {calls}.", status=404)
 
 
 def admin_routes(service: Service) -> list[web.RouteDef]:
@@ -155,7 +140,7 @@ def is_local(peer: Any) -> bool:
 
 
 async def _read_object(request: web.Request, **kinds: type) -> dict[str, Any]:
-    """Return the fields of a JSON object that are not null; `kinds`: what each may be, none: any fields."""
+    """Return the fields of a JSON object; `kinds`: what each may be, or null, which is left out; none: any fields."""
     try:
         value = json.loads(await request.read() or b"{}")
     except (ValueError, RecursionError):

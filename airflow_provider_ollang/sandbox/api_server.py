@@ -73,9 +73,8 @@ def api_application(service: Service) -> web.Application:
 
     app.router.add_get("/health", health)
     for method, path, respond in ROUTES:
-        app.router.add_route(method, path, with_key(respond))
-        if method == "GET":
-            app.router.add_route("HEAD", path, with_key(respond))
+        add = app.router.add_get if method == "GET" else app.router.add_post
+        add(path, with_key(respond))
     app.router.add_routes(admin_routes(service))
     app.router.add_route("*", "/{anything:.*}", unknown)
     return app

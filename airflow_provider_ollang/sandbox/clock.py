@@ -16,27 +16,20 @@ _FASTEST = 1_000_000
 _LONGEST = 10 * 366 * 24 * 3600
 _LAST = 32503680000000  # the year 3000
 
-# A wall clock may be set back; the sandbox's time must not go back.
 _STARTED = time.time() - time.monotonic()
-
-
-def _steady_time() -> float:
-    return _STARTED + time.monotonic()
 
 
 class Clock:
     """Sandbox time, in whole milliseconds since 1970 (a *moment*).
 
     Whole milliseconds, so that what is planned for "30 s after the rerun" is due exactly when the clock was advanced
-    by 10 s and then by 20 s.
-
-    :param speed: sandbox seconds that pass in one real second; 0 stands still.
-    :param real: returns the real time in seconds since 1970.
+    by 10 s and then by 20 s. `real` returns the real time in seconds since 1970.
     """
 
     def __init__(self, speed: float = 1.0, real: Callable[[], float] | None = None) -> None:
         self.speed = _require_speed(speed)
-        self._real = real or _steady_time
+        # A wall clock may be set back; the sandbox's time must not go back.
+        self._real = real or (lambda: _STARTED + time.monotonic())
         self._since = self._real()
         self._moment = round(self._since * 1000)
 
@@ -45,10 +38,7 @@ class Clock:
         return self._moment + int((self._real() - self._since) * 1000 * self.speed)
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead by so many sandbox seconds.
-
-        :raises SandboxError: if `seconds` is negative, or leads out of the calendar.
-        """
+        """Jump ahead by so many sandbox seconds."""
         if not 0 <= seconds <= _LONGEST:
             raise SandboxError(f"The clock advances by 0 to {_LONGEST} seconds at a time, not {seconds}.")
         if self.now() + to_milliseconds(seconds) > _LAST:
@@ -56,10 +46,7 @@ class Clock:
         self._moment += to_milliseconds(seconds)
 
     def set_speed(self, speed: float) -> None:
-        """Let time pass at another speed from now on; 0 stops it.
-
-        :raises SandboxError: if `speed` is negative or beyond a million.
-        """
+        """Let time pass at another speed from now on; 0 stops it."""
         speed = _require_speed(speed)
         self._moment, self._since = self.now(), self._real()
         self.speed = speed

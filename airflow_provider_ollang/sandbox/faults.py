@@ -123,11 +123,7 @@ class Fault:
 
 @dataclass(slots=True)
 class ActiveFault:
-    """A fault, and what it has hit.
-
-    :param matches: matching requests so far.
-    :param hits: how many of them it hit.
-    """
+    """A fault, how many requests have matched it, and how many of them it hit."""
 
     id: int
     fault: Fault
@@ -155,10 +151,10 @@ class ActiveFault:
 
 
 class Faults:
-    """The faults in force; of several that match a request, the first added hits it."""
+    """The faults, also those that have had their hits; of several that match a request, the first added hits it."""
 
     def __init__(self) -> None:
-        self._active: list[ActiveFault] = []
+        self.active: list[ActiveFault] = []
         self._last = 0
 
     def add(self, values: Mapping[str, Any]) -> ActiveFault:
@@ -169,24 +165,20 @@ class Faults:
         fault = parse_options(Fault, values)
         if not isinstance(fault.do, dict):
             raise SandboxError("A fault needs `do`: an object that says what happens.")
-        active = ActiveFault(self._last + 1, fault, parse_options(Do, fault.do))
+        do = parse_options(Do, fault.do)
         self._last += 1
-        self._active.append(active)
-        return active
+        self.active.append(ActiveFault(self._last, fault, do))
+        return self.active[-1]
 
     def match(self, method: str, path: str) -> ActiveFault | None:
         """Return the fault that hits this request, if one does."""
-        return next((fault for fault in self._active if fault.hit(method, path)), None)
-
-    def all(self) -> list[ActiveFault]:
-        """Return all faults, also those that have had their hits."""
-        return list(self._active)
+        return next((fault for fault in self.active if fault.hit(method, path)), None)
 
     def remove(self, fault_id: int | None = None) -> int:
         """Remove one fault, or all; return how many were removed."""
-        kept = [fault for fault in self._active if fault_id is not None and fault.id != fault_id]
-        removed = len(self._active) - len(kept)
-        self._active = kept
+        kept = [fault for fault in self.active if fault_id is not None and fault.id != fault_id]
+        removed = len(self.active) - len(kept)
+        self.active = kept
         return removed
 
 
@@ -194,11 +186,7 @@ class Faults:
 
 
 class Streamed(web.StreamResponse):
-    """A response whose body is made while it is sent.
-
-    :param pieces: the body.
-    :param length: its `Content-Length`; None: it is sent in chunks.
-    """
+    """A response whose body is made while it is sent; without a length it is sent in chunks."""
 
     def __init__(
         self, pieces: Iterable[bytes | memoryview], length: int | None, *, status: int, headers: dict[str, str]

@@ -64,14 +64,12 @@ def _send(request: web.Request, file: File, now: int) -> web.StreamResponse:
         "ETag": content.etag,
         "Last-Modified": to_http_date(now if modified is None else modified),
     }
-    if request.headers.get("If-Match", content.etag) not in (content.etag, "*"):
-        message = "At least one of the pre-conditions you specified did not hold"
-        return _refuse(412, "PreconditionFailed", message, Condition="If-Match")
     if file.gzipped:
         return _gzipped(content, headers)
+    part = None
     if file.ranges:
         headers["Accept-Ranges"] = "bytes"
-    part = _parse_range(request, content, headers["Last-Modified"]) if file.ranges else None
+        part = _parse_range(request, content, headers["Last-Modified"])
     if part is None:
         return Streamed(content.pieces(), content.size, status=200, headers=headers)
     start, stop = part

@@ -54,12 +54,7 @@ _SUBTITLES = (".srt", ".vtt")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a file.
-
-    :param key: what it depends on: another key, other bytes.
-    :param name: name of the file; the suffix decides the kind of content.
-    :param size: length in bytes.
-    """
+    """The content of a file: its bytes depend on the key, and on the suffix of the name; the size is in bytes."""
 
     key: str
     name: str
@@ -119,12 +114,7 @@ def _block(key: str, kind: str, length: int) -> bytes:
 
 
 class File(NamedTuple):
-    """What is behind a link, and how it is sent.
-
-    :param modified: when it was made, as the document has it.
-    :param gzipped: whether it is always sent compressed.
-    :param ranges: whether parts of it can be requested.
-    """
+    """What is behind a link: its content, when it was made, and whether it is sent compressed and in parts."""
 
     content: Content
     modified: object
@@ -201,10 +191,7 @@ def is_signed(path: str, expires: str, signature: str) -> bool:
 
 
 def file_of(order: Order, document_id: str, name: str | None = None) -> File | None:
-    """Return what is behind a link of an order; of a document that was replaced, what was behind it.
-
-    :param name: last part of the link's path; None: any.
-    """
+    """Return what is, or was, behind the link of an order that ends in a name, or in any if that is None."""
     for snapshot in reversed(order.snapshots):
         if document_id == VTT:
             file = _vtt(order, snapshot.order, name, is_latest=snapshot is order.snapshots[-1])

@@ -120,12 +120,7 @@ def is_reviewed(level: object) -> bool:
 
 
 def plan_run(order: Json, behaviour: Behaviour, run: int, accepted: int) -> list[Change]:
-    """Return all that a run does to its order, in order of time.
-
-    :param order: the order as it is when the rerun is accepted.
-    :param run: the run's number; the order's first results are run 1.
-    :param accepted: the moment of the acceptance.
-    """
+    """Return all that a run does to its order, which was accepted at a moment, in order of time."""
     plan = _RunPlan(order, behaviour, run, accepted)
     plan.acceptance()
     plan.statuses()
@@ -146,8 +141,7 @@ class _RunPlan:
 
     def __init__(self, order: Json, behaviour: Behaviour, run: int, accepted: int) -> None:
         self.order, self.behaviour, self.run, self.accepted = order, behaviour, run, accepted
-        level = order.get("level") if behaviour.rerun_level is None else behaviour.rerun_level
-        self.reviewed = is_reviewed(level)
+        self.reviewed = is_reviewed(order.get("level"))
         stages = REVIEWED_STAGES if self.reviewed else STAGES.get(str(order.get("type")), _USUAL)
         stretch = behaviour.run_seconds / USUAL_SECONDS
         self.stages = [stage._replace(after=stage.after * stretch) for stage in stages]
@@ -165,8 +159,6 @@ class _RunPlan:
 
     def acceptance(self) -> None:
         behaviour = self.behaviour
-        if behaviour.rerun_level is not None:
-            self.add(0, {"level": behaviour.rerun_level})
         if behaviour.auxiliary_documents:
             added = auxiliary_documents(str(self.order.get("id")), self.run, to_iso(self.accepted))
             self.by_products = added

@@ -168,14 +168,11 @@ class Behaviour:
 
     # The run
     first_run: bool = option(False, "an added order that is not done starts its first run at once, without a rerun")
-    rerun_level: int | None = option(None, "the order's level from a rerun on; null: unchanged")
     run_seconds: float = option(30.0, "length of a run; the type's lifecycle is stretched to it", within=(0, None))
     status_path: tuple[tuple[float, str], ...] | None = option(
         None, "`[[seconds, status], …]` before the end, any words, in place of the type's lifecycle"
     )
-    status_hidden_for: float | None = option(
-        0.0, "how long the old status is still shown; null: until the end", within=(0, None)
-    )
+    status_hidden_for: float | None = option(0.0, "how long the old status is shown; null: all along", within=(0, None))
     end_status: str | None = option("completed", "only `completed` and `delivered` bring results; null: never ends")
     review_cancelled_after: float | None = option(
         None, "level 1: when the review is cancelled: `completed`, level 0, no new results", within=(0, None)
@@ -185,9 +182,7 @@ class Behaviour:
     outputs: Literal["replaced", "in_place", "unchanged", "added"] = option(
         "replaced", "new outputs: have new ids; have a later `updatedAt`; do not differ; are added to the old ones"
     )
-    outputs_after: float | None = option(
-        2.0, "from the end to the first new output; negative: before the end; null: none"
-    )
+    outputs_after: float | None = option(2.0, "from the end to the first new output; negative: before; null: none")
     output_interval: float = option(0.0, "from one new output to the next", within=(0, None))
     outputs_during_run: Literal["kept", "removed", "null"] = option(
         "kept", "old outputs and `vttUrl` during the run; null: `orderDocs` is null"
@@ -217,9 +212,7 @@ class Behaviour:
     evaluation: Literal["kept", "cleared", "new", "loading"] = option(
         "kept", "`latestEvaluation` after a rerun: the old one; none; a new one; a new one that loads forever"
     )
-    evaluation_field: Literal["latestEvaluation", "qcEvaluation"] = option(
-        "latestEvaluation", "the field that has an order's evaluation"
-    )
+    evaluation_field: Literal["latestEvaluation", "qcEvaluation"] = option("latestEvaluation", "which field has it")
     evaluation_shape: Literal["documented", "callback"] = option(
         "documented", "how an order shows it: as documented; as the response to the POST has it"
     )
@@ -228,22 +221,18 @@ class Behaviour:
     qc_success: bool = option(True, "false: 200 with `success: false`, and no evaluation")
     qc_no_credits: Literal[400, 402, 403] | None = option(None, "refuse evaluations for lack of credits")
     qc_seconds: float | None = option(
-        10.0, "until it has scores; 0: the response to the POST has them; null: it loads forever", within=(0, None)
+        10.0, "until it has scores; 0: the POST answers them; null: ever", within=(0, None)
     )
     qc_meanwhile: Literal["loading", "kept", "cleared"] = option(
         "loading", "until then the order shows: the new one with `isLoading` true; the old one; none"
     )
-    qc_id: Literal["answered", "other"] = option(
-        "answered", "its id in the order: the `evalId` of the response; another"
-    )
+    qc_id: Literal["answered", "other"] = option("answered", "its id in the order: the `evalId` answered; another")
     qc_scores: tuple[dict[str, float], ...] = option(
         (), '`[{"Accuracy": 60}, …]`: scores of the order\'s first evaluation, its second, …; none: they rise with runs'
     )
 
     # How it is shown
-    stale_every: int = option(
-        0, "every Nth GET returns a stale snapshot, as a lagging replica; 0: none", within=(0, None)
-    )
+    stale_every: int = option(0, "every Nth GET returns a stale snapshot, as a lagging replica", within=(0, None))
     stale_by: float = option(60.0, "the age of that snapshot", within=(0, None))
     date_ahead: float = option(0.0, "by how much the `Date` header is ahead of the orders' clock (whole sandbox only)")
     list_stale_by: float = option(0.0, "the age of the snapshot in the list of orders", within=(0, None))

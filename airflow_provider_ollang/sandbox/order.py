@@ -36,9 +36,7 @@ _BY_MOMENT = attrgetter("at")
 class Change:
     """Something that happens to an order at a moment.
 
-    :param at: the moment.
     :param cause: who or what did it, for the order's history.
-    :param fields: what changes.
     :param origin: what planned it. A new run replaces what the last one has still planned; so does an evaluation.
     :param ends_run: the run is over afterwards.
     :param cancels_run: likewise, and what the run has still planned does not happen.
@@ -63,12 +61,9 @@ class Snapshot(NamedTuple):
 class Order:
     """One order. Nothing happens by itself: `catch_up` brings it up to a moment before every use.
 
-    :param owner: the account it belongs to.
     :param history: each status, when, and why.
     :param run: number of the last run; the results it had at first are run 1.
     :param running: whether a run is going on, whatever the status says.
-    :param evaluations: the accepted evaluations.
-    :param gets: GETs answered, for the replica that lags every Nth time.
     """
 
     id: str

@@ -37,10 +37,8 @@ class LoggedRequest:
     :param n: its number, from 1.
     :param time: when it arrived by the sandbox's clock, ISO 8601.
     :param path: as it was sent, with the query.
-    :param connection: number of its connection.
-    :param authorized: whether it had the right key.
+    :param authorized: whether it had the right key; `key_sent`: whether it had any.
     :param host: which of the sandbox's two hosts it was sent to.
-    :param key_sent: whether it had a key, right or wrong.
     :param status: status of the response; None while there is none, or if none was sent.
     :param fault: number of the fault that hit it.
     """
@@ -62,7 +60,7 @@ class LoggedRequest:
 
 
 class RequestLog:
-    """The last `kept` requests, oldest first."""
+    """The last requests, oldest first."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._requests: deque[LoggedRequest] = deque(maxlen=kept)

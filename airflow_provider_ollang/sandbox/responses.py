@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl
 from airflow_provider_ollang.sandbox.clock import parse_iso, to_milliseconds
 from airflow_provider_ollang.sandbox.documents import documents_of
 from airflow_provider_ollang.sandbox.files import is_among, size_of, with_links
+from airflow_provider_ollang.sandbox.options import Behaviour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from airflow_provider_ollang.sandbox.options import Behaviour
     from airflow_provider_ollang.sandbox.order import Order
 
 Json = dict[str, Any]
@@ -97,16 +97,16 @@ def order_body(order: Order, now: int, files_url: str | None = None) -> Json:
     return _altered(with_links(order, order.at(moment), files_url, now), behaviour)
 
 
+#: The options that alter an order; their defaults leave it as it is.
+_ALTERING = (
+    *("delivery_events", "answered_id", "wrong_sizes", "evaluation_field", "evaluation_shape"),
+    *("null_fields", "missing_fields"),
+)
+_UNALTERED = Behaviour()
+
+
 def _altered(order: Json, behaviour: Behaviour) -> Json:
-    if not (
-        behaviour.delivery_events in ("empty", "absent")
-        or behaviour.answered_id is not None
-        or behaviour.wrong_sizes
-        or behaviour.evaluation_field != _EVALUATION
-        or behaviour.evaluation_shape != "documented"
-        or behaviour.null_fields
-        or behaviour.missing_fields
-    ):
+    if all(getattr(behaviour, name) == getattr(_UNALTERED, name) for name in _ALTERING):
         return order
     order = copy.deepcopy(order)
     if behaviour.delivery_events == "empty":
@@ -177,36 +177,24 @@ def _renamed(item: Any, names: Mapping[str, str]) -> Any:
 # A page of the list
 
 _ROW = ("id", "name", "sourceLanguage", "targetLanguage", "status", "type", "createdAt", "clientId", "projectId")
-_SORTABLE = ("id", "createdAt", "name", "status")
 _LARGEST_PAGE = 50
 _CLIENT = "client_abc123"
 
 
 class QueryError(ValueError):
-    """A query parameter that the list does not take."""
+    """A query parameter that is out of range, or no number or date."""
 
 
 def order_page(orders: Iterable[Json], raw_query: str, ignored: Iterable[str] = ()) -> Json:
-    """Return the body of the list: rows of exactly the documented fields, and `meta`.
+    """Return the body of the list, newest id first: rows of exactly the documented fields, and `meta`.
 
-    :param raw_query: the documented nested query, its brackets plain or percent-encoded.
-    :param ignored: names of filters to ignore.
-    :raises QueryError: for a value that is out of range, or no number, date or word that it takes.
+    :raises QueryError: for a value that it does not take.
     """
     query = dict(parse_qsl(raw_query, keep_blank_values=True))
     query = {key: value for key, value in query.items() if not key.startswith(tuple(f"filter[{x}]" for x in ignored))}
-    order_by = query.get("pageOptions[orderBy]", "id")
-    if order_by not in _SORTABLE:
-        raise QueryError(f"pageOptions[orderBy] must be one of {', '.join(_SORTABLE)}")
-    direction = query.get("pageOptions[orderDirection]", "desc").lower()
-    if direction not in ("asc", "desc"):
-        raise QueryError("pageOptions[orderDirection] must be asc or desc")
-    page, take = (
-        _parse_whole(query, "pageOptions[page]", 1),
-        _parse_whole(query, "pageOptions[take]", 10, _LARGEST_PAGE),
-    )
-    matches = _filtered(orders, query)
-    matches.sort(key=lambda order: str(order.get(order_by)), reverse=direction == "desc")
+    page = _parse_whole(query, "pageOptions[page]", 1)
+    take = _parse_whole(query, "pageOptions[take]", 10, _LARGEST_PAGE)
+    matches = sorted(_filtered(orders, query), key=lambda order: str(order.get("id")), reverse=True)
     pages = math.ceil(len(matches) / take)
     return {
         "data": [

@@ -216,7 +216,7 @@ class Service:
                 "connections": self.connections,
                 "files": self.files_url,
                 "orders": [order.summary() for order in self._orders.values()],
-                "faults": [fault.as_json() for fault in self.faults.all()],
+                "faults": [fault.as_json() for fault in self.faults.active],
             }
 
     def time(self) -> Json:

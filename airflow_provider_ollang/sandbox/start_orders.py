@@ -95,10 +95,7 @@ def row_ids() -> list[str]:
 def with_usual_fields(fields: Json, now: int, results: Sequence[Mapping[str, Any]] | None = None) -> Json:
     """Return an order with these fields; all others are as usual for its type, status and level.
 
-    A done order was created two days ago, finished one day ago, and has the outputs of its type.
-
-    :param results: descriptions of the outputs it has in place of those.
-    :raises SandboxError: for a description that is no object with a name.
+    A done order was created two days ago, finished one day ago, and has the outputs of its type, or those of `results`.
     """
     order_type, order_id = str(fields.get("type", "cc")), str(fields["id"])
     status, level = fields.get("status", "completed"), fields.get("level", 0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.client import aio, sync
+from airflow_provider_ollang.client import aio, responses, sync
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -320,8 +320,7 @@ def test_size_of_an_answer(ollang: Sandbox, hook: OllangHook, size: int) -> None
 
 
 def test_small_answer_that_unpacks_to_more(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (aio, sync):
-        monkeypatch.setattr(module, "MAX_BODY_BYTES", MEGABYTE)
+    monkeypatch.setattr(responses, "MAX_BODY_BYTES", MEGABYTE)
     packed = gzip.compress(b'{"status": "completed", "name": "' + b"a" * 8 * MEGABYTE + b'"}')
     ollang.add_fault(times=None, status=200, body=packed, headers={"Content-Encoding": "gzip"})
     end = alike(hook)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.client import sync
+from airflow_provider_ollang.client import responses, sync
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -237,7 +237,7 @@ def test_large_answer_with_another_status_is_not_read(
     connect: Connect, what: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     received = 0
-    monkeypatch.setattr(sync, "MAX_BODY_BYTES", MEGABYTE)
+    monkeypatch.setattr(responses, "MAX_BODY_BYTES", MEGABYTE)
 
     def script(peer: Peer, request: bytes) -> None:
         nonlocal received

@@ -183,9 +183,8 @@ def test_range__that_makes_no_sense(link: str, requested: str) -> None:
 
 def test_range__of_another_version(link: str) -> None:
     etag = fetch(link).headers["ETag"]
-    conditions = [("If-Range", etag), ("If-Range", '"another"'), ("If-Match", etag), ("If-Match", '"another"')]
-    responses = [fetch(link, headers={"Range": "bytes=1-2", name: value}) for name, value in conditions]
-    assert [response.status_code for response in responses] == [206, 200, 206, 412]
+    responses = [fetch(link, headers={"Range": "bytes=1-2", "If-Range": value}) for value in (etag, '"another"')]
+    assert [response.status_code for response in responses] == [206, 200]
 
 
 @pytest.mark.parametrize(("globs", "status"), [([], 206), (["*"], 200), (["*.srt"], 200), (["x*"], 206)])

@@ -33,13 +33,6 @@ def test_first_run(ollang: Sandbox, client: Client) -> None:
     assert client.status(idle) == "pending", "nothing happens by itself without the option"
 
 
-def test_rerun_level(ollang: Sandbox, client: Client) -> None:
-    order_id = order_with(ollang, {"type": "document", "level": 1}, rerun_level=0)
-    assert client.order(order_id)["level"] == 1
-    assert statuses(ollang, client, order_id, (0, 13)) == ["completed", "ongoing"], "no review"
-    assert client.order(order_id)["level"] == 0
-
-
 def test_run_seconds(ollang: Sandbox, client: Client) -> None:
     order_id = order_with(ollang, {"type": "studioDubbing"}, run_seconds=3000)
     seen = ["completed", "pending", "ongoing", "qualityCheck", "readyToSent", "readyToSent", "completed"]
