@@ -127,9 +127,7 @@ class AirflowApi:
         lines = [_log_line(entry) for entry in entries]
         return "\n".join(line for line in lines if "::group::" not in line and "::endgroup::" not in line)
 
-    def log_entries(
-        self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1
-    ) -> list[Any]:
+    def log_entries(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> Any:
         """Return a task's log as Airflow keeps it."""
         response = self.request(
             "GET",
@@ -148,10 +146,7 @@ class AirflowApi:
         self.api("POST", f"/dags/{quote(dag_id)}/clearTaskInstances", json=body)
 
     def worker_start_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return an event for each time that a worker started a task of a run.
-
-        Airflow's audit log has one `running` event for each: a try, a return from deferral, a reschedule.
-        """
+        """Return an event for each time that a worker started a task: a try, a return from deferral, a reschedule."""
         return self.pages("/eventLogs", "event_logs", dag_id=dag_id, run_id=run_id, event="running")
 
 

@@ -14,10 +14,7 @@ SCRIPT = FOLDER / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.j
 
 
 def main() -> int:
-    """Install it, unless it is there.
-
-    :return: 0 if it is there now, else npm's exit code.
-    """
+    """Install it, unless it is there; return 0, or npm's exit code."""
     if not all(map(shutil.which, ("node", "npm"))):
         sys.exit("The tests on Azurite cannot run here: no node and npm (apt-get install nodejs npm).")
     if SCRIPT.exists():

@@ -23,16 +23,12 @@ def fingerprint(root: Path = ROOT) -> str:
 
 
 def ensure(venv: Path) -> None:
-    """
-    Make the environment, or install what has changed since; do next to nothing if all is as it was.
-
-    :param venv: its folder. Without a stamp it was not finished, and is made again.
-    :raises subprocess.CalledProcessError: a step failed; it has printed why.
-    """
+    """Make the environment, install what has changed since, or do next to nothing if all is as it was."""
     python, stamp = venv / "bin" / "python", venv / ".made-from"
     before, now = stamp.read_text() if stamp.is_file() and python.exists() else "", fingerprint()
     if before == now:
         return
+    # Without it the environment is not finished, and is made again.
     stamp.unlink(missing_ok=True)
     uv = re.findall(r"^uv==\S+", PINS.read_text(), re.MULTILINE)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *uv]

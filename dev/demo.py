@@ -1,8 +1,7 @@
 """`make demo`: a real Airflow reruns an order, waits for the new result, has it evaluated and delivers its files.
 
-On the way the task that submits the rerun is killed, right after Ollang has accepted it. What is printed is read back
-from Airflow's REST API and the sandbox's request log; nothing is printed by the DAG. With `OLLANG_API_KEY` and
-`ORDER_ID` set it only reruns that order, on the live service, after asking.
+The task that submits the rerun is killed right after Ollang has accepted it. What is printed is read from Airflow's
+REST API and the sandbox's log. With `OLLANG_API_KEY` and `ORDER_ID` set it only reruns that order, live, after asking.
 """
 
 from __future__ import annotations
@@ -37,14 +36,9 @@ RERUN_TASK = "rerun_order"
 SANDBOX_ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 SPEED = 4.0
 # In sandbox seconds: long enough at this speed for a poll at every turn of the order.
-BEHAVIOUR = {
-    "status_hidden_for": 24.0,
-    "run_seconds": 44.0,
-    "outputs_after": 12.0,
-    "sign_links": True,
-    "links": "served",
-}
+BEHAVIOUR = {"status_hidden_for": 24, "run_seconds": 44, "outputs_after": 12, "sign_links": True, "links": "served"}
 LIVE_TIMEOUT = 7 * 24 * 3600.0
+_time = datetime.fromisoformat
 
 
 @dataclass(frozen=True)
@@ -61,10 +55,8 @@ class Run:
     @property
     def evidence(self) -> Sequence[str]:
         """Why the result of the wait was taken for the rerun's."""
-        results = (task["returned"] for task in self.tasks)
-        return next(
-            (result["evidence"] for result in results if isinstance(result, Mapping) and "evidence" in result), ()
-        )
+        results = (task["returned"] for task in self.tasks if isinstance(task["returned"], Mapping))
+        return next((result["evidence"] for result in results if "evidence" in result), ())
 
     @property
     def worker_starts(self) -> int:
@@ -112,7 +104,11 @@ def on_sandbox() -> int:
     """Localize the sandbox's order, tell what happened and check it."""
     print("A local Ollang sandbox stands in for the service; nothing leaves this machine.")
     with (
-        Sandbox(api_key=f"demo-key-{secrets.token_hex(12)}", speed=SPEED, behaviour=BEHAVIOUR) as ollang,
+        Sandbox(
+            api_key=f"demo-key-{secrets.token_hex(12)}",
+            speed=SPEED,
+            behaviour=BEHAVIOUR,
+        ) as ollang,
         tempfile.TemporaryDirectory(prefix="ollang-demo-files-") as folder,
     ):
         conf = {"order_id": SANDBOX_ORDER, "destination": f"file://{folder}"}
@@ -131,13 +127,13 @@ def on_sandbox() -> int:
     tell_run(run)
     print(
         f"\nProcess {pid} of {RERUN_TASK} was killed after Ollang had accepted the rerun: try {tries} "
-        f"{'reconnected it' if reconnected else 'DID NOT JOIN IT'}; reruns accepted still {reruns}"
+        f"{'reconnected to it' if reconnected else 'DID NOT RECONNECT TO IT'}; reruns accepted still {reruns}"
     )
     title = f"The order, by the sandbox's request log (its seconds after the rerun; {SPEED:g} pass in a real one)"
     _tell(title, timeline(report, requests))
     criteria = (run.returned("good_enough") or {"criteria": []})["criteria"]
     _tell("Its scores", [f"  {row['name']:<14} {row['score']}   minimum {row['minimum']}" for row in criteria])
-    _tell("Its files", [f"  {name}  {'whole' if whole else 'NOT WHOLE'}" for name, whole in files.items()])
+    _tell("Its files", [f"  {name}  {'whole' if is_whole else 'NOT WHOLE'}" for name, is_whole in files.items()])
     connections = len({entry["connection"] for entry in requests})
     print(
         f"\nproof: reruns accepted {reruns} · requests {len(requests)} on {connections} connections · "
@@ -156,10 +152,8 @@ def on_live(api_key: str, order_id: str) -> int:
         airflow.stop()
         leaks = find_leaks(airflow.home, {"API key": api_key, "link signature": "Signature="})
     tell_run(run)
-    results = [task["returned"] for task in run.tasks]
-    reruns = sum(
-        not result["reconnected"] for result in results if isinstance(result, Mapping) and "reconnected" in result
-    )
+    results = [task["returned"] for task in run.tasks if isinstance(task["returned"], Mapping)]
+    reruns = sum(not result["reconnected"] for result in results if "reconnected" in result)
     print(f"\nproof: reruns accepted {reruns} (by receipt) · worker starts {run.worker_starts} · leaks {len(leaks)}")
     return verdict(run, reruns, leaks, [])
 
@@ -241,10 +235,7 @@ def timeline(report: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -
     polls = [_time(entry["time"]) for entry in requests if entry["n"] > accepted[0]["n"] and entry["path"] == path]
     history = [(_time(line["time"]), str(line["status"])) for line in report["history"]]
     old = [status for time, status in history if time <= begin][-1]
-    changes = [
-        (begin, f"still {old}, with the old files: not believed"),
-        *(line for line in history if line[0] > begin),
-    ]
+    changes = [(begin, f"still {old}, with its previous result"), *(line for line in history if line[0] > begin)]
     files = [file for file in order["orderDocs"] or [] if file.get("updatedAt") and _time(file["updatedAt"]) > begin]
     if files:
         names = ", ".join(str(file.get("name")) for file in files)
@@ -256,10 +247,6 @@ def timeline(report: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -
         count = sum(time <= poll and (end is None or poll < end) for poll in polls)
         lines.append(f"  {(time - begin).total_seconds():6.1f} s  {text} (polled {count} times)")
     return lines
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def verdict(run: Run, reruns: int, leaks: Sequence[str], wrong: Sequence[str]) -> int:

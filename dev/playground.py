@@ -23,7 +23,7 @@ def main() -> int | str:
                 airflow.api("POST", "/connections", json={"connection_id": "ollang_default", **ollang.connection})
                 airflow.wait_for_dag("ollang_rerun_order")
                 print(introduction(airflow, ollang), flush=True)
-                airflow.wait_for_death()
+                airflow.wait(lambda: None, float("inf"), "Airflow")
     except Interrupted:
         print("everything is stopped")
     except StackError as error:

@@ -165,9 +165,9 @@ class Process:
         """Return every process of the session that still runs."""
         return [] if self._ended else members(self.pid)
 
-    def tail(self, lines: int = 40) -> str:
+    def tail(self) -> str:
         """Return the end of what it wrote."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
     def kill_all(self) -> None:
         """End whatever is left of the session, at once."""

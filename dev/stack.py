@@ -44,11 +44,8 @@ INHERITED = frozenset(
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on.
-
-    It is below the range that systems give to outgoing connections: a port from that range may be taken by
-    anybody's connection before Airflow listens on it.
-    """
+    """Return a port of the loopback interface that nobody listens on."""
+    # Below the range of outgoing connections: one of these may take a port from it before Airflow listens there.
     for port in random.SystemRandom().sample(range(20000, 32000), k=1000):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -111,12 +108,10 @@ def environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[st
 class AirflowStack(AirflowApi):
     """The four components, and what their REST API tells.
 
-    Give each folder of DAGs and, in `env`, connections and any setting that shall differ. Without a `home` one is
-    made and, unless something goes wrong, removed at the end. At the end, on an exception, Ctrl-C and SIGTERM
-    nothing that was started is left running.
+    `env` has connections and settings that differ. Without a `home` one is made and, unless something goes wrong,
+    removed at the end. At the end, on an exception, Ctrl-C and SIGTERM nothing that was started is left running.
 
-    A task that defers or is rescheduled must stay away for two seconds: its worker may outlive it by one, and Airflow
-    takes the worker's end for the end of the task if that runs again by then, and fails it.
+    A task that defers or is rescheduled must stay away for two seconds: see MIN_HEARTBEAT_INTERVAL above.
     """
 
     def __init__(
@@ -206,12 +201,12 @@ class AirflowStack(AirflowApi):
 
     def kill(self, component: str) -> None:
         """End a component with all that came of it at once, without a word to it: its machine is gone."""
-        (process,) = (one for one in self._processes if one.name == component)
+        (process,) = (process for process in self._processes if process.name == component)
         process.kill_all()
         self._processes.remove(process)
 
     def start(self, component: str) -> None:
-        """Start a component anew."""
+        """Start a component again."""
         self._run(component, *COMPONENTS[component])
 
     def stop(self, timeout: float | None = None) -> None:
@@ -219,28 +214,24 @@ class AirflowStack(AirflowApi):
 
         def hurry() -> bool:
             # The API server takes seconds to leave when it has closed its socket, and then serves nobody any more.
-            others = [process for process in self._processes if process.name != "api-server"]
-            return self._interruption.hurry or not any(process.alive for process in others)
+            awaited = [process for process in self._processes if process.name != "api-server"]
+            return self._interruption.hurry or not any(process.alive for process in awaited)
 
         stop_all(self._processes, grace=STOP_TIMEOUT if timeout is None else timeout, hurry=hurry)
 
     def wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
         """Wait as `wait_until` does, but end at once with the reason if a component dies."""
 
-        def look() -> T | None:
+        def poll() -> T | None:
             for process in self._processes:
                 if not process.alive:
                     raise StackError(f"{what}: Airflow's {process.name} died:\n{process.tail()}")
             return condition()
 
         try:
-            return wait_until(look, timeout, what)
+            return wait_until(poll, timeout, what)
         except StackError as error:
             raise StackError(f"{error}\n(logs: {self.home})") from None
-
-    def wait_for_death(self) -> None:
-        """Wait until a component dies, which is a `StackError`; somebody has to interrupt this."""
-        self.wait(lambda: None, float("inf"), "Airflow")
 
     def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `airflow` on the command line, as a user of this Airflow would."""

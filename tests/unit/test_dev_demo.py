@@ -45,7 +45,7 @@ REQUESTS = [
 
 def test_timeline_counts_polls_between_changes() -> None:
     assert demo.timeline(REPORT, REQUESTS) == [
-        "     0.0 s  still completed, with the old files: not believed (polled 2 times)",
+        "     0.0 s  still completed, with its previous result (polled 2 times)",
         "     5.0 s  ongoing (polled 1 times)",
         "    30.0 s  completed (polled 1 times)",
         "    32.0 s  new files: Subtitles (run 2) (polled 1 times)",
