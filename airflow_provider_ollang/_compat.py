@@ -42,8 +42,9 @@ def only_synchronous_lookups() -> bool:
     """
     Tell whether this process can look up connections in a blocking way only.
 
-    A triggerer can do without; ``dag.test()`` and ``airflow dags test`` run a trigger in a process whose supervisor
-    has no ``asend`` (seen up to Airflow 3.3.2), so that ``aget_connection`` says of each that it does not exist.
+    A triggerer can do without. ``dag.test()`` and ``airflow dags test`` run a trigger beside an in-process supervisor
+    (https://github.com/apache/airflow/pull/55236) that has no ``asend``, as seen up to Airflow 3.3.2, so that
+    ``aget_connection`` says of each connection that it does not exist.
     """
     from airflow.sdk.execution_time import task_runner  # noqa: PLC0415 - every parse of a DAG would import it
 

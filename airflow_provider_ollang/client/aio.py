@@ -170,7 +170,7 @@ class OllangAsyncClient:
         async with session.request(
             request.method,
             URL(request.url(self.settings), encoded=True),
-            # Those of the session would go to the proxy, too.
+            # Those of the session would go to the proxy, too (https://github.com/aio-libs/aiohttp/pull/9368).
             headers=self._headers,
             proxy=self.settings.proxy,
             allow_redirects=False,
@@ -216,7 +216,7 @@ def _cause_and_text(error: Exception) -> tuple[BaseException, str | None]:
     if isinstance(error, aiohttp.ClientResponseError):
         return error, type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        # Before aiohttp 3.14 it has no os_error, though it is a ClientConnectorError.
+        # Before aiohttp 3.14 it has no os_error (https://github.com/aio-libs/aiohttp/pull/12136).
         return error.certificate_error, None
     return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error, None
 

@@ -44,7 +44,8 @@ def new_session(settings: Settings, adapter: HTTPAdapter) -> requests.Session:
     :param adapter: sends the requests.
     """
     session = _Session()
-    # The environment is read once, into the settings: a .netrc would replace the headers of every request.
+    # The environment is read once, into the settings: a .netrc would add a login to every request, or replace one
+    # (https://github.com/psf/requests/issues/3929).
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     session.verify = (settings.ca_bundle or True) if settings.verify else False

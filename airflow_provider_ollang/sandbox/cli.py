@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve a sandbox until SIGINT or SIGTERM.
-
-    :return: 0 if a signal ended it, 1 if it could not start.
-    """
+    """Serve a sandbox until SIGINT or SIGTERM; return 1 if it could not start."""
     given = _parser().parse_args(arguments)
     if given.describe:
         print("\n\n".join(f"{title}\n\n{text}" for title, text in tables().items()))  # noqa: T201 - the program's output

@@ -81,10 +81,8 @@ def to_datetime(moment: int) -> datetime:
 
 def parse_iso(text: object) -> int | None:
     """Read an ISO 8601 time, without zone as UTC; None if it is no such text."""
-    if not isinstance(text, str):
-        return None
     try:
-        parsed = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)  # type: ignore[arg-type]
         return round((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return None

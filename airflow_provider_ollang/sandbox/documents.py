@@ -53,11 +53,11 @@ def outputs_to_renew(order: Json) -> list[Json]:
     return outputs_of_type(order_type, str(order.get("id")), language)
 
 
-def is_same_output(document: object, other: Json) -> bool:
+def is_same_output(document: object, output: Json) -> bool:
     """Tell whether two documents are the same output, of whichever runs."""
     if not isinstance(document, dict) or not is_output(document):
         return False
-    return bool((document.get("type"), _stem(document)) == (other.get("type"), _stem(other)))
+    return bool((document.get("type"), _stem(document)) == (output.get("type"), _stem(output)))
 
 
 def run_label(document: object) -> str:
@@ -185,15 +185,7 @@ def auxiliary_documents(order_id: str, run: int, moment: str) -> list[Json]:
     documents = []
     for kind, suffix, size in kinds:
         name = kind.rpartition("_")[2]
-        documents.append(
-            {
-                "id": new_id("doc", order_id, kind, run),
-                "name": numbered_name(name.capitalize(), run),
-                "url": f"https://example.com/{name}s/{order_id}_run{run}.{suffix}",
-                "type": kind,
-                "size": size,
-                "createdAt": moment,
-                "updatedAt": moment,
-            }
-        )
+        about = {"id": new_id("doc", order_id, kind, run), "name": numbered_name(name.capitalize(), run)}
+        url = f"https://example.com/{name}s/{order_id}_run{run}.{suffix}"
+        documents.append(about | {"url": url, "type": kind, "size": size, "createdAt": moment, "updatedAt": moment})
     return documents

@@ -1,7 +1,4 @@
-"""Evaluations: what may be requested of `POST …/qc`, whether it is accepted, and what the order shows then.
-
-The sandbox keeps evaluations in the shape of `latestEvaluation`; see `responses.in_callback_shape` for the other one.
-"""
+"""Evaluations: what may be requested of `POST …/qc`, whether it is accepted, and what the order shows then."""
 
 from __future__ import annotations
 

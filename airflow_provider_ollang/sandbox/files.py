@@ -152,13 +152,11 @@ def with_links(order: Order, body: Json, files_url: str | None, now: int) -> Jso
     return new
 
 
-@lru_cache(maxsize=4096)
 def file_name(link: str) -> str:
     """Return the last part of a link's path."""
     return urlsplit(link).path.rpartition("/")[2] or "file"
 
 
-@lru_cache(maxsize=4096)
 def path_of(order_id: str, document_id: str, name: str) -> str:
     """Return the path of a file."""
     return "/".join([FILES, *(quote(part, safe="", errors="surrogatepass") for part in (order_id, document_id, name))])
@@ -176,7 +174,6 @@ def _query(path: str, order: Order, now: int) -> str:
     return f"Expires={expires}&Signature={_signature(path, expires, number)}"
 
 
-@lru_cache(maxsize=4096)
 def _signature(path: str, expires: int, number: int) -> str:
     digest = hashlib.sha256(f"{path} {expires} {number}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{SIGNATURE}-{number:08x}{digest}"

@@ -111,7 +111,7 @@ def _response(order: Order, status: int, message: str) -> Response:
 def begin_run(order: Order, now: int) -> None:
     """Let the order's run go on from now."""
     order.running = True
-    order.plan(plan_run(order.latest, order.behaviour, order.run, now))
+    order.plan(_plan_run(order.latest, order.behaviour, order.run, now))
 
 
 def is_reviewed(level: object) -> bool:
@@ -119,7 +119,7 @@ def is_reviewed(level: object) -> bool:
     return isinstance(level, int | float) and level >= 1
 
 
-def plan_run(order: Json, behaviour: Behaviour, run: int, accepted: int) -> list[Change]:
+def _plan_run(order: Json, behaviour: Behaviour, run: int, accepted: int) -> list[Change]:
     """Return all that a run does to its order, which was accepted at a moment, in order of time."""
     plan = _RunPlan(order, behaviour, run, accepted)
     plan.acceptance()

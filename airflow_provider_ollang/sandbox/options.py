@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 class SandboxError(ValueError):
-    """A call or argument that the sandbox does not understand; never a response of the imitated API.
-
-    :param message: what is wrong, and what would be right.
-    :param status: the HTTP status with which the admin API responds.
-    """
+    """A call or argument that the sandbox does not understand; `status`: of the admin API, never of the imitated one."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -75,8 +74,7 @@ class RequestLog:
 
     def after(self, n: int = 0) -> list[LoggedRequest]:
         """Return the requests with a number above `n`."""
-        count = min(max(self.last - n, 0), len(self._requests))
-        return list(islice(self._requests, len(self._requests) - count, None))
+        return [request for request in self._requests if request.n > n]
 
     def clear(self) -> None:
         """Drop all requests, and count from 1 again."""

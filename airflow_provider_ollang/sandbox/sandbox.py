@@ -20,7 +20,6 @@ from airflow_provider_ollang.sandbox.tls import Certificate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-    from types import TracebackType
     from typing import Self
 
     from airflow_provider_ollang.sandbox.options import Behaviour
@@ -71,10 +70,7 @@ class Sandbox(Service):
     # The server
 
     async def serve(self) -> None:
-        """Listen, in the running event loop.
-
-        :raises OSError: if the address cannot be had.
-        """
+        """Listen, in the running event loop; an OSError says that the address cannot be had."""
         try:
             # Kept for the next start: clients know these addresses.
             self.files_port = await self._listen(file_application(self), self.files_port)
@@ -97,10 +93,7 @@ class Sandbox(Service):
             await self._runners.pop().cleanup()
 
     def start(self) -> Self:
-        """Listen in a new thread; return once requests are answered.
-
-        :raises OSError: if the address cannot be had.
-        """
+        """Listen in a new thread, and return once requests are answered; raises as `serve`."""
         if self._thread is not None:
             return self
         listening: Future[None] = Future()
@@ -144,9 +137,7 @@ class Sandbox(Service):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self.discard()
 
