@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SandboxError(ValueError):
-    """A call or argument that the sandbox does not understand; `status`: of the admin API, never of the imitated one."""
+    """A call or argument that the sandbox does not understand; `status` is of the admin API, not the imitated one."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
