@@ -40,13 +40,7 @@ _MAX_HEADER = 65536
 
 @dataclass
 class _Attempt:
-    """
-    One attempt of a request.
-
-    :param limit: when it ends: first for want of a connection, then of a response.
-    :param timeout: seconds for the response.
-    :param connected: whether it has a connection.
-    """
+    """One attempt of a request; ``limit`` ends it: first for want of a connection, then ``timeout`` seconds later."""
 
     limit: asyncio.Timeout
     timeout: float
@@ -93,10 +87,8 @@ class OllangAsyncClient:
         """
         Get an order with all its details, in one attempt: a wait polls again anyway.
 
-        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
         :param ignore_throttle: send even while the server's rate limit throttles this connection; default ``False``:
             send nothing for as long as it asked, at most 5 minutes, after which one request finds out for all.
-        :return: the order as the API gave it.
         :raises OllangRateLimitError: the server answered so, to this request, or lately to that of another wait on this
             connection: then nothing was sent.
         :raises OllangError: as :meth:`.OllangHook.get_order`.
@@ -138,9 +130,8 @@ class OllangAsyncClient:
 
     async def send(self, request: Request) -> Response:
         """
-        Send a request once.
+        Send a request once, and return the response, whatever its status.
 
-        :return: the response, whatever its status.
         :raises OllangUnavailableError: there was none.
         """
         seconds = self.settings.timeout

@@ -81,7 +81,6 @@ def retrying(
 
     :param attempts: how many failures in a row there may be at most.
     :param retry_if: tells whether an error is worth another attempt: :func:`is_transient`, :func:`was_not_processed`.
-    :param log: told of each failed attempt that another one follows.
     :param sleep: waits between two attempts, given seconds; what it raises ends the call. Default: :func:`time.sleep`.
     :param max_total: seconds that the attempts and the delays may take together.
     :param count_failures: given the number of a failed attempt, from 1, returns how many failed in a row; default: all.

@@ -97,24 +97,14 @@ def rejected(settings: Settings, request: Request, response: Response) -> Ollang
 
 
 def garbled(settings: Settings, request: Request, response: Response, what: str) -> OllangUnavailableError:
-    """
-    Return the error of a 2xx that is not what the API documents.
-
-    :param what: what it has or lacks: "without a JSON object".
-    """
+    """Return the error of a 2xx that is not what the API documents; ``what`` it has or lacks."""
     return _unavailable(settings, request, response, f"the server answered {response.status} {what}")
 
 
 def unknown_outcome(
     request: Request, reason: str, status: int | None = None, **fields: str | None
 ) -> OllangOutcomeUnknownError:
-    """
-    Return the error of a paid request of which it is unknown whether it was processed.
-
-    :param reason: why.
-    :param status: HTTP status of the response, if there was one.
-    :param fields: what else the error carries.
-    """
+    """Return the error of a paid request of which it is unknown whether it was processed, and why."""
     return OllangOutcomeUnknownError(
         f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since "
         "that could be billed twice. Check the order in Ollang: if it is being processed or has a new result, "
@@ -146,12 +136,7 @@ def timed_out(settings: Settings, seconds: float, *, connected: bool) -> str:
 
 
 def broken(settings: Settings, error: BaseException, *, connected: bool, text: str | None = None) -> str:
-    """
-    Return why there is no response: the connection broke, or there was none.
-
-    :param error: what started it, of the operating system or of a library.
-    :param text: what to say of it, if not its own text.
-    """
+    """Return why there is no response: the innermost error, or a ``text`` where its own says too much."""
     if isinstance(error, ConnectionRefusedError):
         return f"{'the proxy' if settings.proxy else settings.base_url} refused the connection"
     text = (error.strerror if isinstance(error, OSError) else None) or text or str(error) or type(error).__name__

@@ -73,7 +73,6 @@ class Request:
     """
     One request of the API, before it has a host.
 
-    :param method: HTTP method.
     :param path: path below the base URL, encoded.
     :param what: what it does, for messages: "get order 60b8…".
     :param order_id: the order it is about; ``None`` if there is none, or not yet.
@@ -125,10 +124,7 @@ def evaluate_order(order_id: object, criteria: Iterable[str] | str | None, custo
     """
     Return the request of `QC Evaluation`.
 
-    :param order_id: the order.
-    :param criteria: those to judge, of :data:`CRITERIA`, as a collection or a comma-separated text; case, spaces, ``_``
-        and ``-`` do not count. ``None``: all.
-    :param custom_prompt: what else the evaluation should look at.
+    :param criteria: of :data:`CRITERIA`; case, spaces, ``_`` and ``-`` do not count. ``None``: all.
     :raises OllangConfigurationError: a criterion that there is not, none at all, or a prompt that is no text.
     """
     order_id = parse_order_id(order_id)
@@ -163,7 +159,7 @@ def list_orders(page: int, take: int, filters: Mapping[str, str | None]) -> Requ
     """
     Return the request of one page of `List Orders`.
 
-    :param page: page number, from 1.
+    :param page: from 1.
     :param take: rows a page, 1 to 50.
     :param filters: names as the API nests them, such as ``filter[type]``; those that are ``None`` are left out.
     :raises OllangConfigurationError: a filter is no text that can be sent.

@@ -49,8 +49,7 @@ class Response:
     """
     An HTTP response, read to its end.
 
-    :param status: HTTP status.
-    :param headers: its headers, names in lower case.
+    :param headers: their names in lower case.
     :param body: its decoded bytes.
     :param elapsed: seconds from the start of this attempt to the end of the body; 0 where nothing needs them.
     """
@@ -89,19 +88,11 @@ class Response:
             seconds = (date - (self.server_time or datetime.now(UTC))).total_seconds()
         return min(seconds, _MAX_RETRY_AFTER) if math.isfinite(seconds) and seconds >= 0 else None
 
-    def json(self) -> Any:
-        """
-        Parse the body.
-
-        :raises ValueError: it is no JSON that can be read and written again.
-        """
-        return parse_json(self.body)
-
     @functools.cached_property
     def value(self) -> Any:
         """The JSON of the body; ``None`` if it has none. Parsed once, since it may be large."""
         try:
-            return self.json()
+            return parse_json(self.body)
         except ValueError:
             return None
 
@@ -124,22 +115,14 @@ class Response:
 
 
 def add_chunk(body: bytearray, chunk: bytes) -> None:
-    """
-    Add what was read to a body.
-
-    :raises ValueError: the body is too large now.
-    """
+    """Add what was read to a body; a body that is too large is a ``ValueError``."""
     body += chunk
     if len(body) > MAX_BODY_BYTES:
         raise ValueError(f"the response is larger than {MAX_BODY_BYTES >> 20} MB")
 
 
 def require_expected(settings: Settings, request: Request, response: Response) -> Response:
-    """
-    Return a 2xx response that has what its request expects.
-
-    :raises OllangError: it is another response; the class says what to do about it.
-    """
+    """Return a 2xx response that has what its request expects; any other one is raised as an :class:`.OllangError`."""
     if not 200 <= response.status < 300:
         raise rejected(settings, request, response)
     if not response.has(request.expects):
@@ -148,12 +131,7 @@ def require_expected(settings: Settings, request: Request, response: Response) -
 
 
 def parse_order(settings: Settings, request: Request, response: Response) -> dict[str, Any]:
-    """
-    Read the response to :func:`.get_order`.
-
-    :return: the order, as the API gave it.
-    :raises OllangError: the response is no such order; the class says what to do about it.
-    """
+    """Return the order of a response to :func:`.get_order`; anything else is raised as an :class:`.OllangError`."""
     order = require_expected(settings, request, response).json_object or {}
     status = order.get("status")
     if not isinstance(status, str) or not status.isprintable() or len(status) > _MAX_STATUS_LENGTH:
@@ -165,12 +143,7 @@ def parse_order(settings: Settings, request: Request, response: Response) -> dic
 
 
 def parse_page(settings: Settings, request: Request, response: Response) -> tuple[list[dict[str, Any]], bool]:
-    """
-    Read the response to :func:`.list_orders`.
-
-    :return: the rows of the page, and whether there is another page.
-    :raises OllangError: the response is no such page.
-    """
+    """Return the rows of a response to :func:`.list_orders`, and whether there is another page; raises likewise."""
     page = require_expected(settings, request, response).json_object or {}
     rows, meta = page.get("data"), page.get("meta")
     if not isinstance(rows, list):
@@ -188,9 +161,8 @@ class Accepted:
     What the server said of a paid request that it accepted.
 
     :param value: its JSON object; empty if it is none.
-    :param message: its message, redacted; ``None`` if there is none.
-    :param requested_at: a time by the server's clock just before the request arrived, ISO 8601; ``None`` if it did not
-        say.
+    :param message: its message, redacted.
+    :param requested_at: a time by the server's clock just before the request arrived, ISO 8601.
     :param items: the objects of its JSON list, for a request that expects one.
     """
 

@@ -78,7 +78,6 @@ class Settings:
         """
         Read the fields of an Airflow connection, from whichever form, URI or JSON they came.
 
-        :param conn_id: the connection's id.
         :param password: the API key.
         :param host: host name or base URL; empty means Ollang's own.
         :param port: its port, where ``host`` names none.

@@ -61,7 +61,6 @@ class OllangClient:
     exactly once.
 
     :param settings: what the connection says; nothing is looked up elsewhere.
-    :param log: told of each attempt that is repeated.
     :param sleep: waits between two attempts, given seconds; what it raises ends the call. Default: :func:`time.sleep`.
     """
 
@@ -76,25 +75,13 @@ class OllangClient:
         self._session.close()
 
     def get_order(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
-        """
-        Get an order with all its details (`Get Order by ID`).
-
-        :param order_id: its id, or a mapping with ``order_id`` or ``id``.
-        :param max_attempts: how often to send the request at most; ``None`` means as the connection says.
-        :return: the order as the API gave it. Links in it are signed and expire.
-        :raises OllangError: as :meth:`.OllangHook.get_order`.
-        """
+        """Get an order: see :meth:`.OllangHook.get_order`."""
         return self.get_dated_order(order_id, max_attempts=max_attempts)[0]
 
     def get_dated_order(
         self, order_id: object, *, max_attempts: int | None = None
     ) -> tuple[dict[str, Any], datetime | None]:
-        """
-        Get an order, and the server's time when it responded.
-
-        :param order_id: as for :meth:`get_order`, and so are the other parameter and the errors.
-        :return: the order, and the time; ``None`` if the server did not say.
-        """
+        """Get an order, and the server's time when it responded; ``None`` if it did not say."""
 
         def parse(request: Request, response: Response) -> tuple[dict[str, Any], datetime | None]:
             return parse_order(self.settings, request, response), response.server_time
@@ -104,14 +91,7 @@ class OllangClient:
     def list_orders(
         self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE
     ) -> Iterator[dict[str, Any]]:
-        """
-        List orders, newest id first, fetching page by page as the caller goes on (`List Orders`).
-
-        :param filters: names as the API nests them, such as ``filter[type]``; those that are ``None`` are left out.
-        :param page_size: rows a request, 1 to 50.
-        :return: an iterator over short rows, each order once.
-        :raises OllangError: when a page is fetched.
-        """
+        """List orders: see :meth:`.OllangHook.list_orders`; ``filters`` are named as the API nests them."""
         parse = functools.partial(parse_page, self.settings)
         fields = {field: filters[name] for name, field in EXACT_FILTERS.items() if filters.get(name) is not None}
         order_ids: set[str] = set()
@@ -132,21 +112,15 @@ class OllangClient:
             page += 1
 
     def check(self) -> None:
-        """
-        List one order: free, one request, at most 10 seconds.
-
-        :raises OllangError: the connection does not work.
-        """
+        """List one order, to see whether the connection works: free, one request, at most 10 seconds."""
         request = list_orders(1, 1, {})
         timeout = min(_TEST_TIMEOUT, self.settings.timeout)
         parse_page(self.settings, request, self.send(request, timeout=timeout))
 
     def submit(self, request: Request) -> Accepted:
         """
-        Send a paid request exactly once, over a connection of its own.
+        Send a paid request exactly once.
 
-        :param request: the request; its ``paid`` is true.
-        :return: what the server said of its acceptance.
         :raises OllangRateLimitError: the server limits requests; nothing was started.
         :raises OllangUnavailableError: without a ``status_code``, it was not sent.
         :raises OllangOrderNotEligibleError, OllangRequestRefusedError: it was refused; nothing was started.
@@ -159,11 +133,9 @@ class OllangClient:
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """
-        Make attempts at a paid request: another one only after an error that says that nothing was processed.
+        Make attempts at a paid request, each by :meth:`submit`; another only if the last surely was not processed.
 
-        :param attempt: makes one, by :meth:`submit`.
-        :return: what it returns.
-        :raises OllangError: its last error.
+        :raises OllangError: that of the last attempt.
         """
         attempts = self.settings.max_attempts
         return retrying(attempts, retry_if=was_not_processed, log=self._log, sleep=self._sleep)(attempt)

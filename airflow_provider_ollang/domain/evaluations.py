@@ -67,7 +67,7 @@ class Evaluation:
         return {"id": self.id, "created_at": self.created_at}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the evaluation as a plain dict."""
+        """Return the evaluation as a plain dict, for an XCom."""
         return asdict(self)
 
 
@@ -111,7 +111,6 @@ def find_evaluation(
     evaluation under another id does not count if the clock that dates it is behind the clock of ``since``: then the
     wait ends with its timeout, and no other evaluation lets anything through.
 
-    :param order: the order as ``GET`` answered it.
     :param before: the ``key`` of an evaluation that does not count any more; only newer ones do.
     :param evaluation_id: the id of the one that was requested or attached to.
     :param since: when that one was requested, or the rerun whose result it must evaluate; ISO 8601, server's clock.

@@ -89,7 +89,6 @@ class Rerun:
         """
         Return the evidence that a finished order shows the result of this rerun.
 
-        :param order: the order as ``GET`` answered it after the request.
         :return: those of ``"event"``, ``"documents"`` and ``"running"`` that hold; empty if nothing does. With human
             review documents alone prove nothing before ``ai_delivered``: they may be the AI's drafts.
         """
@@ -97,10 +96,10 @@ class Rerun:
             return []
         event = bool(self.new_events(order))
         running = self.seen_running and not self._level_dropped(order)
-        are_drafts_told = not self._is_reviewed(order) or self._drafted_at(order) is not None
-        documents = (event or running or are_drafts_told) and self.outputs_changed(order)
-        holding = {"event": event, "documents": documents, "running": running}
-        return [name for name, holds in holding.items() if holds]
+        may_be_drafts = self._is_reviewed(order) and self._drafted_at(order) is None
+        documents = (event or running or not may_be_drafts) and self.outputs_changed(order)
+        evidence = {"event": event, "documents": documents, "running": running}
+        return [name for name, holds in evidence.items() if holds]
 
     def shows_running(self, order: Order) -> bool:
         """
@@ -309,8 +308,6 @@ def summarize(
     """
     Return the facts of a finished order that the next tasks of a DAG need, without links.
 
-    :param order_id: the order's id, as the task was given it.
-    :param order: the order as ``GET`` answered it.
     :param rerun: the rerun this is the result of: then ``outputs`` are the new ones if every type has new ones, and
         ``evaluation`` is given only if it is not the one from before.
     :param evidence: what proves that the result is the rerun's.

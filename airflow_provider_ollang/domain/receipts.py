@@ -172,8 +172,7 @@ def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
     """
     Return the order that a task is about.
 
-    :param order_id: what the task was given; ``None`` leaves it to the receipts.
-    :param receipts: the receipts it was given.
+    :param order_id: what the task was given; ``None`` leaves it to its receipts.
     :raises OllangConfigurationError: they are about several orders, or none is named.
     """
     receipt_ids = [receipt.order_id for receipt in receipts if receipt is not None]
@@ -200,13 +199,7 @@ class Service(Protocol):
 
 
 def check_host(settings: Service, *receipts: PaidReceipt | None) -> None:
-    """
-    Check that receipts are of the API that a connection leads to.
-
-    :param settings: what the connection says.
-    :param receipts: the receipts a task was given.
-    :raises OllangConfigurationError: one is of another.
-    """
+    """Refuse receipts of another API than the one that a connection leads to."""
     for receipt in receipts:
         if receipt is not None and receipt.host != settings.base_url:
             raise OllangConfigurationError(

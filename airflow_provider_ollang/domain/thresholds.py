@@ -82,7 +82,6 @@ class Thresholds:
         """
         Compare an evaluation with the thresholds.
 
-        :param order_id: the order.
         :param evaluation: ``{"id", "created_at", "scores": [{"name", "score"}]}``; ``None``: there is none.
         :return: ``{"order_id", "passed", "average", "min_average", "criteria": [{"name", "score", "minimum",
             "passed"}], "missing": [name], "evaluation": {"id", "created_at"} | None}``. A score equal to its threshold
@@ -128,10 +127,8 @@ class Thresholds:
 
 def parse_passed(report: object, order_id: str) -> bool:
     """
-    Return whether a quality report says that its order passed.
+    Return whether a quality report, as a gate returns it, says that its order passed.
 
-    :param report: what a quality gate returned.
-    :param order_id: the order it has to be about.
     :raises OllangConfigurationError: it is no such report, or about another order; or the order did not pass only
         because something was not evaluated, which says nothing about its quality.
     """

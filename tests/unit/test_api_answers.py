@@ -17,6 +17,7 @@ import pytest
 from airflow.sdk.execution_time.comms import SetXCom
 
 from airflow_provider_ollang._compat import AirflowException, AirflowFailException
+from airflow_provider_ollang.client import responses
 from airflow_provider_ollang.client.backoff import is_transient, was_not_processed
 from airflow_provider_ollang.client.errors import no_response
 from airflow_provider_ollang.client.requests import Request, get_order, list_orders, rerun_order
@@ -27,6 +28,7 @@ from airflow_provider_ollang.client.responses import (
     parse_page,
 )
 from airflow_provider_ollang.client.settings import Settings
+from airflow_provider_ollang.client.strict_json import parse_json
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -758,7 +760,7 @@ BROKEN_JSON: dict[str, bytes] = {
 def test_broken_json(body: bytes) -> None:
     got = Response(200, {"content-type": "application/json"}, body)
     with pytest.raises(ValueError):  # noqa: PT011 - whichever says so
-        got.json()
+        parse_json(body)
     assert type(error_of(GET, got)) is OllangUnavailableError
     assert type(error_of(LIST, got)) is OllangUnavailableError
     assert type(error_of(RERUN, got)) is OllangOutcomeUnknownError
@@ -878,13 +880,12 @@ def test_no_response_is_no_server_error() -> None:
 def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body: Any) -> None:
     """It may have 20 MB, and the triggerer's other waits stand still meanwhile."""
     parsed: list[int] = []
-    parse = Response.json
 
-    def parsing(self: Response) -> Any:
+    def parsing(body: bytes) -> Any:
         parsed.append(1)
-        return parse(self)
+        return parse_json(body)
 
-    monkeypatch.setattr(Response, "json", parsing)
+    monkeypatch.setattr(responses, "parse_json", parsing)
     for sent in (GET, RERUN, LIST):
         parsed.clear()
         with contextlib.suppress(OllangError):
@@ -894,7 +895,7 @@ def test_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch, status: int, body:
 
 def test_headers_are_any_mapping() -> None:
     headers: Mapping[str, str] = {}
-    assert Response(200, headers, b"{}").json() == {}
+    assert Response(200, headers, b"{}").value == {}
 
 
 @pytest.mark.parametrize(

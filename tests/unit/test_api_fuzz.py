@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import time
@@ -119,10 +118,7 @@ def check_repeat(request: Request, answer: Response, error: OllangError) -> None
 
 
 def is_refusal(answer: Response) -> bool:
-    with contextlib.suppress(ValueError):
-        value = answer.json()
-        return answer.status < 300 and isinstance(value, dict) and value.get("success") is False
-    return False
+    return answer.status < 300 and (answer.json_object or {}).get("success") is False
 
 
 @patient
