@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Meaning:
-    """What a 4xx with a JSON object means: found by its status, else by its code, else by its text."""
+class _ClientError:
+    """What a 4xx with a JSON object is raised as: found by its status, else by its code, else by its text."""
 
     error: type[OllangError]
     status: int | None
@@ -37,28 +37,28 @@ class _Meaning:
 
 
 _CLIENT_ERRORS = (
-    _Meaning(
+    _ClientError(
         OllangAuthenticationError,
         401,
         "UNAUTHORIZED",
         "invalid or missing api key",
         "Ollang does not accept the API key of connection {conn_id!r}; put a valid one into its API key (password).",
     ),
-    _Meaning(
+    _ClientError(
         OllangAccessDeniedError,
         403,
         "ACCESS_DENIED",
         "you don't have permission",
         "The key of connection {conn_id!r} may not do this; the order may belong to another Ollang account.",
     ),
-    _Meaning(
+    _ClientError(
         OllangOrderNotFoundError,
         404,
         "ORDER_NOT_FOUND",
         "no order found",
         "Check the order id, and that connection {conn_id!r} is of the order's account.",
     ),
-    _Meaning(
+    _ClientError(
         OllangOrderNotEligibleError,
         None,
         "ORDER_NOT_ELIGIBLE",
@@ -66,14 +66,14 @@ _CLIENT_ERRORS = (
         "Nothing was started. Wait until the order is completed or delivered.",
     ),
     # No page tells what a request for an order that is being worked on is answered with.
-    _Meaning(
+    _ClientError(
         OllangOrderNotEligibleError,
         409,
         None,
         None,
         "Nothing was started: Ollang is at work on this order already. Wait until it is completed or delivered.",
     ),
-    _Meaning(
+    _ClientError(
         OllangBadRequestError,
         402,
         "INSUFFICIENT_CREDITS",
@@ -81,7 +81,7 @@ _CLIENT_ERRORS = (
         "Nothing was started. Add credits to the Ollang account of connection {conn_id!r}, then clear this task.",
     ),
 )
-_OTHER_CLIENT_ERROR = _Meaning(OllangBadRequestError, None, None, None, "The same request would be refused again.")
+_OTHER_CLIENT_ERROR = _ClientError(OllangBadRequestError, None, None, None, "The same request would be refused again.")
 
 
 def rejected(settings: Settings, request: Request, response: Response) -> OllangError:
@@ -184,12 +184,12 @@ def _client_error(settings: Settings, request: Request, response: Response) -> O
     # A gateway's own page, or a server that is at work on something else: neither is about the request.
     if value is None or (request.method == "GET" and response.status in {409, 423, 425}):
         return _unavailable(settings, request, response, f"the server answered {status}")
-    meaning = _meaning_of(response.status, fields["code"], text)
-    advice = meaning.advice.format(conn_id=settings.conn_id)
-    return meaning.error(f"Could not {request.what}: Ollang answered {status}.\n{advice}", **fields)
+    row = _find_client_error(response.status, fields["code"], text)
+    advice = row.advice.format(conn_id=settings.conn_id)
+    return row.error(f"Could not {request.what}: Ollang answered {status}.\n{advice}", **fields)
 
 
-def _meaning_of(status: int, code: object, text: str) -> _Meaning:
+def _find_client_error(status: int, code: object, text: str) -> _ClientError:
     """Return the row of the status, else that of the code, else that of the text."""
     matches = (
         lambda row: row.status == status,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import socket
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,22 +81,18 @@ class OllangClient:
         self, order_id: object, *, max_attempts: int | None = None
     ) -> tuple[dict[str, Any], datetime | None]:
         """Get an order, and the server's time when it responded; ``None`` if it did not say."""
-
-        def parse(request: Request, response: Response) -> tuple[dict[str, Any], datetime | None]:
-            return parse_order(self.settings, request, response), response.server_time
-
-        return self._repeat(get_order(order_id), parse, max_attempts=max_attempts)
+        order, response = self._repeat(get_order(order_id), parse_order, max_attempts)
+        return order, response.server_time
 
     def list_orders(
         self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE
     ) -> Iterator[dict[str, Any]]:
         """List orders: see :meth:`.OllangHook.list_orders`; ``filters`` are named as the API nests them."""
-        parse = functools.partial(parse_page, self.settings)
         fields = {field: filters[name] for name, field in EXACT_FILTERS.items() if filters.get(name) is not None}
         order_ids: set[str] = set()
         page, has_more = 1, True
         while has_more:
-            rows, has_more = self._repeat(list_orders(page, page_size, filters), parse)
+            (rows, has_more), _ = self._repeat(list_orders(page, page_size, filters), parse_page)
             count_before = len(order_ids)
             for row in rows:
                 order_id = row.get("id")
@@ -141,13 +136,16 @@ class OllangClient:
         return retrying(attempts, retry_if=was_not_processed, log=self._log, sleep=self._sleep)(attempt)
 
     def _repeat(
-        self, request: Request, parse: Callable[[Request, Response], T], *, max_attempts: int | None = None
-    ) -> T:
-        """Send a request that costs nothing until its response can be read, or the policy gives up."""
+        self, request: Request, parse: Callable[[Settings, Request, Response], T], max_attempts: int | None = None
+    ) -> tuple[T, Response]:
+        """Send a request that costs nothing until its response can be parsed, or the policy gives up; return both."""
+
+        def attempt() -> tuple[T, Response]:
+            response = self.send(request)
+            return parse(self.settings, request, response), response
+
         attempts = max_attempts or self.settings.max_attempts
-        return retrying(attempts, retry_if=is_transient, log=self._log, sleep=self._sleep)(
-            lambda: parse(request, self.send(request))
-        )
+        return retrying(attempts, retry_if=is_transient, log=self._log, sleep=self._sleep)(attempt)
 
     def send(self, request: Request, *, timeout: float | None = None) -> Response:
         """
