@@ -1,8 +1,7 @@
 """
 Reading the arguments of operators, sensors and the hook: what is accepted, and a clear error for the rest.
 
-Every function here raises :class:`.OllangConfigurationError`; where it is given a ``name``, that is the argument's, for
-the message.
+What is not accepted is an :class:`.OllangConfigurationError`; ``name`` is the argument's, for its message.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from airflow_provider_ollang.domain.orders import KNOWN_STATUSES
-from airflow_provider_ollang.domain.values import plain_name, readable
+from airflow_provider_ollang.domain.values import plain_name, printable, readable
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 
@@ -127,8 +126,6 @@ def require_no_misspelt_status(name: str, statuses: object) -> None:
 
 # --- Order ids ------------------------------------------------------------------------------------------------
 
-#: Control characters, and halves of characters.
-_NO_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 #: A scheme (RFC 3986 section 3.1), a host without one, or a query: with it a link of any spelling is a URL.
 _URL_PARTS = re.compile(r"^[a-z][a-z0-9+.-]*:|://|^//|\?|(?:signature|credential|token|sig|key)=", re.IGNORECASE)
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
@@ -174,7 +171,7 @@ def parse_order_id(value: object) -> str:
             f"order_id is a URL ({_start_of_url(order_id)}), not an Ollang order id; nothing was sent. Check the key "
             "in the template it comes from: hand on the order's 'id'."
         )
-    if order_id in {"", "None", ".", ".."} or "{{" in order_id or _NO_CHARACTERS.search(order_id):
+    if order_id in {"", "None", ".", ".."} or "{{" in order_id or printable(order_id) != order_id:
         raise OllangConfigurationError(
             f"order_id {readable(order_id, 40)!r} is no Ollang order id; check the task or template it comes from."
         )
