@@ -33,7 +33,6 @@ _LARGEST_REQUEST = 64 * 1024 * 1024
 class LoggedRequest:
     """One request.
 
-    :param n: its number, from 1.
     :param time: when it arrived by the sandbox's clock, ISO 8601.
     :param path: as it was sent, with the query.
     :param authorized: whether it had the right key; `key_sent`: whether it had any.

@@ -328,6 +328,12 @@ class TestDocuments:
         rerun = rerun_of(order(orderDocs=[document(), untyped]))
         assert rerun.evidence(order(orderDocs=[new_document(), untyped])) == ["documents"]
 
+    @pytest.mark.parametrize(("count", "counts"), [(100, True), (101, False)])
+    def test_too_many_without_ids_prove_nothing(self, count: int, *, counts: bool) -> None:
+        rerun = rerun_of(order(orderDocs=[document(id=None, size=size) for size in range(count)]))
+        now = order(orderDocs=[new_document(id=None, size=size) for size in range(count)])
+        assert rerun.evidence(now) == (["documents"] if counts else [])
+
     def test_whose_types_vanish_later_prove_nothing(self) -> None:
         before = [source_document(), document(type=None)]
         rerun = rerun_of(order(orderDocs=before))
