@@ -74,6 +74,7 @@ class Store:
 
     def __init__(self, folder: ObjectStoragePath, *, clean: Callable[[str], str], log: logging.Logger | Any) -> None:
         self._log = log
+        self.folder = folder
         self.address = str(folder).rstrip("/")
         self._clean = clean
         self._protocol = folder.protocol or "file"
@@ -168,14 +169,22 @@ class Store:
         # Whoever may write need not be allowed to do this either.
         with suppress(Exception):
             bucket, prefix, _ = self._fs.split_path(f"{self._folder}/")
-            uploads = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
-            for upload in uploads.get("Uploads", []):
+            for upload in self._uploads(bucket, prefix):
                 path = f"{bucket}/{upload['Key']}"
                 ours = path in paths or str(PurePosixPath(path).with_suffix("")) in paths
                 if ours and _is_abandoned(upload["Initiated"]):
                     self._fs.call_s3(
                         "abort_multipart_upload", Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                     )
+
+    def _uploads(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+        markers: dict[str, str] = {}
+        while True:
+            page = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **markers)
+            yield from page.get("Uploads", [])
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     @contextmanager
     def _in_words(self, what: str) -> Iterator[None]:
