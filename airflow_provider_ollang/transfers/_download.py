@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.client.backoff import retrying
 from airflow_provider_ollang.client.responses import Response
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes
 from airflow_provider_ollang.exceptions import (
@@ -17,8 +19,13 @@ from airflow_provider_ollang.exceptions import (
     OllangRateLimitError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.transfers._attempts import AttemptError, Attempts
-from airflow_provider_ollang.transfers._file_host import RefusedLinkError, gathered, is_packed, unpacked
+from airflow_provider_ollang.transfers._file_host import (
+    RefusedLinkError,
+    is_packed,
+    is_web_page,
+    unpacked,
+    validator_of,
+)
 from airflow_provider_ollang.transfers._names import suffix_of, with_suffix
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import requests
+    from tenacity import Retrying
 
     from airflow_provider_ollang.client.settings import Settings
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
@@ -34,11 +42,13 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.transfers._store import StagedFile, Store
     from airflow_provider_ollang.transfers._transfer import SignedFile, SignedUrls
 
+#: What is read at a time: less costs more CPU, and more is lost if the connection breaks off.
+_PIECE = 128 << 10
 #: What is looked at to tell a web page from a file.
 _HEAD = 512
+#: So many more bytes than ever before make up for failures.
+_PROGRESS = 1 << 20
 _LOG_SECONDS, _LOG_BYTES = 30.0, 256 << 20
-_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
-_WEB_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -64,9 +74,18 @@ class Tools:
     host: FileHost
     urls: SignedUrls
     store: Store
-    stop: CancellationToken
+    token: CancellationToken
     log: logging.Logger | Any
     size_must_agree: bool = True
+
+
+class AttemptError(Exception):
+    """An attempt failed; another one may do."""
+
+    def __init__(self, reason: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class _DoubtError(Exception):
@@ -117,9 +136,8 @@ class Download:
         self._tools = tools
         self._file = file
         self._partial: _Partial | None = None
-        self._attempts = Attempts(
-            tools.settings.max_attempts, sleep=tools.stop.sleep, log=tools.log, describe=self._describe
-        )
+        #: Attempts that failed in a row; the most bytes there ever were; those that have made up for failures.
+        self._failures, self._most, self._paid_for = 0, 0, 0
         self._doubted = ""
         self._accepted: int | None = None
         self._signed: SignedFile
@@ -140,11 +158,11 @@ class Download:
             # Another download may have got a fresh order meanwhile.
             self._signed = self._tools.urls.of(self._file)
             self._file = self._signed.file
-            return self._attempts.run(self._attempt)
+            return self._retrying()(self._attempt)
         except AttemptError as error:
             kind = OllangRateLimitError if error.status == 429 else OllangUnavailableError
             raise kind(
-                self._message(f"{error}; {self._attempts.failures} attempts failed in a row"),
+                self._message(f"{error}; {self._failures} attempts failed in a row"),
                 retry_after=error.retry_after,
                 status_code=error.status,
                 order_id=self._tools.order_id,
@@ -155,6 +173,24 @@ class Download:
             raise self._error(OllangUnavailableError, str(error)) from None
         finally:
             self._discard()
+
+    def _retrying(self) -> Retrying:
+        """Return the client's policy, but progress makes up for failures."""
+
+        def count_failures(_attempt: int) -> int:
+            self._failures = 1 if self._most >= self._paid_for + _PROGRESS else self._failures + 1
+            self._paid_for = self._most
+            return self._failures
+
+        return retrying(
+            self._tools.settings.max_attempts,
+            retry_if=lambda error: isinstance(error, AttemptError),
+            log=self._tools.log,
+            sleep=self._tools.token.sleep,
+            max_total=math.inf,
+            count_failures=count_failures,
+            describe=lambda error: f"{self._title}: {error}. {self._received} bytes so far.",
+        )
 
     # --- One attempt ------------------------------------------------------------------------------------------
 
@@ -172,7 +208,7 @@ class Download:
 
     def _doubt(self, doubt: _DoubtError) -> None:
         """Get a fresh order; fail if that was done for the same reason, and nothing new has come since."""
-        self._tools.stop.raise_if_cancelled()
+        self._tools.token.raise_if_cancelled()
         if str(doubt) == self._doubted:
             reason = f"{doubt}, and so it was again with a fresh order{doubt.advice}"
             raise self._error(doubt.kind, reason, doubt.status) from None
@@ -220,11 +256,11 @@ class Download:
         if length is not None and not packed:
             self._require_size(length)
         partial = self._partial or self._begin(headers.get("Content-Type"))
-        partial.validator = "" if packed else _validator_of(headers)
-        with self._tools.stop.reading(response):
+        partial.validator = "" if packed else validator_of(headers)
+        with self._tools.token.reading(response):
             for piece in self._pieces(response, packed=packed):
                 self._write(partial, piece, packed=packed)
-        self._tools.stop.raise_if_cancelled()
+        self._tools.token.raise_if_cancelled()
         if length is not None and not packed and partial.received != length:
             if partial.received > length or not partial.validator:
                 self._discard()
@@ -244,7 +280,7 @@ class Download:
         if partial is None or not partial.received or told is None or int(told[1]) != partial.received:
             self._discard()
             raise AttemptError("the file host sent another part than the one asked for")
-        validator = _validator_of(response.headers)
+        validator = validator_of(response.headers)
         # Not every host heeds the condition. A date it may leave out of such an answer (RFC 9110, 15.3.7), but no ETag.
         if validator != partial.validator and (validator or partial.validator.startswith('"')):
             self._discard()
@@ -257,11 +293,11 @@ class Download:
         return self._partial
 
     def _pieces(self, response: requests.Response, *, packed: bool) -> Iterator[bytes]:
-        def read(size: int) -> bytes:
-            self._tools.stop.raise_if_cancelled()
-            return bytes(response.raw.read1(size, decode_content=False))
+        def read() -> bytes:
+            self._tools.token.raise_if_cancelled()
+            return bytes(response.raw.read(_PIECE, decode_content=False))
 
-        pieces = gathered(read)
+        pieces = iter(read, b"")
         if packed:
             pieces = unpacked(pieces)
         if self._received:
@@ -283,9 +319,9 @@ class Download:
         if size is not None and partial.received > size and not packed and self._tools.size_must_agree:
             self._discard()
             raise self._size_doubt(size, "more")
-        if partial.received > self._attempts.received:
+        if partial.received > self._most:
             # There is something new: what was doubted before may be doubted again.
-            self._attempts.received, self._doubted = partial.received, ""
+            self._most, self._doubted = partial.received, ""
         self._log_progress()
 
     def _publish(self, partial: _Partial) -> Delivered:
@@ -299,13 +335,8 @@ class Download:
     # --- What may be wrong with it ----------------------------------------------------------------------------
 
     def _refuse_web_page(self, media_type: str, head: bytes) -> None:
-        kind = media_type.partition(";")[0].strip().casefold()
-        if kind not in _WEB_PAGE_TYPES and not _WEB_PAGE.match(head):
-            return
-        if (
-            suffix_of(self._file.file_name) in {".html", ".htm", ".xhtml"}
-            or "html" in (self._file.type or "").casefold()
-        ):
+        is_html = suffix_of(self._file.file_name) in {".html", ".htm", ".xhtml"}
+        if is_html or "html" in (self._file.type or "").casefold() or not is_web_page(media_type, head):
             return
         self._discard()
         # Some hosts answer to an expired URL with a page that says so.
@@ -349,15 +380,12 @@ class Download:
         try:
             yield
         except NETWORK_ERRORS as error:
-            self._tools.stop.raise_if_cancelled()
+            self._tools.token.raise_if_cancelled()
             if self._partial is not None and not self._partial.validator:
                 self._discard()
             # The words of the libraries show URLs.
             reason = _innermost(error, self._tools.settings)
             raise AttemptError(f"the connection to the file host failed or broke off ({reason})") from None
-
-    def _describe(self, error: BaseException) -> str:
-        return f"{self._title}: {error}. {self._received} bytes so far."
 
     def _log_progress(self) -> None:
         now = _clock.monotonic()
@@ -376,12 +404,6 @@ class Download:
 
     def _error(self, kind: type[OllangError], reason: str, status: int | None = None) -> OllangError:
         return kind(self._message(reason), status_code=status, order_id=self._tools.order_id)
-
-
-def _validator_of(headers: Any) -> str:
-    """Return what tells one version of a file from another, for ``If-Range``; empty if its host does not say."""
-    etag = str(headers.get("ETag", ""))
-    return etag if etag.startswith('"') and etag != '""' else str(headers.get("Last-Modified", ""))
 
 
 def _innermost(error: BaseException, settings: Settings) -> str:

@@ -298,7 +298,7 @@ def _file(key: str, raw: Mapping[str, Any], fresh: frozenset[Document] | None) -
         name=document.name,
         type=document.type,
         size=int(size) if size is not None and size >= 0 and size == int(size) else None,
-        state=json.dumps([document.updated_at, document.created_at, size]),
+        state=json.dumps([document.updated_at, document.created_at, *document.measures]),
         is_new=None if fresh is None or document_kind(document.type) != "output" else document in fresh,
         link=link if isinstance(link, str) else "",
     )

@@ -39,9 +39,16 @@ def write(store: Store, content: bytes, name: str = "a.txt") -> None:
     staged.publish(len(content))
 
 
-def execute(ollang: Sandbox, **arguments: Any) -> dict[str, Any]:
+class StateStore(dict[str, Any]):
+    """Stands for Airflow's task state store."""
+
+    def set(self, key: str, value: Any, **_: object) -> None:
+        self[key] = value
+
+
+def execute(ollang: Sandbox, state: StateStore | None = None, **arguments: Any) -> dict[str, Any]:
     """Run a delivery as one try of a task does."""
-    context: Any = {"ti": SimpleNamespace(max_tries=0), "task_state_store": None}
+    context: Any = {"ti": SimpleNamespace(max_tries=0), "task_state_store": state}
     with mock.patch.dict(os.environ, AIRFLOW_CONN_OLLANG_DEFAULT=ollang.connection_json):
         return OllangToObjectStorageOperator(task_id="deliver", **arguments).execute(context)
 

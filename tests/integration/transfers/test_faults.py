@@ -21,6 +21,7 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
 from airflow_provider_ollang.sandbox import SIGNATURE, Sandbox
 from airflow_provider_ollang.transfers import _plan
 from airflow_provider_ollang.transfers import ollang_to_object_storage as operators
@@ -384,7 +385,7 @@ def test_a_task_ended_from_outside_in_a_rate_limit_asks_no_more(
     ollang.add_fault("GET", f"/integration/orders/{order_id}", status=429, headers={"Retry-After": "40"})
     during_sleep(monkeypatch, on_kill_of(monkeypatch, operators.OllangToObjectStorageOperator))
     before = ollang.now
-    failed(deliver(strict.url, order_id=order_id), OllangTransientError, "was ended before all files")
+    failed(deliver(strict.url, order_id=order_id), TaskCancelledError, "The task was killed")
     assert (ollang.now - before).total_seconds() <= 1
     assert (looks(ollang, order_id), requests_of(ollang)) == (1, [])
 
