@@ -14,7 +14,7 @@ import requests
 
 from airflow_provider_ollang.client.environment import resolve_environment, user_agent
 from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
-from airflow_provider_ollang.client.session import new_session, proxies
+from airflow_provider_ollang.client.session import causes, new_session, proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -129,6 +129,12 @@ def validator_of(headers: Mapping[str, str]) -> str:
 def is_web_page(media_type: str, head: bytes) -> bool:
     """Tell whether a response is a web page, by its ``Content-Type`` or by how it begins."""
     return media_type.partition(";")[0].strip().casefold() in _WEB_PAGE_TYPES or bool(_WEB_PAGE.match(head))
+
+
+def innermost(error: BaseException) -> str:
+    """Return the reason of a failed request without the words of the libraries, which show URLs."""
+    *_, cause = causes(error)
+    return cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
 
 
 def is_packed(encoding: str) -> bool | None:

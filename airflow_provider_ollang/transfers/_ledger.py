@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.exceptions import OllangUnavailableError
 from airflow_provider_ollang.runtime.task_state import TaskState
-from airflow_provider_ollang.transfers._download import Delivered
+from airflow_provider_ollang.transfers._store import Delivered
 
 if TYPE_CHECKING:
     import logging

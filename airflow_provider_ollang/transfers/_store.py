@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
@@ -223,11 +224,21 @@ class Store:
         return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
 
 
+class Delivered(NamedTuple):
+    """A file that is in the store, complete."""
+
+    file_name: str
+    size: int
+    sha256: str
+
+
 class StagedFile:
-    """A file that is being written, and is not there yet."""
+    """A file that is being written, and is not there yet; `size` bytes so far."""
 
     def __init__(self, store: Store, name: str, path: str, handle: Any) -> None:
-        self.name = name
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._name = name
         self._store = store
         self._path = path
         self._handle = handle
@@ -236,16 +247,15 @@ class StagedFile:
         """Write a piece."""
         with self._store._in_words("be written to"):
             self._handle.write(piece)
+        self._digest.update(piece)
+        self.size += len(piece)
 
-    def publish(self, size: int) -> None:
-        """
-        Let the file appear under its final name, now that it is whole.
-
-        :param size: bytes that were written.
-        """
+    def publish(self) -> Delivered:
+        """Let the file appear under its final name, now that it is whole."""
         with self._store._in_words("be written to"):
             self._handle.close()
-        self._store._publish(self._path, self.name, size)
+        self._store._publish(self._path, self._name, self.size)
+        return Delivered(self._name, self.size, self._digest.hexdigest())
 
     def discard(self) -> None:
         """Throw away what was written."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError
 from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
-from airflow_provider_ollang.transfers._download import Delivered, Download, NotListedError
+from airflow_provider_ollang.transfers._download import Download, NotListedError
 from airflow_provider_ollang.transfers._file_host import THREADS
 from airflow_provider_ollang.transfers._plan import refreshed
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.transfers._download import Tools
     from airflow_provider_ollang.transfers._ledger import Ledger
     from airflow_provider_ollang.transfers._plan import File
+    from airflow_provider_ollang.transfers._store import Delivered
 
 _Result = TypeVar("_Result")
 #: For what is being written when the task is ended; Airflow gives it about five seconds.

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.transfers._download import Delivered
 from airflow_provider_ollang.transfers._ledger import STATE_KEY, Ledger
 from airflow_provider_ollang.transfers._plan import File, Wanted, plan
+from airflow_provider_ollang.transfers._store import Delivered
 from tests.unit.builders import AFTER, ORDER_ID, document, order
 
 LOG = logging.getLogger(__name__)
