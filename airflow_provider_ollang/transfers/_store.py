@@ -199,29 +199,21 @@ class Store:
 
     def _error(self, what: str, error: Exception) -> OllangError:
         said = self._clean(f"{type(error).__name__}: {error}")
-        number = getattr(error, "errno", None)
+        names = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
         if isinstance(error, ValueError) and "No filesystem registered" in str(error):
             package = _PROVIDERS.get(self._protocol)
             advice = f"install {package}" if package else "install the provider that brings it, or attach() one"
-            return OllangConfigurationError(
-                f"destination {self.address} cannot {what}: Airflow has no file system for {self._protocol}://; "
-                f"{advice}, on every worker."
-            )
-        if isinstance(error, ImportError):
-            return OllangConfigurationError(
-                f"destination {self.address} cannot {what}: a package is missing on this worker ({said})."
-            )
-        if isinstance(error, AirflowNotFoundException):
-            return OllangConfigurationError(
-                f"destination {self.address} cannot {what}: {said}. Create that connection, or name another before "
-                "the @ of the destination."
-            )
-        names = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
-        lasting = isinstance(error, _LASTING) or number in _LASTING_NUMBERS or bool(names & _LASTING_NAMES)
-        if lasting:
+            reason = f": Airflow has no file system for {self._protocol}://; {advice}, on every worker."
+        elif isinstance(error, ImportError):
+            reason = f": a package is missing on this worker ({said})."
+        elif isinstance(error, AirflowNotFoundException):
+            reason = f": {said}. Create that connection, or name another before the @ of the destination."
+        elif isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS or names & _LASTING_NAMES:
             advice = "Check that the bucket or folder exists and that the destination's connection may write there."
-            return OllangConfigurationError(f"destination {self.address} cannot {what} ({said}). {advice}")
-        return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
+            reason = f" ({said}). {advice}"
+        else:
+            return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
+        return OllangConfigurationError(f"destination {self.address} cannot {what}{reason}")
 
 
 class Delivered(NamedTuple):

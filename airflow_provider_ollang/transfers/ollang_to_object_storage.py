@@ -203,14 +203,10 @@ class OllangToObjectStorageOperator(OllangOperator):
                 "destination must name an Airflow connection before its @, not a user and a password, and no part of "
                 "it before an @ may have a colon."
             )
-        if not text:
-            raise OllangConfigurationError(
-                f"destination must be a URL, an absolute path or an ObjectStoragePath, not {type(given).__name__}."
-            )
         if not (text.startswith("/") or "://" in text) or "{{" in text:
             raise OllangConfigurationError(
                 "destination must be a URL such as s3://my_aws_conn@bucket/prefix, an absolute path or an "
-                f"ObjectStoragePath, not {text[:80]!r}."
+                f"ObjectStoragePath, not {repr(text[:80]) if text else type(given).__name__}."
             )
         if "//" in rest.rstrip("/"):
             raise OllangConfigurationError(

@@ -124,6 +124,7 @@ def missing_bucket_is_a_configuration_error(place: Place) -> None:
     store.prepare(["a.txt"])
     with pytest.raises(OllangConfigurationError):
         write(store, b"content")
+    assert not place.fs.exists(ObjectStoragePath(place.missing).bucket)
 
 
 STORIES: list[Story] = [

@@ -164,18 +164,6 @@ def test_url_path_that_begins_with_two_slashes_is_kept(
     assert file_server.paths == [("//a.mp4?Signature=x", None)]
 
 
-def test_web_page_twice_fails_after_one_fresh_order(
-    ollang: Sandbox, order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
-) -> None:
-    order_id = order_of(None)
-    file_server.responses = [(200, {"Content-Type": "text/html"}, b"<html>Log in</html>")]
-    run = deliver(place.url, order_id=order_id)
-    assert isinstance(run.errors["deliver"], OllangUnavailableError)
-    assert "web page" in str(run.errors["deliver"])
-    assert len(file_server.paths) == 2
-    assert len(ollang.requests("GET", f"/integration/orders/{order_id}")) == 2
-
-
 def test_file_larger_than_its_order_says_is_not_delivered(
     order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
 ) -> None:
