@@ -177,13 +177,13 @@ def test_file_larger_than_its_order_says_is_not_delivered(
 
 
 def test_empty_document_that_order_and_host_agree_on_is_delivered(
-    order_of: Order, file_server: FileServer, deliver: Deliver, any_place: Place
+    order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
 ) -> None:
     order_id = order_of(0)
     file_server.responses = [(200, {"Content-Length": "0"}, b"")]
-    run = deliver(any_place.url, order_id=order_id)
+    run = deliver(place.url, order_id=order_id)
     assert run.errors == {}
-    assert any_place.files() == {f"{order_id}/a.mp4": b""}
+    assert place.files() == {f"{order_id}/a.mp4": b""}
     assert run.results["deliver"]["files"][0]["bytes"] == 0
 
 
