@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.exceptions import OllangUnavailableError
-from airflow_provider_ollang.runtime.task_state import TaskState
+from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState
 from airflow_provider_ollang.transfers._store import Delivered
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import timedelta
 
     from airflow.sdk import Context
 
@@ -36,7 +35,6 @@ class Ledger:
     :param files: those that this try delivers.
     :param context: the task's context.
     :param subject: what must be the same for a file on record to count.
-    :param retention: how long it is kept on record.
     :param log: where trouble with the store is logged: it costs no more than another download.
     """
 
@@ -46,7 +44,6 @@ class Ledger:
         context: Context,
         *,
         subject: Mapping[str, Any],
-        retention: timedelta,
         log: logging.Logger | Any,
     ) -> None:
         self._log = log
@@ -55,7 +52,7 @@ class Ledger:
         self._entries: dict[str, list[Any]] = {}
         subject = {**subject, "max_tries": context["ti"].max_tries}
         self._states = [
-            TaskState(context, f"{STATE_KEY}_{number}", subject=subject, retention=retention)
+            TaskState(context, f"{STATE_KEY}_{number}", subject=subject, retention=RETENTION)
             for number in range(len(self._batches))
         ]
         for state in self._states:

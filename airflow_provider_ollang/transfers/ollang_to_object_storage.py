@@ -14,7 +14,7 @@ from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, ch
 from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import RETENTION, OllangOperator
+from airflow_provider_ollang.operators._base import OllangOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.transfers._download import Tools
 from airflow_provider_ollang.transfers._file_host import FileHost
@@ -151,7 +151,7 @@ class OllangToObjectStorageOperator(OllangOperator):
                 log=self.log,
                 size_must_agree=self.on_size_mismatch == "fail",
             )
-            ledger = Ledger(planned.files, context, subject=subject, retention=RETENTION, log=self.log)
+            ledger = Ledger(planned.files, context, subject=subject, log=self.log)
             delivered = deliver(planned.files, tools, ledger, workers)
             result = workers.run(to_xcom, to_manifest(order_id, store, planned, delivered), store)
         self._lineage = (settings.base_url, order_id, store.folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,7 +49,7 @@ def ledger(
     store: StateStore | None, *, files: Sequence[File] = (FILE, VTT), max_tries: int = 2, **subject: str
 ) -> Ledger:
     context: Any = {"ti": SimpleNamespace(max_tries=max_tries), "task_state_store": store}
-    return Ledger(files, context, subject={**SUBJECT, **subject}, retention=timedelta(days=1), log=LOG)
+    return Ledger(files, context, subject={**SUBJECT, **subject}, log=LOG)
 
 
 def test_later_try_knows_what_was_delivered() -> None:
