@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.client.backoff import retrying
 from airflow_provider_ollang.client.responses import Response
-from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes
+from airflow_provider_ollang.client.session import NETWORK_ERRORS
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangPermanentError,
     OllangRateLimitError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.transfers._attempts import AttemptError, Attempts
-from airflow_provider_ollang.transfers._file_host import RefusedLinkError, gathered, is_packed, unpacked
+from airflow_provider_ollang.transfers._file_host import (
+    RefusedLinkError,
+    innermost,
+    is_packed,
+    is_web_page,
+    unpacked,
+    validator_of,
+)
 from airflow_provider_ollang.transfers._names import suffix_of, with_suffix
 
 if TYPE_CHECKING:
@@ -26,33 +33,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import requests
+    from tenacity import Retrying
 
     from airflow_provider_ollang.client.settings import Settings
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
     from airflow_provider_ollang.transfers._file_host import FileHost
     from airflow_provider_ollang.transfers._plan import File
-    from airflow_provider_ollang.transfers._store import StagedFile, Store
+    from airflow_provider_ollang.transfers._store import Delivered, StagedFile, Store
     from airflow_provider_ollang.transfers._transfer import SignedFile, SignedUrls
 
+#: What is read at a time: less costs more CPU, and more is lost if the connection breaks off.
+_PIECE = 128 << 10
 #: What is looked at to tell a web page from a file.
 _HEAD = 512
+#: So many more bytes than ever before make up for failures.
+_PROGRESS = 1 << 20
 _LOG_SECONDS, _LOG_BYTES = 30.0, 256 << 20
-_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
-_WEB_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class NotListedError(Exception):
     """The order no longer has a file."""
-
-
-@dataclass(frozen=True)
-class Delivered:
-    """A file that is in the store, complete."""
-
-    file_name: str
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,18 @@ class Tools:
     host: FileHost
     urls: SignedUrls
     store: Store
-    stop: CancellationToken
+    token: CancellationToken
     log: logging.Logger | Any
     size_must_agree: bool = True
+
+
+class AttemptError(Exception):
+    """An attempt failed; another one may do."""
+
+    def __init__(self, reason: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class _DoubtError(Exception):
@@ -86,25 +96,6 @@ class _DoubtError(Exception):
         self.advice = advice
 
 
-@dataclass
-class _Partial:
-    """
-    What has come of a file so far.
-
-    :param validator: what a request for the rest goes by (``If-Range``); empty if there can be none.
-    """
-
-    staged: StagedFile
-    digest: Any = field(default_factory=hashlib.sha256)
-    received: int = 0
-    validator: str = ""
-
-    def write(self, piece: bytes) -> None:
-        self.staged.write(piece)
-        self.digest.update(piece)
-        self.received += len(piece)
-
-
 class Download:
     """
     One file on its way.
@@ -116,10 +107,11 @@ class Download:
     def __init__(self, file: File, tools: Tools) -> None:
         self._tools = tools
         self._file = file
-        self._partial: _Partial | None = None
-        self._attempts = Attempts(
-            tools.settings.max_attempts, sleep=tools.stop.sleep, log=tools.log, describe=self._describe
-        )
+        #: What has come so far, and what a request for the rest goes by (``If-Range``): empty if there can be none.
+        self._staged: StagedFile | None = None
+        self._validator = ""
+        #: Attempts that failed in a row; the most bytes there ever were; those that have made up for failures.
+        self._failures, self._most, self._paid_for = 0, 0, 0
         self._doubted = ""
         self._accepted: int | None = None
         self._signed: SignedFile
@@ -127,7 +119,7 @@ class Download:
 
     @property
     def _received(self) -> int:
-        return self._partial.received if self._partial is not None else 0
+        return self._staged.size if self._staged is not None else 0
 
     def run(self) -> Delivered:
         """
@@ -140,21 +132,37 @@ class Download:
             # Another download may have got a fresh order meanwhile.
             self._signed = self._tools.urls.of(self._file)
             self._file = self._signed.file
-            return self._attempts.run(self._attempt)
+            return self._retrying()(self._attempt)
         except AttemptError as error:
-            kind = OllangRateLimitError if error.status == 429 else OllangUnavailableError
-            raise kind(
-                self._message(f"{error}; {self._attempts.failures} attempts failed in a row"),
+            raise (OllangRateLimitError if error.status == 429 else OllangUnavailableError)(
+                self._message(f"{error}; {self._failures} attempts failed in a row"),
                 retry_after=error.retry_after,
                 status_code=error.status,
                 order_id=self._tools.order_id,
             ) from None
-        except RefusedLinkError as error:
-            raise self._error(OllangPermanentError, str(error)) from None
-        except NotListedError as error:
-            raise self._error(OllangUnavailableError, str(error)) from None
+        except (RefusedLinkError, NotListedError) as error:
+            kind = OllangPermanentError if isinstance(error, RefusedLinkError) else OllangUnavailableError
+            raise self._error(kind, str(error)) from None
         finally:
             self._discard()
+
+    def _retrying(self) -> Retrying:
+        """Return the client's policy, but progress makes up for failures."""
+
+        def count_failures(_attempt: int) -> int:
+            self._failures = 1 if self._most >= self._paid_for + _PROGRESS else self._failures + 1
+            self._paid_for = self._most
+            return self._failures
+
+        return retrying(
+            self._tools.settings.max_attempts,
+            retry_if=lambda error: isinstance(error, AttemptError),
+            log=self._tools.log,
+            sleep=self._tools.token.sleep,
+            max_total=math.inf,
+            count_failures=count_failures,
+            describe=lambda error: f"{self._title}: {error}. {self._received} bytes so far.",
+        )
 
     # --- One attempt ------------------------------------------------------------------------------------------
 
@@ -172,7 +180,7 @@ class Download:
 
     def _doubt(self, doubt: _DoubtError) -> None:
         """Get a fresh order; fail if that was done for the same reason, and nothing new has come since."""
-        self._tools.stop.raise_if_cancelled()
+        self._tools.token.raise_if_cancelled()
         if str(doubt) == self._doubted:
             reason = f"{doubt}, and so it was again with a fresh order{doubt.advice}"
             raise self._error(doubt.kind, reason, doubt.status) from None
@@ -190,9 +198,9 @@ class Download:
             return self._receive(response)
 
     def _range(self) -> dict[str, str]:
-        if self._partial is None or not self._partial.validator or not self._partial.received:
+        if not self._validator or not self._received:
             return {}
-        return {"Range": f"bytes={self._received}-", "If-Range": self._partial.validator}
+        return {"Range": f"bytes={self._received}-", "If-Range": self._validator}
 
     def _require_content(self, response: requests.Response) -> None:
         status = response.status_code
@@ -219,19 +227,22 @@ class Download:
         self._refuse_web_page(headers.get("Content-Type", ""), b"")
         if length is not None and not packed:
             self._require_size(length)
-        partial = self._partial or self._begin(headers.get("Content-Type"))
-        partial.validator = "" if packed else _validator_of(headers)
-        with self._tools.stop.reading(response):
+        if self._staged is None:
+            name = with_suffix(self._file.file_name, headers.get("Content-Type"))
+            self._staged = self._tools.store.open(name, self._file.size)
+        self._validator = "" if packed else validator_of(headers)
+        with self._tools.token.reading(response):
             for piece in self._pieces(response, packed=packed):
-                self._write(partial, piece, packed=packed)
-        self._tools.stop.raise_if_cancelled()
-        if length is not None and not packed and partial.received != length:
-            if partial.received > length or not partial.validator:
+                self._write(self._staged, piece, packed=packed)
+        self._tools.token.raise_if_cancelled()
+        received = self._received
+        if length is not None and not packed and received != length:
+            if received > length or not self._validator:
                 self._discard()
-            raise AttemptError(f"{partial.received} of {length} bytes came")
-        if not packed or self._file.size != response.raw.tell() or not partial.received:
-            self._require_size(partial.received)
-        return self._publish(partial)
+            raise AttemptError(f"{received} of {length} bytes came")
+        if not packed or self._file.size != response.raw.tell() or not received:
+            self._require_size(received)
+        return self._publish(self._staged)
 
     def _length(self, response: requests.Response) -> int | None:
         """Return the length of the complete file, as its host tells it; what came is kept if this is the rest."""
@@ -240,28 +251,22 @@ class Download:
             length = response.headers.get("Content-Length", "")
             return int(length) if length.isdecimal() else None
         told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-        partial = self._partial
-        if partial is None or not partial.received or told is None or int(told[1]) != partial.received:
+        if not self._received or told is None or int(told[1]) != self._received:
             self._discard()
             raise AttemptError("the file host sent another part than the one asked for")
-        validator = _validator_of(response.headers)
+        validator = validator_of(response.headers)
         # Not every host heeds the condition. A date it may leave out of such an answer (RFC 9110, 15.3.7), but no ETag.
-        if validator != partial.validator and (validator or partial.validator.startswith('"')):
+        if validator != self._validator and (validator or self._validator.startswith('"')):
             self._discard()
             raise AttemptError("the file host sent the rest of another version of it")
         return int(told[2]) if told[2] != "*" else None
 
-    def _begin(self, media_type: str | None) -> _Partial:
-        name = with_suffix(self._file.file_name, media_type)
-        self._partial = _Partial(self._tools.store.open(name, self._file.size))
-        return self._partial
-
     def _pieces(self, response: requests.Response, *, packed: bool) -> Iterator[bytes]:
-        def read(size: int) -> bytes:
-            self._tools.stop.raise_if_cancelled()
-            return bytes(response.raw.read1(size, decode_content=False))
+        def read() -> bytes:
+            self._tools.token.raise_if_cancelled()
+            return bytes(response.raw.read(_PIECE, decode_content=False))
 
-        pieces = gathered(read)
+        pieces = iter(read, b"")
         if packed:
             pieces = unpacked(pieces)
         if self._received:
@@ -277,35 +282,29 @@ class Download:
             yield head
         yield from pieces
 
-    def _write(self, partial: _Partial, piece: bytes, *, packed: bool) -> None:
-        partial.write(piece)
+    def _write(self, staged: StagedFile, piece: bytes, *, packed: bool) -> None:
+        staged.write(piece)
         size = self._file.size
-        if size is not None and partial.received > size and not packed and self._tools.size_must_agree:
+        if size is not None and staged.size > size and not packed and self._tools.size_must_agree:
             self._discard()
             raise self._size_doubt(size, "more")
-        if partial.received > self._attempts.received:
+        if staged.size > self._most:
             # There is something new: what was doubted before may be doubted again.
-            self._attempts.received, self._doubted = partial.received, ""
+            self._most, self._doubted = staged.size, ""
         self._log_progress()
 
-    def _publish(self, partial: _Partial) -> Delivered:
-        partial.staged.publish(partial.received)
+    def _publish(self, staged: StagedFile) -> Delivered:
+        delivered = staged.publish()
         # Now it is complete and there, and nothing is left to discard.
-        self._partial = None
-        delivered = Delivered(partial.staged.name, partial.received, partial.digest.hexdigest())
+        self._staged = None
         self._tools.log.info("Delivered %s: %s, %d bytes.", self._title, delivered.file_name, delivered.size)
         return delivered
 
     # --- What may be wrong with it ----------------------------------------------------------------------------
 
     def _refuse_web_page(self, media_type: str, head: bytes) -> None:
-        kind = media_type.partition(";")[0].strip().casefold()
-        if kind not in _WEB_PAGE_TYPES and not _WEB_PAGE.match(head):
-            return
-        if (
-            suffix_of(self._file.file_name) in {".html", ".htm", ".xhtml"}
-            or "html" in (self._file.type or "").casefold()
-        ):
+        is_html = suffix_of(self._file.file_name) in {".html", ".htm", ".xhtml"}
+        if is_html or "html" in (self._file.type or "").casefold() or not is_web_page(media_type, head):
             return
         self._discard()
         # Some hosts answer to an expired URL with a page that says so.
@@ -337,9 +336,9 @@ class Download:
         )
 
     def _discard(self) -> None:
-        partial, self._partial = self._partial, None
-        if partial is not None:
-            partial.staged.discard()
+        staged, self._staged = self._staged, None
+        if staged is not None:
+            staged.discard()
 
     # --- Attempts, and messages -------------------------------------------------------------------------------
 
@@ -349,15 +348,11 @@ class Download:
         try:
             yield
         except NETWORK_ERRORS as error:
-            self._tools.stop.raise_if_cancelled()
-            if self._partial is not None and not self._partial.validator:
+            self._tools.token.raise_if_cancelled()
+            if not self._validator:
                 self._discard()
-            # The words of the libraries show URLs.
-            reason = _innermost(error, self._tools.settings)
+            reason = self._tools.settings.redact(innermost(error))
             raise AttemptError(f"the connection to the file host failed or broke off ({reason})") from None
-
-    def _describe(self, error: BaseException) -> str:
-        return f"{self._title}: {error}. {self._received} bytes so far."
 
     def _log_progress(self) -> None:
         now = _clock.monotonic()
@@ -376,15 +371,3 @@ class Download:
 
     def _error(self, kind: type[OllangError], reason: str, status: int | None = None) -> OllangError:
         return kind(self._message(reason), status_code=status, order_id=self._tools.order_id)
-
-
-def _validator_of(headers: Any) -> str:
-    """Return what tells one version of a file from another, for ``If-Range``; empty if its host does not say."""
-    etag = str(headers.get("ETag", ""))
-    return etag if etag.startswith('"') and etag != '""' else str(headers.get("Last-Modified", ""))
-
-
-def _innermost(error: BaseException, settings: Settings) -> str:
-    *_, cause = causes(error)
-    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
-    return settings.redact(reason)

@@ -13,19 +13,22 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT
-from airflow_provider_ollang.client.session import NETWORK_ERRORS, new_session, proxies
+from airflow_provider_ollang.client.session import causes, new_session, proxies
 from airflow_provider_ollang.client.settings import resolve_environment, user_agent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_provider_ollang.client.settings import Settings
 
 _MOST_REDIRECTS = 5
+_URLLIB3 = logging.getLogger("urllib3.connectionpool")
 #: How the names of the threads begin in which files are fetched, and in no others.
 THREADS = "ollang-delivery"
-#: What is read at a time at most, and what is put together. To ask for much more at a time than comes is slow.
-_READ, _ENOUGH = 64 * 1024, 256 * 1024
+#: What is unpacked at a time at most.
+_UNPACKED = 256 << 10
+_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
+_WEB_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 #: Encodings that are none: S3 keeps `aws-chunked` from how an object was uploaded, and charsets are a common slip.
 _NOT_PACKED = re.compile(r"|identity|aws-chunked|utf-?(8|16|32)([lb]e)?|us-ascii|ascii|(iso-8859|windows|latin)-?\d+")
@@ -44,9 +47,6 @@ class _NoQueries(logging.Filter):
                 f"{one.partition('?')[0]}?…" if isinstance(one, str) and "?" in one else one for one in record.args
             )
         return True
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_NoQueries())
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -68,10 +68,13 @@ class FileHost:
         self._settings = settings
         self._session = new_session(settings, _Adapter(pool_maxsize=connections))
         self._proxy_of: Callable[[str], str | None] = functools.cache(_proxies(settings))
+        self._filter = _NoQueries()
+        _URLLIB3.addFilter(self._filter)
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+        _URLLIB3.removeFilter(self._filter)
 
     def open(self, link: str, headers: dict[str, str]) -> requests.Response:
         """
@@ -117,27 +120,21 @@ class FileHost:
         return origin.base_url
 
 
-def gathered(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """
-    Put together what comes: TLS brings it in records of 16 KiB, and to handle each of them alone is slow.
+def validator_of(headers: Mapping[str, str]) -> str:
+    """Return what tells one version of a file from another, for ``If-Range``; empty if its host does not say."""
+    etag = headers.get("ETag", "")
+    return etag if etag.startswith('"') and etag != '""' else headers.get("Last-Modified", "")
 
-    :param read: reads so many bytes at most, none at the end; if it fails, what came before is yielded before that.
-    """
-    came: list[bytes] = []
-    size = 0
-    try:
-        while piece := read(_READ):
-            came.append(piece)
-            size += len(piece)
-            if size >= _ENOUGH:
-                yield b"".join(came)
-                came, size = [], 0
-    except NETWORK_ERRORS:
-        if came:
-            yield b"".join(came)
-        raise
-    if came:
-        yield b"".join(came)
+
+def is_web_page(media_type: str, head: bytes) -> bool:
+    """Tell whether a response is a web page, by its ``Content-Type`` or by how it begins."""
+    return media_type.partition(";")[0].strip().casefold() in _WEB_PAGE_TYPES or bool(_WEB_PAGE.match(head))
+
+
+def innermost(error: BaseException) -> str:
+    """Return the reason of a failed request without the words of the libraries, which show URLs."""
+    *_, cause = causes(error)
+    return cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
 
 
 def is_packed(encoding: str) -> bool | None:
@@ -170,7 +167,7 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
                     rest = rest.lstrip(b"\0")
                     decoder = _decoder(rest) if rest else decoder
                 if rest:
-                    yield from filter(None, [decoder.decompress(rest, _ENOUGH)])
+                    yield from filter(None, [decoder.decompress(rest, _UNPACKED)])
                     rest = decoder.unused_data or decoder.unconsumed_tail
         if decoder is not None:
             yield from filter(None, [decoder.flush()])

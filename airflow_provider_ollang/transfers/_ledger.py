@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.transfers._download import Delivered
+from airflow_provider_ollang.exceptions import OllangUnavailableError
+from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState
+from airflow_provider_ollang.transfers._store import Delivered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import logging
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow.sdk import Context
 
     from airflow_provider_ollang.transfers._plan import File
-    from airflow_provider_ollang.transfers._task_state import DeliveryState
 
 #: How the keys of the task state begin; a number follows.
 STATE_KEY = "ollang_delivery"
@@ -25,19 +30,34 @@ _SECONDS_BETWEEN, _LARGE = 2.0, 8 << 20
 
 class Ledger:
     """
-    The files that were delivered.
+    The files that were delivered, in the task's state; a cleared task delivers again.
 
     :param files: those that this try delivers.
-    :param state: where they are stored.
+    :param context: the task's context.
+    :param subject: what must be the same for a file on record to count.
+    :param log: where trouble with the store is logged: it costs no more than another download.
     """
 
-    def __init__(self, files: Sequence[File], state: DeliveryState) -> None:
-        self._state = state
+    def __init__(
+        self,
+        files: Sequence[File],
+        context: Context,
+        *,
+        subject: Mapping[str, Any],
+        log: logging.Logger | Any,
+    ) -> None:
+        self._log = log
         self._batches = [[file.key for file in files[start : start + BATCH]] for start in range(0, len(files), BATCH)]
         self._batch_of = {key: number for number, keys in enumerate(self._batches) for key in keys}
         self._entries: dict[str, list[Any]] = {}
-        for number in range(len(self._batches)):
-            self._entries.update(_entries_in(state.load(f"{STATE_KEY}_{number}")))
+        subject = {**subject, "max_tries": context["ti"].max_tries}
+        self._states = [
+            TaskState(context, f"{STATE_KEY}_{number}", subject=subject, retention=RETENTION)
+            for number in range(len(self._batches))
+        ]
+        for state in self._states:
+            with self._trouble_logged():
+                self._entries.update(_entries_in(state.load()))
         self._changed: set[int] = set()
         self._written_at: float | None = None
 
@@ -62,12 +82,21 @@ class Ledger:
             self._written_at = _clock.monotonic()
         for number in sorted(self._changed):
             entries = {key: self._entries[key] for key in self._batches[number] if key in self._entries}
-            self._state.save(f"{STATE_KEY}_{number}", entries)
+            with self._trouble_logged():
+                self._states[number].save({"value": entries})
         self._changed.clear()
 
+    @contextmanager
+    def _trouble_logged(self) -> Iterator[None]:
+        try:
+            yield
+        except OllangUnavailableError as error:
+            self._log.warning("%s", error)
 
-def _entries_in(value: Any) -> dict[str, list[Any]]:
+
+def _entries_in(stored: dict[str, Any] | None) -> dict[str, list[Any]]:
     """Return the entries of a stored value; another version of the provider may have stored something else."""
+    value = (stored or {}).get("value")
     entries = value.items() if isinstance(value, dict) else ()
     return {
         key: entry for key, entry in entries if isinstance(entry, list) and [type(part) for part in entry] == _ENTRY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider_ollang.transfers._download import Delivered
     from airflow_provider_ollang.transfers._plan import Plan
-    from airflow_provider_ollang.transfers._store import Store
+    from airflow_provider_ollang.transfers._store import Delivered, Store
 
 #: Bytes of JSON; a larger manifest is a file. Databases and UIs are not made for large XComs.
 LARGEST = 48_000
@@ -61,11 +59,11 @@ def to_xcom(manifest: dict[str, Any], store: Store) -> dict[str, Any]:
     staged = store.open(name, len(content))
     try:
         staged.write(content)
-        staged.publish(len(content))
+        written = staged.publish()
     except BaseException:
         staged.discard()
         raise
-    file = {"path": store.path_of(name), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    file = {"path": store.path_of(name), "bytes": written.size, "sha256": written.sha256}
     return {**manifest, "files": None, "manifest": file}
 
 

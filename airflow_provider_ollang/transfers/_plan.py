@@ -142,19 +142,19 @@ def plan(order: Order, wanted: Wanted) -> Plan:
 
 
 def check_finished(order: Order, wanted: Wanted) -> list[str]:
-    """
-    Refuse the outputs of an order that is not finished, or warn of them where they are accepted.
-
-    :return: warnings.
-    :raises OllangOrderFailedError: the order failed or was cancelled.
-    :raises OllangUnavailableError: it is not finished yet.
-    """
-    if not wanted.outputs or order.get("status") in DONE_STATUSES:
+    """Refuse the outputs of an order that is not finished, or return a warning where they are accepted."""
+    status = order.get("status")
+    if not wanted.outputs or status in DONE_STATUSES:
         return []
-    unfinished = _unfinished(order, wanted)
-    if not wanted.accept_unchanged:
-        raise unfinished
-    return [str(unfinished)]
+    problem = f"{_told(order, wanted)}, so what it has now may not be its result."
+    if wanted.accept_unchanged:
+        return [f"{problem} Delivering it all the same (on_unchanged='deliver')."]
+    failed = status in FAILURE_STATUSES
+    first = "Check the order in Ollang for the reason" if failed else "Wait for it with OllangOrderStatusSensor first"
+    raise (OllangOrderFailedError if failed else OllangUnavailableError)(
+        f"{problem} Nothing was delivered. {first}, or deliver what is there with on_unchanged='deliver'.",
+        order_id=wanted.order_id,
+    )
 
 
 @dataclass(frozen=True)
@@ -175,20 +175,21 @@ class Selection:
 
 
 def select_documents(order: Order, wanted: Wanted) -> Selection:
-    """
-    Choose the wanted documents; after a rerun only outputs that are newer than before it.
-
-    :raises OllangStaleResultError: not every wanted type of output is newer.
-    """
+    """Choose the wanted documents; after a rerun only outputs that are newer than before it."""
     documents = [(key, raw) for key, raw in _keyed(order) if wanted.includes(raw.get("type"))]
     if wanted.rerun is None or not wanted.outputs:
         return Selection(documents)
     rerun, narrowed = _narrowed(wanted.rerun, order, wanted)
     fresh = frozenset(rerun.new_outputs(narrowed))
     if not rerun.outputs_changed(narrowed):
-        stale = _stale(order, wanted, rerun.describe_comparison(narrowed))
+        compared = rerun.describe_comparison(narrowed)
+        stale = f"{_told(order, wanted)}, but not every type of output is newer than before the rerun: {compared}."
         if not wanted.accept_unchanged:
-            raise stale
+            raise OllangStaleResultError(
+                f"{stale} Nothing was delivered. Wait for it with OllangOrderStatusSensor(rerun=...) first, or accept "
+                "what is there with on_unchanged='deliver'.",
+                order_id=wanted.order_id,
+            )
         # Both the old and the newer documents of a type may be listed.
         renewed = {plain_type(document.type) for document in fresh}
         newest = [
@@ -196,7 +197,8 @@ def select_documents(order: Order, wanted: Wanted) -> Selection:
             for key, raw in documents
             if plain_type(raw.get("type")) not in renewed or Document.from_order_doc(raw) in fresh
         ]
-        return Selection(newest, outputs_changed=False, fresh=fresh, warnings=(str(stale),))
+        warning = f"{stale} Delivering what is there (on_unchanged='deliver')."
+        return Selection(newest, outputs_changed=False, fresh=fresh, warnings=(warning,))
     # What else there is of the outputs was there before, has no type to tell by, or is a reviewer's draft.
     newer = [
         (key, raw)
@@ -209,17 +211,11 @@ def select_documents(order: Order, wanted: Wanted) -> Selection:
 
 
 def list_files(order: Order, wanted: Wanted, selection: Selection) -> list[File]:
-    """
-    Return each file once, and the one behind ``vttUrl``; without names yet.
-
-    :raises OllangUnavailableError: there is nothing to deliver yet.
-    :raises OllangConfigurationError: the order has documents, and none of a wanted type.
-    """
+    """Return each file once, and the one behind ``vttUrl``, at least one in all; without names yet."""
     fresh = None if selection.outputs_changed is None else selection.fresh
     files: dict[str, File] = {}
     for key, raw in selection.documents:
-        if key not in files:
-            files[key] = _file(key, raw, fresh)
+        files.setdefault(key, _file(key, raw, fresh))
     link = order.get("vttUrl")
     if wanted.includes(VTT) and isinstance(link, str) and link:
         files[_VTT_KEY] = File(_VTT_KEY, None, None, VTT, None, "", None, link)
@@ -229,11 +225,7 @@ def list_files(order: Order, wanted: Wanted, selection: Selection) -> list[File]
 
 
 def require_urls(order: Order, wanted: Wanted, files: list[File]) -> None:
-    """
-    Require that each file has a URL.
-
-    :raises OllangUnavailableError: one has none yet.
-    """
+    """Require that each file has a URL."""
     if without := [file for file in files if not file.link]:
         raise OllangUnavailableError(
             f"{_told(order, wanted)}, and its {without[0].title} has no link, so it cannot be delivered yet.",
@@ -252,9 +244,8 @@ def assign_names(order: Order, files: list[File]) -> list[File]:
 def refreshed(order: Order, files: Iterable[File]) -> dict[str, File | None]:
     """Return files as a fresh order has them, under the names they were planned with; ``None`` for one that is gone."""
     link = order.get("vttUrl")
-    documents: dict[str, Mapping[str, Any]] = {}
-    for key, raw in _keyed(order):
-        documents.setdefault(key, raw)
+    # Of a document that is listed twice the first counts.
+    documents = dict(reversed(_keyed(order)))
     result: dict[str, File | None] = {}
     for file in files:
         if file.is_vtt:
@@ -298,7 +289,7 @@ def _file(key: str, raw: Mapping[str, Any], fresh: frozenset[Document] | None) -
         name=document.name,
         type=document.type,
         size=int(size) if size is not None and size >= 0 and size == int(size) else None,
-        state=json.dumps([document.updated_at, document.created_at, size]),
+        state=json.dumps([document.updated_at, document.created_at, *document.measures]),
         is_new=None if fresh is None or document_kind(document.type) != "output" else document in fresh,
         link=link if isinstance(link, str) else "",
     )
@@ -321,33 +312,6 @@ def _narrowed(rerun: Rerun, order: Order, wanted: Wanted) -> tuple[Rerun, Order]
 
 def _told(order: Order, wanted: Wanted) -> str:
     return f"Order {wanted.order_id} is {order.get('status')!r}"
-
-
-def _unfinished(order: Order, wanted: Wanted) -> OllangError:
-    failed = order.get("status") in FAILURE_STATUSES
-    kind = OllangOrderFailedError if failed else OllangUnavailableError
-    first = "Check the order in Ollang for the reason" if failed else "Wait for it with OllangOrderStatusSensor first"
-    accepted = (
-        "Delivering it all the same (on_unchanged='deliver')."
-        if wanted.accept_unchanged
-        else f"Nothing was delivered. {first}, or deliver what is there with on_unchanged='deliver'."
-    )
-    return kind(
-        f"{_told(order, wanted)}, so what it has now may not be its result. {accepted}", order_id=wanted.order_id
-    )
-
-
-def _stale(order: Order, wanted: Wanted, compared: str) -> OllangStaleResultError:
-    accepted = (
-        "Delivering what is there (on_unchanged='deliver')."
-        if wanted.accept_unchanged
-        else "Nothing was delivered. Wait for it with OllangOrderStatusSensor(rerun=...) first, or accept what is "
-        "there with on_unchanged='deliver'."
-    )
-    return OllangStaleResultError(
-        f"{_told(order, wanted)}, but not every type of output is newer than before the rerun: {compared}. {accepted}",
-        order_id=wanted.order_id,
-    )
 
 
 def _nothing(order: Order, wanted: Wanted) -> OllangError:

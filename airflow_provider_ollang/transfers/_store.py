@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
@@ -74,6 +75,7 @@ class Store:
 
     def __init__(self, folder: ObjectStoragePath, *, clean: Callable[[str], str], log: logging.Logger | Any) -> None:
         self._log = log
+        self.folder = folder
         self.address = str(folder).rstrip("/")
         self._clean = clean
         self._protocol = folder.protocol or "file"
@@ -168,14 +170,22 @@ class Store:
         # Whoever may write need not be allowed to do this either.
         with suppress(Exception):
             bucket, prefix, _ = self._fs.split_path(f"{self._folder}/")
-            uploads = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
-            for upload in uploads.get("Uploads", []):
+            for upload in self._uploads(bucket, prefix):
                 path = f"{bucket}/{upload['Key']}"
                 ours = path in paths or str(PurePosixPath(path).with_suffix("")) in paths
                 if ours and _is_abandoned(upload["Initiated"]):
                     self._fs.call_s3(
                         "abort_multipart_upload", Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                     )
+
+    def _uploads(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+        markers: dict[str, str] = {}
+        while True:
+            page = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **markers)
+            yield from page.get("Uploads", [])
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     @contextmanager
     def _in_words(self, what: str) -> Iterator[None]:
@@ -189,36 +199,38 @@ class Store:
 
     def _error(self, what: str, error: Exception) -> OllangError:
         said = self._clean(f"{type(error).__name__}: {error}")
-        number = getattr(error, "errno", None)
+        names = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
         if isinstance(error, ValueError) and "No filesystem registered" in str(error):
             package = _PROVIDERS.get(self._protocol)
             advice = f"install {package}" if package else "install the provider that brings it, or attach() one"
-            return OllangConfigurationError(
-                f"destination {self.address} cannot {what}: Airflow has no file system for {self._protocol}://; "
-                f"{advice}, on every worker."
-            )
-        if isinstance(error, ImportError):
-            return OllangConfigurationError(
-                f"destination {self.address} cannot {what}: a package is missing on this worker ({said})."
-            )
-        if isinstance(error, AirflowNotFoundException):
-            return OllangConfigurationError(
-                f"destination {self.address} cannot {what}: {said}. Create that connection, or name another before "
-                "the @ of the destination."
-            )
-        names = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
-        lasting = isinstance(error, _LASTING) or number in _LASTING_NUMBERS or bool(names & _LASTING_NAMES)
-        if lasting:
+            reason = f": Airflow has no file system for {self._protocol}://; {advice}, on every worker."
+        elif isinstance(error, ImportError):
+            reason = f": a package is missing on this worker ({said})."
+        elif isinstance(error, AirflowNotFoundException):
+            reason = f": {said}. Create that connection, or name another before the @ of the destination."
+        elif isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS or names & _LASTING_NAMES:
             advice = "Check that the bucket or folder exists and that the destination's connection may write there."
-            return OllangConfigurationError(f"destination {self.address} cannot {what} ({said}). {advice}")
-        return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
+            reason = f" ({said}). {advice}"
+        else:
+            return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
+        return OllangConfigurationError(f"destination {self.address} cannot {what}{reason}")
+
+
+class Delivered(NamedTuple):
+    """A file that is in the store, complete."""
+
+    file_name: str
+    size: int
+    sha256: str
 
 
 class StagedFile:
-    """A file that is being written, and is not there yet."""
+    """A file that is being written, and is not there yet; `size` bytes so far."""
 
     def __init__(self, store: Store, name: str, path: str, handle: Any) -> None:
-        self.name = name
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._name = name
         self._store = store
         self._path = path
         self._handle = handle
@@ -227,16 +239,15 @@ class StagedFile:
         """Write a piece."""
         with self._store._in_words("be written to"):
             self._handle.write(piece)
+        self._digest.update(piece)
+        self.size += len(piece)
 
-    def publish(self, size: int) -> None:
-        """
-        Let the file appear under its final name, now that it is whole.
-
-        :param size: bytes that were written.
-        """
+    def publish(self) -> Delivered:
+        """Let the file appear under its final name, now that it is whole."""
         with self._store._in_words("be written to"):
             self._handle.close()
-        self._store._publish(self._path, self.name, size)
+        self._store._publish(self._path, self._name, self.size)
+        return Delivered(self._name, self.size, self._digest.hexdigest())
 
     def discard(self) -> None:
         """Throw away what was written."""

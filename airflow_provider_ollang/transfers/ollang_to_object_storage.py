@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
+from airflow.sdk import Asset, ObjectStoragePath
 
 from airflow_provider_ollang.domain.arguments import NOT_GIVEN, parse_names, require_choice, require_count
 from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
 from airflow_provider_ollang.domain.values import parse_time
-from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
+from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.runtime.cancellation import CancellationToken, TaskCancelledError
+from airflow_provider_ollang.operators._base import OllangOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
 from airflow_provider_ollang.transfers._download import Tools
 from airflow_provider_ollang.transfers._file_host import FileHost
@@ -22,20 +23,20 @@ from airflow_provider_ollang.transfers._manifest import lineage_of, to_manifest,
 from airflow_provider_ollang.transfers._names import safe_name
 from airflow_provider_ollang.transfers._plan import KINDS, Wanted, plan
 from airflow_provider_ollang.transfers._store import Store
-from airflow_provider_ollang.transfers._task_state import DeliveryState
-from airflow_provider_ollang.transfers._transfer import SignedUrls, deliver
+from airflow_provider_ollang.transfers._transfer import SignedUrls, Workers, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow.sdk import Context
 
+    from airflow_provider_ollang.client.settings import Settings
+    from airflow_provider_ollang.transfers._plan import File
 
 MAX_FILES_AT_ONCE = 4
-_KEEP_STATE_FOR = timedelta(days=30)
 
 
-class OllangToObjectStorageOperator(BaseOperator):
+class OllangToObjectStorageOperator(OllangOperator):
     """
     Delivers the files of an order to any store that Airflow's ``ObjectStoragePath`` reaches, and says what is where.
 
@@ -113,7 +114,6 @@ class OllangToObjectStorageOperator(BaseOperator):
         self.on_size_mismatch = require_choice("on_size_mismatch", on_size_mismatch, ("fail", "deliver"))
         self.max_files_at_once = require_count("max_files_at_once", max_files_at_once)
         self.ollang_conn_id = ollang_conn_id
-        self._stop = CancellationToken()
         self._lineage: tuple[str, str, ObjectStoragePath] | None = None
         if order_id is None and not self.rerun_given:
             raise OllangConfigurationError("OllangToObjectStorageOperator needs an order_id or a rerun.")
@@ -121,54 +121,45 @@ class OllangToObjectStorageOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver the files."""
         require_task_instance(context)
-        self._stop = CancellationToken()
         receipt = self._receipt()
         order_id = agreed_order_id(self.order_id, receipt)
-        hook = OllangHook(self.ollang_conn_id, sleep=self._stop.sleep)
+        self._require_destination()
+        hook, token = self._connect(order_id)
         settings = hook.settings
         check_host(settings, receipt)
-        wanted = Wanted(
-            order_id=order_id,
-            kinds=self.kinds,
-            types=None if self.document_types is None else parse_names("document_types", self.document_types),
-            rerun=receipt.rerun if receipt else None,
-            accept_unchanged=self.on_unchanged == "deliver",
-        )
-        folder = self._folder(order_id)
-        planned = plan(self._get_order(hook, order_id), wanted)
+        planned = plan(hook.get_order(order_id), self._wanted(order_id, receipt))
         for warning in planned.warnings:
             self.log.warning("%s", settings.redact(warning))
-        store = Store(folder, clean=settings.redact, log=self.log)
-        subject = {"order_id": order_id, "host": settings.base_url, "destination": store.address}
-        state = DeliveryState(context, subject=subject, retention=_KEEP_STATE_FOR, log=self.log)
-        ledger = Ledger(planned.files, state)
         host = FileHost(settings, self.max_files_at_once)
-        self.log.info("Order %s: delivering %d file(s) to %s.", order_id, len(planned.files), store.address)
-        try:
+        with closing(hook), closing(host), Workers(self.max_files_at_once, token) as workers:
+            store = workers.run(self._open_store, order_id, settings, planned.files)
+            self.log.info("Order %s: delivering %d file(s) to %s.", order_id, len(planned.files), store.address)
+            # What an earlier rerun has made counts as another file, even if nothing tells the two apart.
+            subject = {
+                "order_id": order_id,
+                "host": settings.base_url,
+                "destination": store.address,
+                "requested_at": receipt.requested_at if receipt else None,
+            }
             tools = Tools(
                 order_id=order_id,
                 settings=settings,
                 host=host,
                 urls=SignedUrls(planned.files, lambda: hook.get_order(order_id)),
                 store=store,
-                stop=self._stop,
+                token=token,
                 log=self.log,
                 size_must_agree=self.on_size_mismatch == "fail",
             )
-            delivered = deliver(planned.files, tools, ledger, at_once=self.max_files_at_once)
-            manifest = to_manifest(order_id, store, planned, delivered)
-            result = to_xcom(manifest, store)
-        except TaskCancelledError:
-            raise self._ended(order_id) from None
-        finally:
-            host.close()
-            hook.close()
-        self._lineage = (settings.base_url, order_id, folder)
+            ledger = Ledger(planned.files, context, subject=subject, log=self.log)
+            delivered = deliver(planned.files, tools, ledger, workers)
+            result = workers.run(to_xcom, to_manifest(order_id, store, planned, delivered), store)
+        self._lineage = (settings.base_url, order_id, store.folder)
         for asset in self.outlets:
             if isinstance(asset, Asset):
                 context["outlet_events"][asset].extra = {
-                    **{key: manifest[key] for key in ("order_id", "destination", "outputs_changed", "bytes")},
-                    "files": manifest["file_count"],
+                    **{key: result[key] for key in ("order_id", "destination", "outputs_changed", "bytes")},
+                    "files": result["file_count"],
                 }
         return result
 
@@ -176,20 +167,14 @@ class OllangToObjectStorageOperator(BaseOperator):
         """Name the order as input and its folder as output, for OpenLineage."""
         return None if self._lineage is None else lineage_of(*self._lineage)
 
-    def _get_order(self, hook: OllangHook, order_id: str) -> dict[str, Any]:
-        try:
-            return hook.get_order(order_id)
-        except TaskCancelledError:
-            raise self._ended(order_id) from None
-
-    def _ended(self, order_id: str) -> OllangTransientError:
-        return OllangTransientError(
-            f"The task was ended before all files of order {order_id} were delivered.", order_id=order_id
+    def _wanted(self, order_id: str, receipt: Receipt | None) -> Wanted:
+        return Wanted(
+            order_id=order_id,
+            kinds=self.kinds,
+            types=None if self.document_types is None else parse_names("document_types", self.document_types),
+            rerun=receipt.rerun if receipt else None,
+            accept_unchanged=self.on_unchanged == "deliver",
         )
-
-    def on_kill(self) -> None:
-        """End the downloads; what is not whole gets no final name."""
-        self._stop.cancel()
 
     def _receipt(self) -> Receipt | None:
         if not self.rerun_given:
@@ -208,27 +193,35 @@ class OllangToObjectStorageOperator(BaseOperator):
         newest = max(receipts, key=lambda one: parse_time(one.requested_at) or oldest, default=None)
         return newest or Receipt.from_value(None)
 
-    def _folder(self, order_id: str) -> ObjectStoragePath:
-        given = self.destination
+    def _require_destination(self) -> None:
+        given: Any = self.destination
         text = str(given).strip() if isinstance(given, str | ObjectStoragePath) else ""
-        usable = text.startswith("/") or "://" in text
-        if not usable or "{{" in text:
+        rest = text.partition("://")[2] or text
+        # Before anything of it is shown: a password may hold any character, an "@" or a "/" too.
+        if not text.startswith(("/", "file:/")) and ":" in rest.rpartition("@")[0]:
+            raise OllangConfigurationError(
+                "destination must name an Airflow connection before its @, not a user and a password, and no part of "
+                "it before an @ may have a colon."
+            )
+        if not (text.startswith("/") or "://" in text) or "{{" in text:
             raise OllangConfigurationError(
                 "destination must be a URL such as s3://my_aws_conn@bucket/prefix, an absolute path or an "
-                f"ObjectStoragePath, not {text[:80]!r}."
-                if text
-                else f"destination must be a URL, an absolute path or an ObjectStoragePath, not {type(given).__name__}."
+                f"ObjectStoragePath, not {repr(text[:80]) if text else type(given).__name__}."
             )
-        if ":" in text.partition("://")[2].partition("/")[0].rpartition("@")[0]:
-            raise OllangConfigurationError(
-                "destination must name an Airflow connection before its @, not a user and a password."
-            )
-        try:
-            folder = given if isinstance(given, ObjectStoragePath) else ObjectStoragePath(text)
-        except (ValueError, ImportError) as error:
-            raise OllangConfigurationError(f"destination is of no store that this worker knows ({error}).") from None
-        if "//" in folder.path.rstrip("/"):
+        if "//" in rest.rstrip("/"):
             raise OllangConfigurationError(
                 f"destination has an empty part between two slashes: {text[:80]!r}. Is a part of its template empty?"
             )
-        return folder / safe_name(order_id) if self.folder_per_order else folder
+
+    def _open_store(self, order_id: str, settings: Settings, files: Sequence[File]) -> Store:
+        """Connect to the store, which not all do without talking to it, and prepare the folder."""
+        try:
+            folder = (
+                ObjectStoragePath(self.destination.strip()) if isinstance(self.destination, str) else self.destination
+            )
+        except (ValueError, ImportError) as error:
+            raise OllangConfigurationError(f"destination is of no store that this worker knows ({error}).") from None
+        folder = folder / safe_name(order_id) if self.folder_per_order else folder
+        store = Store(folder, clean=settings.redact, log=self.log)
+        store.prepare([file.file_name for file in files])
+        return store

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.transfers._download import Delivered
 from airflow_provider_ollang.transfers._ledger import STATE_KEY, Ledger
 from airflow_provider_ollang.transfers._plan import File, Wanted, plan
-from airflow_provider_ollang.transfers._task_state import DeliveryState
+from airflow_provider_ollang.transfers._store import Delivered
 from tests.unit.builders import AFTER, ORDER_ID, document, order
 
 LOG = logging.getLogger(__name__)
-SUBJECT = {"order_id": ORDER_ID, "host": "https://api.example", "destination": "s3://bucket/x"}
+SUBJECT = {
+    "order_id": ORDER_ID,
+    "host": "https://api.example",
+    "destination": "s3://bucket/x",
+    "requested_at": None,
+}
 FILE, VTT = plan(order(), Wanted(ORDER_ID)).files
 DONE = Delivered("French Subtitles.srt", 8192, "ab" * 32)
 
@@ -46,8 +49,7 @@ def ledger(
     store: StateStore | None, *, files: Sequence[File] = (FILE, VTT), max_tries: int = 2, **subject: str
 ) -> Ledger:
     context: Any = {"ti": SimpleNamespace(max_tries=max_tries), "task_state_store": store}
-    state = DeliveryState(context, subject={**SUBJECT, **subject}, retention=timedelta(days=1), log=LOG)
-    return Ledger(files, state)
+    return Ledger(files, context, subject={**SUBJECT, **subject}, log=LOG)
 
 
 def test_later_try_knows_what_was_delivered() -> None:
@@ -70,7 +72,13 @@ def test_vtt_on_record_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"max_tries": 4}, {"order_id": "another"}, {"host": "https://other.example"}, {"destination": "s3://bucket/y"}],
+    [
+        {"max_tries": 4},
+        {"order_id": "another"},
+        {"host": "https://other.example"},
+        {"destination": "s3://bucket/y"},
+        {"requested_at": "2024-03-01T12:00:00Z"},
+    ],
 )
 def test_record_of_another_subject_does_not_count(other: dict[str, Any]) -> None:
     store = StateStore()
@@ -80,12 +88,16 @@ def test_record_of_another_subject_does_not_count(other: dict[str, Any]) -> None
     assert ledger(store, **other).delivered(FILE) is None
 
 
-def test_record_of_a_changed_document_does_not_count() -> None:
+@pytest.mark.parametrize(
+    "change", [{"updatedAt": AFTER}, {"createdAt": AFTER}, {"size": 1}, {"wordCount": 77}, {"duration": 7.7}]
+)
+def test_record_of_a_changed_document_does_not_count(change: dict[str, Any]) -> None:
+    """By whatever a result is told to be new."""
     store = StateStore()
     first = ledger(store)
     first.enter(FILE, DONE)
     first.write()
-    (changed,) = plan(order(orderDocs=[document(updatedAt=AFTER)], vttUrl=None), Wanted(ORDER_ID)).files
+    (changed,) = plan(order(orderDocs=[document(**change)], vttUrl=None), Wanted(ORDER_ID)).files
     assert changed.key == FILE.key
     assert ledger(store).delivered(changed) is None
 

@@ -8,7 +8,7 @@ import io
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,7 +42,8 @@ class StrictFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self.objects: dict[str, bytes] = {}
         #: Each object there ever was, as it was when it appeared.
         self.history: list[tuple[str, bytes]] = []
-        self.fails: dict[str, BaseException] = {}
+        #: What each operation meets: an error, or what it waits for.
+        self.fails: dict[str, BaseException | Callable[[], object]] = {}
 
     def put(self, path: str, content: bytes) -> None:
         with self.lock:
@@ -53,8 +54,11 @@ class StrictFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return str(self._strip_protocol(path)).strip("/")
 
     def _fail(self, what: str) -> None:
-        if what in self.fails:
-            raise self.fails[what]
+        trouble = self.fails.get(what)
+        if isinstance(trouble, BaseException):
+            raise trouble
+        if trouble is not None:
+            trouble()
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> io.IOBase:
         self._fail("open")
@@ -68,6 +72,7 @@ class StrictFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return io.BytesIO(self.objects[self._key(path)])
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
+        self._fail("info")
         with self.lock:
             if self._key(path) not in self.objects:
                 raise FileNotFoundError(path)
@@ -92,8 +97,8 @@ class StrictFileSystem(AbstractFileSystem):  # type: ignore[misc]
         with self.lock:
             del self.objects[self._key(path)]
 
-    def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        pass
+    def makedirs(self, *_: Any, **__: Any) -> None:
+        self._fail("makedirs")
 
 
 class _Writing(io.RawIOBase):

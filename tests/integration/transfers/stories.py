@@ -36,12 +36,19 @@ def store_at(url: str) -> Store:
 def write(store: Store, content: bytes, name: str = "a.txt") -> None:
     staged = store.open(name, len(content))
     staged.write(content)
-    staged.publish(len(content))
+    staged.publish()
 
 
-def execute(ollang: Sandbox, **arguments: Any) -> dict[str, Any]:
+class StateStore(dict[str, Any]):
+    """Stands for Airflow's task state store."""
+
+    def set(self, key: str, value: Any, **_: object) -> None:
+        self[key] = value
+
+
+def execute(ollang: Sandbox, state: StateStore | None = None, **arguments: Any) -> dict[str, Any]:
     """Run a delivery as one try of a task does."""
-    context: Any = {"ti": SimpleNamespace(max_tries=0), "task_state_store": None}
+    context: Any = {"ti": SimpleNamespace(max_tries=0), "task_state_store": state}
     with mock.patch.dict(os.environ, AIRFLOW_CONN_OLLANG_DEFAULT=ollang.connection_json):
         return OllangToObjectStorageOperator(task_id="deliver", **arguments).execute(context)
 
@@ -92,9 +99,9 @@ def two_tasks_write_the_same_file(place: Place) -> None:
     staged = [store.open("a.txt", len(LARGE)) for store in stores]
     for file, content in zip(staged, contents, strict=True):
         file.write(content)
-    staged[0].publish(len(LARGE))
+    staged[0].publish()
     try:
-        staged[1].publish(len(LARGE))
+        staged[1].publish()
     except OllangTransientError:
         # Azure drops what others have uploaded when one is complete; so the other task is retried.
         assert place.url.startswith("abfs:")
@@ -117,6 +124,7 @@ def missing_bucket_is_a_configuration_error(place: Place) -> None:
     store.prepare(["a.txt"])
     with pytest.raises(OllangConfigurationError):
         write(store, b"content")
+    assert not place.fs.exists(ObjectStoragePath(place.missing).bucket)
 
 
 STORIES: list[Story] = [

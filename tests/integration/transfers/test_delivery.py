@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
 from airflow.models.asset import AssetEvent
-from airflow.sdk import DAG, Asset, ObjectStoragePath, task
+from airflow.sdk import DAG, Asset, ObjectStoragePath
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
@@ -24,7 +25,7 @@ from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToO
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import ClearRun, RunDag
 from tests.integration.transfers.conftest import START, Deliver, delivery, expected, found
-from tests.integration.transfers.places import Place, make_place
+from tests.integration.transfers.places import Place
 
 FILES: list[dict[str, Any]] = [
     {"name": "Episode 1 [final].srt", "size": 5000},
@@ -112,24 +113,6 @@ def test_asset_events_tell_what_was_delivered(ollang: Sandbox, deliver: Deliver,
         }
 
 
-def test_the_next_task_reads_what_the_manifest_names(ollang: Sandbox, run_dag: RunDag, any_place: Place) -> None:
-    order_id = ollang.add_order(type="subtitle", files=FILES)
-    with DAG("reading", schedule=None, start_date=START) as dag:
-
-        @task
-        def read(manifest: dict[str, Any]) -> list[int]:
-            sizes = []
-            for one in manifest["files"]:
-                with ObjectStoragePath(one["path"]).open("rb") as file:  # type: ignore[no-untyped-call]
-                    sizes.append(len(file.read()))
-            return sizes
-
-        deliver = OllangToObjectStorageOperator(task_id="deliver", order_id=order_id, destination=any_place.url)
-        read(deliver.output)  # type: ignore[arg-type]
-    results = run_dag(dag).results
-    assert results["read"] == [one["bytes"] for one in results["deliver"]["files"]]
-
-
 @pytest.mark.parametrize(
     ("arguments", "types"),
     [
@@ -184,22 +167,6 @@ def test_only_what_a_rerun_has_made(ollang: Sandbox, run_dag: RunDag, place: Pla
     assert [(one["name"], one["is_new"]) for one in manifest["files"]] == [("Subtitles (run 2)", True), (None, None)]
     assert manifest["outputs_changed"] is True
     assert found(place) == expected(ollang, order_id, manifest)
-
-
-def test_what_people_approve_unchanged_is_delivered(ollang: Sandbox, run_dag: RunDag, place: Place) -> None:
-    approved = {"draft_documents": True, "outputs": "unchanged"}
-    order_id = ollang.add_order(type="subtitle", level=1, behaviour=approved)
-    with DAG("rerunning", schedule=None, start_date=START) as dag:
-        rerun = OllangRerunOperator(task_id="rerun", order_id=order_id)
-        wait = OllangOrderStatusSensor(task_id="wait", rerun=rerun.output)
-        deliver = OllangToObjectStorageOperator(task_id="deliver", rerun=rerun.output, destination=place.url)
-        wait >> deliver
-    manifest = run_dag(dag).results["deliver"]
-    assert [(one["name"], one["is_new"]) for one in manifest["files"]] == [
-        ("Subtitles (run 2, draft)", True),
-        (None, None),
-    ]
-    assert manifest["outputs_changed"] is True
 
 
 def test_the_newest_of_several_receipts_counts(ollang: Sandbox, run_dag: RunDag, place: Place) -> None:
@@ -290,6 +257,11 @@ def test_a_type_the_order_does_not_have(ollang: Sandbox, deliver: Deliver, place
         ("gs://bucket/here", "apache-airflow-providers-google"),
         ("s3://nowhere@bucket/here", "apache-airflow-providers-amazon[s3fs]"),
         ("sftp://user:secret@host/here", "connection"),
+        ("sftp://user:se/cret@host/here", "connection"),
+        ("sftp://user:sec@ret/@host/here", "connection"),
+        ("sftp:/user:secret@host/here", "connection"),
+        ("user:secret@host/here", "connection"),
+        ("sftp://me@corp.example:secret@host/here", "connection"),
         ("/proc/here", "cannot"),
         ("memory://bucket//here", "empty part"),
     ],
@@ -302,17 +274,8 @@ def test_destinations_that_cannot_be(
     error = run.errors["deliver"]
     assert isinstance(error, OllangConfigurationError)
     assert words in str(error)
-    assert "secret" not in str(error)
+    assert not re.search("se/?c@?ret", str(error))
     assert run.tries["deliver"] == 1
-
-
-def test_a_bucket_that_is_not_there_is_not_made(ollang: Sandbox, deliver: Deliver, s3: str, tmp_path: Any) -> None:
-    fs = make_place("s3", tmp_path, s3).fs
-    order_id = ollang.add_order(type="document")
-    error = deliver("s3://conn@no-such-bucket/here", order_id=order_id).errors["deliver"]
-    assert isinstance(error, OllangConfigurationError)
-    assert "bucket" in str(error)
-    assert not fs.exists("no-such-bucket")
 
 
 # --- Tries --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ from airflow_provider_ollang.transfers import _plan
 from airflow_provider_ollang.transfers import ollang_to_object_storage as operators
 from airflow_provider_ollang.transfers._file_host import FileHost
 from tests.integration.conftest import Run
-from tests.integration.submissions import during_sleep, on_kill_of
 from tests.integration.transfers.conftest import Deliver
 from tests.integration.transfers.places import Place
 
@@ -218,17 +217,6 @@ def test_the_host_says_of_which_version_the_rest_is(
     assert_only_whole(ollang, order_id, strict, 1)
 
 
-@pytest.mark.parametrize("etag", ['"' + "e" * 200 + '"', '""', 'W/"weak"', '"\xe9/?*<>|"', ""])
-def test_whatever_its_host_calls_the_version_of_a_file(
-    ollang: Sandbox, deliver: Deliver, place: Place, etag: str
-) -> None:
-    order_id = ollang.add_order(type="subtitle")
-    fault(ollang, "vttUrl", body="WEBVTT", headers={"Content-Type": "text/vtt", "ETag": etag})
-    run = deliver(place.url, order_id=order_id, document_types="vtt")
-    assert run.errors == {}
-    assert list(place.files().values()) == [b"WEBVTT"]
-
-
 # --- Links --------------------------------------------------------------------------------------------------------
 
 
@@ -375,18 +363,6 @@ def test_an_empty_file_whose_packed_length_the_order_tells(ollang: Sandbox, deli
     order_id = order_of(ollang, size=0, wrong_sizes=[["a", len(gzip.compress(b""))]], gzipped=["a"])
     failed(deliver(strict.url, order_id=order_id), OllangUnavailableError, "empty")
     assert_only_whole(ollang, order_id, strict, 0)
-
-
-def test_a_task_ended_from_outside_in_a_rate_limit_asks_no_more(
-    ollang: Sandbox, deliver: Deliver, strict: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order_id = order_of(ollang)
-    ollang.add_fault("GET", f"/integration/orders/{order_id}", status=429, headers={"Retry-After": "40"})
-    during_sleep(monkeypatch, on_kill_of(monkeypatch, operators.OllangToObjectStorageOperator))
-    before = ollang.now
-    failed(deliver(strict.url, order_id=order_id), OllangTransientError, "was ended before all files")
-    assert (ollang.now - before).total_seconds() <= 1
-    assert (looks(ollang, order_id), requests_of(ollang)) == (1, [])
 
 
 def test_a_wrong_size_needs_no_second_attempt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -124,3 +125,12 @@ def test_the_environment_says_which_file_host_needs_a_proxy(server: Server, monk
         assert answer.content == b"file"
     assert server.requests[0][0] == "http://outside.example/x"
     assert host._proxy_of("http://inside.example") is None
+
+
+def test_log_of_urllib3_is_left_as_it_was() -> None:
+    logger = logging.getLogger("urllib3.connectionpool")
+    before = list(logger.filters)
+    host = FileHost(settings_of("https://api.example"), 1)
+    assert len(logger.filters) == len(before) + 1
+    host.close()
+    assert logger.filters == before

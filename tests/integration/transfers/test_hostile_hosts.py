@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.receipts import Receipt
 from airflow_provider_ollang.exceptions import OllangPermanentError, OllangUnavailableError
 from airflow_provider_ollang.sandbox import Sandbox
 from tests.integration.transfers.conftest import Deliver
 from tests.integration.transfers.places import Place
+from tests.integration.transfers.stories import StateStore, execute
 
 #: Status, headers, body; without a Content-Length the end of the connection ends the body.
 Response = tuple[int, dict[str, str], bytes]
@@ -161,18 +164,6 @@ def test_url_path_that_begins_with_two_slashes_is_kept(
     assert file_server.paths == [("//a.mp4?Signature=x", None)]
 
 
-def test_web_page_twice_fails_after_one_fresh_order(
-    ollang: Sandbox, order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
-) -> None:
-    order_id = order_of(None)
-    file_server.responses = [(200, {"Content-Type": "text/html"}, b"<html>Log in</html>")]
-    run = deliver(place.url, order_id=order_id)
-    assert isinstance(run.errors["deliver"], OllangUnavailableError)
-    assert "web page" in str(run.errors["deliver"])
-    assert len(file_server.paths) == 2
-    assert len(ollang.requests("GET", f"/integration/orders/{order_id}")) == 2
-
-
 def test_file_larger_than_its_order_says_is_not_delivered(
     order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
 ) -> None:
@@ -186,11 +177,42 @@ def test_file_larger_than_its_order_says_is_not_delivered(
 
 
 def test_empty_document_that_order_and_host_agree_on_is_delivered(
-    order_of: Order, file_server: FileServer, deliver: Deliver, any_place: Place
+    order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
 ) -> None:
     order_id = order_of(0)
     file_server.responses = [(200, {"Content-Length": "0"}, b"")]
-    run = deliver(any_place.url, order_id=order_id)
+    run = deliver(place.url, order_id=order_id)
     assert run.errors == {}
-    assert any_place.files() == {f"{order_id}/a.mp4": b""}
+    assert place.files() == {f"{order_id}/a.mp4": b""}
     assert run.results["deliver"]["files"][0]["bytes"] == 0
+
+
+def test_file_of_an_older_rerun_does_not_count_as_on_record(
+    ollang: Sandbox, order_of: Order, file_server: FileServer, place: Place
+) -> None:
+    """
+    The first try delivers what one rerun has made, and the next one what a later rerun has.
+
+    Between the tries the upstream task ran again. The document has no times, and is again as large as it was.
+    """
+    order_id = order_of(7)
+
+    def receipt(requested_at: str, size: int) -> dict[str, Any]:
+        before = Baseline.from_order({**ollang.order(order_id), "orderDocs": [document(size)]})
+        rerun = Receipt(order_id, ollang.url, None, requested_at, False, True, "completed", before)
+        return rerun.to_json()
+
+    def document(size: int) -> dict[str, Any]:
+        url = f"{file_server.url}/a.mp4"
+        return {"id": "a", "name": "a.mp4", "type": "translation", "size": size, "url": url}
+
+    state = StateStore()
+    for requested_at, size, content in (
+        ("2024-03-01T12:00:00Z", 5, b"first  "),
+        ("2024-03-01T13:00:00Z", 6, b"second "),
+    ):
+        file_server.responses = [(200, {"Content-Length": "7"}, content)]
+        rerun = receipt(requested_at, size)
+        manifest = execute(ollang, state, rerun=rerun, destination=place.url)
+        assert [file["is_new"] for file in manifest["files"]] == [True]
+        assert list(place.files().values()) == [content]

@@ -57,6 +57,34 @@ def test_old_s3_uploads_to_these_keys_are_aborted(bucket: Place, monkeypatch: py
         staged.discard()
 
 
+def test_old_s3_uploads_on_all_pages_are_aborted(bucket: Place) -> None:
+    """S3 lists a thousand at a time, and the emulator all of them."""
+    names = ["a.srt", "b.srt", "c.srt"]
+    abandoned = [store_at(bucket.url).open(name, None) for name in names]
+    for staged in abandoned:
+        staged.write(LARGE)
+    events = bucket.fs.s3.meta.events
+    markers: list[str] = []
+
+    def one_a_page(parsed: dict[str, Any], **_: object) -> None:
+        later = [upload for upload in parsed["Uploads"] if upload["Key"] > markers[-1]]
+        parsed["Uploads"], parsed["IsTruncated"] = later[:1], len(later) > 1
+        parsed["NextKeyMarker"], parsed["NextUploadIdMarker"] = later[0]["Key"], later[0]["UploadId"]
+
+    events.register(
+        "before-parameter-build.s3.ListMultipartUploads",
+        lambda params, **_: markers.append(params.get("KeyMarker", "")),
+    )
+    events.register("after-call.s3.ListMultipartUploads", one_a_page, unique_id="pages")
+    store_at(bucket.url).prepare(names)
+    events.unregister("after-call.s3.ListMultipartUploads", unique_id="pages")
+    assert markers == ["", "delivered/a.srt", "delivered/b.srt"]
+    markers.append("")
+    assert uploads(bucket) == []
+    for staged in abandoned:
+        staged.discard()
+
+
 @pytest.mark.parametrize("kind", ["local", "memory"])
 def test_old_staged_files_are_removed(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = make_place(kind, tmp_path, "")

@@ -109,11 +109,6 @@ def asked_for(ollang: Sandbox) -> list[str]:
     return [entry.path.split("/")[3] for entry in ollang.request_log if entry.host == "files"]
 
 
-def statuses(ollang: Sandbox) -> list[int | None]:
-    """Return the status of each answer of the file host: 200 is a whole file, and 206 the rest of one."""
-    return [entry.status for entry in ollang.request_log if entry.host == "files"]
-
-
 def told(manifest: dict[str, Any]) -> dict[str, str]:
     """Return the SHA-256 of each file by a manifest."""
     return {one["path"].rpartition("/")[2]: one["sha256"] for one in manifest["files"]}
