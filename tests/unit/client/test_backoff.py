@@ -1,4 +1,4 @@
-"""The one retry policy: how long, how often, and what resets it."""
+"""The one retry policy: which failures are repeated, how often, after which pauses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,39 @@ from typing import Any
 import pytest
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.backoff import MAX_RETRY_AFTER, MAX_TOTAL, delay, retrying
-from airflow_provider_ollang.exceptions import OllangUnavailableError
+from airflow_provider_ollang.client.backoff import (
+    MAX_RETRY_AFTER,
+    MAX_TOTAL,
+    delay,
+    is_transient,
+    retrying,
+    was_not_processed,
+)
+from airflow_provider_ollang.exceptions import (
+    OllangError,
+    OllangOutcomeUnknownError,
+    OllangRateLimitError,
+    OllangTransientError,
+    OllangUnavailableError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "repeats_free", "repeats_paid"),
+    [
+        (OllangRateLimitError(status_code=429), True, True),
+        # There was no connection to send it over.
+        (OllangUnavailableError(), True, True),
+        *((OllangUnavailableError(status_code=status), True, False) for status in (200, 299, 408, 500, 502, 503, 504)),
+        *((OllangUnavailableError(status_code=status), False, False) for status in (400, 403, 409, 425, 501, 505)),
+        *((kind(), False, False) for kind in (OllangTransientError, OllangError, OllangOutcomeUnknownError)),
+        *((error, False, False) for error in (ValueError(), KeyboardInterrupt(), ConnectionError())),
+    ],
+    ids=lambda value: f"{value!r}-{getattr(value, 'status_code', None)}",
+)
+def test_only_transient_failures_are_repeated(error: BaseException, repeats_free: bool, repeats_paid: bool) -> None:
+    assert is_transient(error) is repeats_free
+    assert was_not_processed(error) is repeats_paid
 
 
 class Log:
@@ -58,7 +89,7 @@ def test_delay_doubles_up_to_8_seconds(count: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 300.0])
-def test_delay_is_what_the_server_asks_for(seconds: float) -> None:
+def test_delay_with_retry_after_is_that(seconds: float) -> None:
     assert delay(3, retry_after=seconds) == seconds
 
 
@@ -98,7 +129,7 @@ def test_total_time_is_limited(monkeypatch: pytest.MonkeyPatch, options: dict[st
     assert len(calls.sleeps) == count
 
 
-def test_failures_are_counted_from_the_last_progress() -> None:
+def test_failures_count_from_the_last_progress() -> None:
     """A download that gets ahead begins again at one failure."""
     in_a_row = {1: 1, 2: 2, 3: 1, 4: 2, 5: 3}
     calls = Calls(*failures(9))

@@ -1,4 +1,4 @@
-"""Whatever comes over the wire ends in a value or in an error of ours, and no doubtful rerun is ever repeated."""
+"""Any response ends in a value or in an error of ours, and no rerun with an unknown outcome is ever repeated."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ollang.client.backoff import is_transient, was_not_processed
-from airflow_provider_ollang.client.requests import Request, get_order, list_orders, rerun_order
-from airflow_provider_ollang.client.responses import Accepted, Response, parse_accepted, parse_order, parse_page
-from airflow_provider_ollang.client.settings import Settings
+from airflow_provider_ollang.client.requests import Request
+from airflow_provider_ollang.client.responses import Accepted, Response
 from airflow_provider_ollang.exceptions import (
     OllangError,
     OllangOutcomeUnknownError,
@@ -22,12 +21,9 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
     OllangUnavailableError,
 )
+from tests.unit.client.builders import GET, ID, KEY, LIST, RERUN, parse
 
-ID = "60b8d6f1e1b9b1d8c6c0d8e1"
-KEY = "canary-key-of-the-fuzz"
-SETTINGS = Settings.from_connection("c1", password=KEY, host="https://ollang.example")
-CALLS = [get_order(ID), rerun_order(ID), list_orders(1, 50, {})]
-
+REQUESTS = [GET, RERUN, LIST]
 SAID = ["completed", ID, "ORDER_NOT_FOUND", "Invalid or missing API key", "Cannot GET /", "unknown error", KEY, ""]
 NAMES = ["id", "status", "data", "meta", "hasNextPage", "success", "message", "orderId", "error", "code", "detail"]
 
@@ -83,14 +79,8 @@ headers = st.fixed_dictionaries(
 patient = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
-def read(request: Request, answer: Response) -> Any:
-    if request.paid:
-        return parse_accepted(SETTINGS, request, answer)
-    return (parse_order if request.order_id else parse_page)(SETTINGS, request, answer)
-
-
-def check_error(request: Request, answer: Response, error: OllangError) -> None:
-    assert error.status_code == answer.status
+def check_error(request: Request, response: Response, error: OllangError) -> None:
+    assert error.status_code == response.status
     assert (error.order_id, error.method, error.path) == (request.order_id, request.method, request.path)
     assert isinstance(error, OllangTransientError | OllangPermanentError)
     assert error.detail is None or 0 < len(error.detail) <= 500
@@ -103,22 +93,22 @@ def check_error(request: Request, answer: Response, error: OllangError) -> None:
     assert "\n" not in f"{error.detail} {error.code}"
     asked = getattr(error, "retry_after", None)
     assert asked is None or (math.isfinite(asked) and asked >= 0)
-    check_repeat(request, answer, error)
+    check_repeat(request, response, error)
 
 
-def check_repeat(request: Request, answer: Response, error: OllangError) -> None:
+def check_repeat(request: Request, response: Response, error: OllangError) -> None:
     repeated = was_not_processed(error) if request.paid else is_transient(error)
     if request.paid:
-        assert repeated is (answer.status == 429)
-        unknown = answer.status < 300 or answer.status == 408 or answer.status >= 500
-        assert isinstance(error, OllangOutcomeUnknownError) is (unknown and not is_refusal(answer))
+        assert repeated is (response.status == 429)
+        unknown = response.status < 300 or response.status == 408 or response.status >= 500
+        assert isinstance(error, OllangOutcomeUnknownError) is (unknown and not is_refusal(response))
     else:
-        assert repeated is (answer.status < 300 or answer.status in {408, 429, 500, 502, 503, 504})
+        assert repeated is (response.status < 300 or response.status in {408, 429, 500, 502, 503, 504})
         assert not repeated or isinstance(error, OllangRateLimitError | OllangUnavailableError)
 
 
-def is_refusal(answer: Response) -> bool:
-    return answer.status < 300 and (answer.json_object or {}).get("success") is False
+def is_refusal(response: Response) -> bool:
+    return response.status < 300 and (response.json_object or {}).get("success") is False
 
 
 @patient
@@ -129,14 +119,14 @@ def is_refusal(answer: Response) -> bool:
 @example(502, {"content-type": "x" * 60_000}, b"x")
 @example(429, {"retry-after": "1e400"}, b"")
 @example(200, {"date": "Sun, 01 Mar 2026 12:00:00 +9999"}, b"")
-def test_any_answer_is_a_value_or_an_error_of_ours(status: int, headers: dict[str, str], body: bytes) -> None:
-    answer = Response(status, headers, body)
+def test_any_response_is_a_value_or_an_error_of_ours(status: int, headers: dict[str, str], body: bytes) -> None:
+    response = Response(status, headers, body)
     started = time.monotonic()
-    for request in CALLS:
+    for request in REQUESTS:
         try:
-            value = read(request, answer)
+            value = parse(request, response)
         except OllangError as error:
-            check_error(request, answer, error)
+            check_error(request, response, error)
         else:
             assert 200 <= status < 300
             assert isinstance(value, Accepted if request.paid else tuple if request.order_id is None else dict)
@@ -146,9 +136,9 @@ def test_any_answer_is_a_value_or_an_error_of_ours(status: int, headers: dict[st
 @patient
 @given(headers)
 @example({"retry-after": "Sun, 01 Mar 2026 12:00:00 +9999", "date": "1 Jan 0001 00:00:00 +2359"})
-def test_any_headers_give_times_that_can_be_used(headers: dict[str, str]) -> None:
-    answer = Response(429, headers, b"")
-    asked, date = answer.retry_after, answer.server_time
+def test_any_headers_give_usable_times(headers: dict[str, str]) -> None:
+    response = Response(429, headers, b"")
+    asked, date = response.retry_after, response.server_time
     assert asked is None or (math.isfinite(asked) and asked >= 0)
     if date is not None:
         assert date.tzinfo is not None
@@ -157,8 +147,7 @@ def test_any_headers_give_times_that_can_be_used(headers: dict[str, str]) -> Non
 
 @patient
 @given(objects, st.sampled_from([200, 201, 202]))
-def test_order_is_taken_exactly_if_it_is_one(order: dict[str, Any], status: int) -> None:
-    request = CALLS[0]
+def test_body_is_taken_for_an_order_iff_it_is_one(order: dict[str, Any], status: int) -> None:
     text = json.dumps(order)
     try:
         plain = json.loads(text, parse_constant=lambda _: 1 / 0)
@@ -167,7 +156,7 @@ def test_order_is_taken_exactly_if_it_is_one(order: dict[str, Any], status: int)
     except (TypeError, ZeroDivisionError):
         is_order = False
     try:
-        read(request, Response(status, {}, text.encode()))
+        parse(GET, Response(status, {}, text.encode()))
     except OllangUnavailableError:
         # Numbers and characters that nothing can write down may be refused with the rest.
         assert not is_order or "\\u" in text or any(map(huge, numbers(order)))
