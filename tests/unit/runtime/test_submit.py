@@ -257,6 +257,13 @@ def not_eligible() -> OllangOrderNotEligibleError:
     return OllangOrderNotEligibleError("it is running")
 
 
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
 def accepted_other() -> Creation:
     other = Creation()
     other.subject = "sha256:aa"
@@ -272,11 +279,8 @@ def test_failed_request_keeps_the_record_of_another_subject(
     stored = dict(task.store["created"])
     request = Creation(error, error)
 
-    def fail(*_: Any, **__: Any) -> CreationReceipt:
-        raise error
-
     if when == "precheck":
-        monkeypatch.setattr(request, "precheck", fail)
+        monkeypatch.setattr(request, "precheck", raising(error))
     with pytest.raises(type(error)):
         task.submit(request, RETRY)
     assert task.store["created"] == stored
@@ -286,9 +290,7 @@ def test_failed_request_keeps_the_record_of_another_subject(
     assert again.sent == 0
 
 
-def test_retry_after_failed_precheck_takes_no_other_run_for_its_own(
-    task: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_after_failed_precheck_attaches_to_no_other_run(task: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     request = Creation()
     with monkeypatch.context() as patch:
         patch.setattr(request, "precheck", raising(OllangUnavailableError("HTTP 503")))
@@ -300,14 +302,7 @@ def test_retry_after_failed_precheck_takes_no_other_run_for_its_own(
     assert (submission.receipt.reconnected, request.sent) == (False, 1)
 
 
-def raising(error: Exception) -> Callable[..., Any]:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise error
-
-    return fail
-
-
-def test_refusal_after_a_clear_without_record_proves_the_earlier_request(task: Harness) -> None:
+def test_refusal_after_lost_record_proves_the_earlier_request(task: Harness) -> None:
     request = Creation(not_eligible())
     request.refused_while_running = True
     submission = task.submit(request, CLEARED)
@@ -315,7 +310,7 @@ def test_refusal_after_a_clear_without_record_proves_the_earlier_request(task: H
 
 
 @pytest.mark.parametrize("error", [OllangRequestRefusedError("no credits"), OllangRateLimitError("slow down")])
-def test_another_refusal_after_a_clear_without_record_proves_nothing(task: Harness, error: OllangError) -> None:
+def test_other_refusal_after_lost_record_proves_nothing(task: Harness, error: OllangError) -> None:
     request = Creation(error, error)
     request.refused_while_running = True
     with pytest.raises(type(error)):
@@ -354,7 +349,7 @@ def test_each_try_reconciles_for_the_dense_polls_at_least(
     assert _clock.now() - resumed_at == polled
 
 
-def test_retry_whose_clock_is_behind_reconciles_for_one_timeout(task: Harness) -> None:
+def test_retry_with_a_clock_behind_reconciles_one_timeout(task: Harness) -> None:
     first = Creation(lost())
     with pytest.raises(OllangOutcomeUnknownError):
         task.submit(first)
@@ -365,7 +360,7 @@ def test_retry_whose_clock_is_behind_reconciles_for_one_timeout(task: Harness) -
     assert _clock.now() - resumed_at == 300
 
 
-def test_retry_that_dies_reconciling_leaves_the_outcome_unknown(task: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_killed_reconciling_leaves_the_outcome_unknown(task: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OllangOutcomeUnknownError):
         task.submit(Creation(lost()))
     with monkeypatch.context() as patch:
