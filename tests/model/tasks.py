@@ -35,12 +35,12 @@ from airflow_provider_ollang.exceptions import (
     OllangOutcomeUnknownError,
     OllangStaleResultError,
 )
-from tests.model.story import WIRE, Clear
+from tests.model.scenario import WIRE, Clear
 from tests.model.world import World
 
 _MOST_REQUESTS = 2500
 _START_OF_A_PROCESS = 1.0
-#: With the state kept, a clear of a task that ended so means that a person wants another.
+#: With the state kept, a clear of a task that ended so means that the user wants another.
 _MEANS_AGAIN = (OllangOutcomeUnknownError, OllangStaleResultError, OllangOrderFailedError)
 
 
@@ -49,7 +49,7 @@ class Died(BaseException):
 
 
 class Cleared(Died):
-    """The process is gone because somebody cleared its task."""
+    """The process is gone because its task was cleared."""
 
 
 class NeverEnds(BaseException):
@@ -57,7 +57,7 @@ class NeverEnds(BaseException):
 
 
 @dataclass
-class Ended:
+class Outcome:
     """
     How a task ended.
 
@@ -108,7 +108,7 @@ class Machine:
                 self.world.truth.violations.append("execution_timeout: a paid request after it")
         if self.clear_at is not None and self.world.moment() >= self.clear_at:
             self._die(Cleared())
-        for trouble in self.world.story.trouble:
+        for trouble in self.world.scenario.trouble:
             if trouble.at != at or not trouble.nth <= nth < trouble.nth + trouble.times:
                 continue
             if trouble.what == f"die {when}":
@@ -193,13 +193,15 @@ class Machine:
                 (limited, "getresponse", got_response),
             ):
                 stack.enter_context(mock.patch.object(owner, name, new))
-            stack.enter_context(mock.patch("random.uniform", lambda low, high: low + (high - low) * world.story.jitter))
+            stack.enter_context(
+                mock.patch("random.uniform", lambda low, high: low + (high - low) * world.scenario.jitter)
+            )
             yield
 
     def arm(self) -> None:
-        """Put the story's faults of the wire in force."""
-        self.connecting = self.world.story.connecting
-        for trouble in self.world.story.trouble:
+        """Put the scenario's faults of the wire in force."""
+        self.connecting = self.world.scenario.connecting
+        for trouble in self.world.scenario.trouble:
             if trouble.what in WIRE:
                 self.world.add_fault(trouble.at, skip=trouble.nth, times=trouble.times, **WIRE[trouble.what])
 
@@ -250,13 +252,13 @@ class Task:
     state: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     xcoms: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    ended: Ended | None = None
+    ended: Outcome | None = None
     first_reschedule: datetime | None = None
 
     def __post_init__(self) -> None:
         self.max_tries = self.retries
 
-    def run_to_the_end(self) -> Ended:
+    def run_to_the_end(self) -> Outcome:
         """Run it, its retries and its clears."""
         self._next_alarm()
         while True:
@@ -276,7 +278,7 @@ class Task:
     def _run_tries(self) -> None:
         while True:
             self.try_number += 1
-            story = self.machine.world.story
+            scenario = self.machine.world.scenario
             try:
                 self.ended = self._run_try()
             except Cleared:
@@ -286,15 +288,15 @@ class Task:
                 continue
             except Died as error:
                 self.machine.dead = False
-                self.ended = Ended("failed", error, self.xcoms.get("return_value"))
+                self.ended = Outcome("failed", error, self.xcoms.get("return_value"))
                 if self.try_number <= self.max_tries:
-                    self._pause_before_retry(300 + story.retry_delay)
+                    self._pause_before_retry(300 + scenario.retry_delay)
                     continue
             if self.ended.state != "up_for_retry":
-                if self.ended.state == "success" and story.clear_on_success:
+                if self.ended.state == "success" and scenario.clear_on_success:
                     self.state.clear()
                 return
-            self._pause_before_retry(story.retry_delay)
+            self._pause_before_retry(scenario.retry_delay)
 
     def _pause_before_retry(self, seconds: float) -> None:
         try:
@@ -312,23 +314,27 @@ class Task:
             self.max_tries = self.try_number + self.retries
         self.clear_number += 1
         # What was discarded on success before is as gone as what the clear discards.
-        kept = clear.keep_state and bool(world.story.store) and not (world.story.clear_on_success and self._succeeded())
+        kept = (
+            clear.keep_state
+            and bool(world.scenario.store)
+            and not (world.scenario.clear_on_success and self._succeeded())
+        )
         if not kept:
             self.state.clear()
         finished = self.ended is not None and not restarting and self.ended.state != "up_for_retry"
         succeeded = finished and self._succeeded()
         again = finished and (succeeded or isinstance(self.ended and self.ended.error, _MEANS_AGAIN))
         if again or not kept:
-            truth.allowed += 2 if world.story.options.get("on_unknown_outcome") == "resubmit" else 1
-        looks_for = 30_000 if world.story.store and not kept else 0
-        truth.clear(world.moment(), looks_for=looks_for, succeeded=succeeded and world.story.shows_its_end)
+            truth.allowed += 2 if world.scenario.options.get("on_unknown_outcome") == "resubmit" else 1
+        polls_for = 30_000 if world.scenario.store and not kept else 0
+        truth.clear(world.moment(), polls_for=polls_for, succeeded=succeeded and world.scenario.shows_its_end)
         self.ended = None
         self._next_alarm()
 
     def _succeeded(self) -> bool:
         return self.ended is not None and self.ended.state == "success"
 
-    def _run_try(self) -> Ended:
+    def _run_try(self) -> Outcome:
         machine, world = self.machine, self.machine.world
         machine.running = None
         if self.is_paid:
@@ -337,7 +343,7 @@ class Task:
         try:
             value = self._run_processes()
         except AirflowSkipException as error:
-            return Ended("skipped", error, None)
+            return Outcome("skipped", error, None)
         except (AirflowFailException, AirflowSensorTimeout) as error:
             return self._failed(error, "failed")
         except (Died, NeverEnds):
@@ -347,19 +353,19 @@ class Task:
         finally:
             self._check_timeout()
             machine.timeout_at = None
-            world.truth.looks_for = 0
+            world.truth.polls_for = 0
         self.xcoms["return_value"] = json.loads(json.dumps(value))
-        return Ended("success", None, self.xcoms["return_value"])
+        return Outcome("success", None, self.xcoms["return_value"])
 
-    def _failed(self, error: BaseException, state: str) -> Ended:
-        return Ended(state, error, self.xcoms.get("return_value"))
+    def _failed(self, error: BaseException, state: str) -> Outcome:
+        return Outcome(state, error, self.xcoms.get("return_value"))
 
     def _check_timeout(self) -> None:
-        """An execution_timeout may be followed by a bounded look for what became of a request, and by no more."""
+        """An execution_timeout may be followed by a bounded reconciliation of a request, and by no more."""
         ended_at, self.machine.timed_out_at = self.machine.timed_out_at, None
         if ended_at is not None:
             took = (self.machine.world.moment() - ended_at) / 1000
-            bound = float(self.machine.world.story.options.get("reconcile_timeout", 300.0)) + 120
+            bound = float(self.machine.world.scenario.options.get("reconcile_timeout", 300.0)) + 120
             if took > bound:
                 self.problems.append("execution_timeout: swallowed, the try went on")
 
@@ -382,14 +388,14 @@ class Task:
                 resume = self._run_trigger(deferred)
 
     def _run_process(self, resume: tuple[str, dict[str, Any]] | None) -> Any:
-        machine, story = self.machine, self.machine.world.story
+        machine, scenario = self.machine, self.machine.world.scenario
         operator = self.make()
         operator.retries = self.retries
-        if self.is_paid and story.execution_timeout is not None:
-            machine.timeout_at = machine.world.moment() + round(story.execution_timeout * 1000)
+        if self.is_paid and scenario.execution_timeout is not None:
+            machine.timeout_at = machine.world.moment() + round(scenario.execution_timeout * 1000)
         dag_run = SimpleNamespace(clear_number=self.clear_number)
         context: Any = {"ti": _Instance(self), "task": operator, "dag_run": dag_run}
-        if story.store:
+        if scenario.store:
             context["task_state_store"] = StateStore(machine, self.state)
         machine.running = operator
         token = ExecutorSafeguard.tracker.set(operator)

@@ -1,4 +1,4 @@
-"""Stories that a random one seldom tells: right results that are easily refused, and what they are easily taken for."""
+"""Scenarios that are seldom drawn: right results that are easily refused, and what is easily taken for them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.model.play import result_of
-from tests.model.story import Story
+from tests.model.runner import result_of
+from tests.model.scenario import Scenario
 
 if TYPE_CHECKING:
-    from tests.model.play import Player
+    from tests.model.runner import Runner
 
 OFTEN = {"interval": 20.0}
-AHEAD = Story(behaviour={"run_seconds": 300.0}, wait_options=OFTEN, front_ahead=2000.0)
+AHEAD = Scenario(behaviour={"run_seconds": 300.0}, wait_options=OFTEN, front_ahead=2000.0)
 
 
-def reviewed(**behaviour: Any) -> Story:
+def reviewed(**behaviour: Any) -> Scenario:
     """Return one in which people review the AI's drafts."""
-    return Story(level=1, behaviour={"draft_documents": True, "run_seconds": 1000.0, **behaviour}, wait_options=OFTEN)
+    return Scenario(
+        level=1, behaviour={"draft_documents": True, "run_seconds": 1000.0, **behaviour}, wait_options=OFTEN
+    )
 
 
-#: The story, whether all files are new, and whether one of them is a draft.
-KNOWN: dict[str, tuple[Story, bool, bool]] = {
+#: The scenario, whether all files are new, and whether one of them is a draft.
+KNOWN: dict[str, tuple[Scenario, bool, bool]] = {
     "drafts are approved": (reviewed(outputs="unchanged"), True, True),
     "drafts are approved, never running": (reviewed(outputs="unchanged", status_hidden_for=None), True, True),
     "drafts are approved, old ones gone": (reviewed(outputs="unchanged", outputs_during_run="removed"), True, True),
@@ -44,10 +46,12 @@ KNOWN: dict[str, tuple[Story, bool, bool]] = {
 
 
 @pytest.mark.parametrize("waiting", ["itself", "task"])
-@pytest.mark.parametrize(("story", "changed", "draft"), KNOWN.values(), ids=KNOWN)
-def test_ends_well(player: Player, story: Story, waiting: str, *, changed: bool, draft: bool) -> None:
-    told = player.play(dataclasses.replace(story, waiting=waiting, mode="all"))
-    assert told.violations == []
-    result: Any = result_of(told.ends["paid" if waiting == "itself" else "waits"])
+@pytest.mark.parametrize(("scenario", "changed", "draft"), KNOWN.values(), ids=KNOWN)
+def test_known_scenario_ends_with_the_new_result(
+    runner: Runner, scenario: Scenario, waiting: str, *, changed: bool, draft: bool
+) -> None:
+    report = runner.run(dataclasses.replace(scenario, waiting=waiting, mode="all"))
+    assert report.violations == []
+    result: Any = result_of(report.outcomes["paid" if waiting == "itself" else "waits"])
     assert result["outputs_changed"] is changed
     assert ["draft" in output["name"] for output in result["outputs"]] == [draft]

@@ -1,4 +1,4 @@
-"""What happens around one paid task: made from a seed, made smaller, and written so that it can be played again."""
+"""What happens around one paid task: made from a seed, made smaller, and printed so that it can be run again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Trouble:
 
     :param what: of `WIRE`, `PROCESS` or `STORE`.
     :param at: ``"POST"``, ``"GET"``, or ``"get"``, ``"set"``, ``"delete"`` of the store.
-    :param nth: at which of them, from 0, counted through the whole story.
+    :param nth: at which of them, from 0, counted through the whole scenario.
     :param times: how many in a row.
     """
 
@@ -49,12 +49,12 @@ class Trouble:
 @dataclass(frozen=True)
 class Event:
     """
-    What somebody else does.
+    What another user does.
 
     :param what: ``"rerun"``, ``"evaluate"``, ``"cancel"`` the order; ``"review"``: ask for a human review, and cancel
         it at the end; ``"503"``, ``"429"``: all GETs answer that; ``"forget receipt"``: the task before the waiting one
         is cleared, and has not run again.
-    :param at: seconds after the story's begin.
+    :param at: seconds after the scenario's begin.
     :param lasts: seconds.
     """
 
@@ -68,9 +68,9 @@ class Clear:
     """
     A person clears the paid task.
 
-    :param at: seconds after the story's begin, whatever the task does then; ``None``: when it has ended.
-    :param keep_state: whether Airflow keeps the task's state (3.3 does, 3.4 if it is told to).
-    :param retries: the task's ``retries`` from then on, if somebody has edited them.
+    :param at: seconds after the scenario's begin, whatever the task does then; ``None``: when it has ended.
+    :param keep_state: whether Airflow keeps the task's state (3.3 does, 3.4 if it is configured so).
+    :param retries: the task's ``retries`` from then on, if they were edited.
     :param wait: seconds between the task's end and the clear.
     """
 
@@ -81,17 +81,17 @@ class Clear:
 
 
 @dataclass(frozen=True)
-class Story:
+class Scenario:
     """
-    A story; its defaults are one in which nothing bad happens.
+    A scenario; its defaults are one in which nothing bad happens.
 
     :param kind: ``"rerun"`` or ``"evaluate"``.
     :param level: the order's: 0 is AI only, 1 is with human review.
     :param behaviour: options of the sandbox for the order.
     :param options: arguments of the paid operator.
-    :param waiting: who waits for the result: ``"nobody"``; the paid operator ``"itself"``; the next ``"task"``.
+    :param waiting: who waits for the result: ``"no task"``; the paid operator ``"itself"``; the next ``"task"``.
     :param mode: how: ``"poke"``, ``"reschedule"`` or ``"deferrable"``; ``"all"``: each, and they are compared.
-    :param wait_options: arguments of whatever waits.
+    :param wait_options: arguments of the task that waits.
     :param accept_unknown: a person marks the paid task as success if it fails, so that the next one goes on.
     :param store: whether Airflow has a task state store.
     :param clear_on_success: whether it discards a task's state on success.
@@ -109,7 +109,7 @@ class Story:
     level: int = 0
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    waiting: str = "nobody"
+    waiting: str = "no task"
     mode: str = "poke"
     wait_options: Mapping[str, Any] = field(default_factory=dict)
     accept_unknown: bool = False
@@ -132,7 +132,7 @@ class Story:
 
     @property
     def shows_its_end(self) -> bool:
-        """Whether anybody who looks sees when what the task asked for is over."""
+        """Whether a poll shows when what the task submitted is over."""
         options = {"delivery_events": "appended", "delivery_events_delay": 0.0, "stale_every": 0, **self.behaviour}
         others_act = any(event.what in {"rerun", "evaluate", "review"} for event in self.events)
         late = options["delivery_events_delay"] or options["stale_every"]
@@ -150,13 +150,13 @@ class Story:
 
     @property
     def makes_documents(self) -> bool:
-        """Whether each run leaves documents that differ, not too late for whoever waits."""
+        """Whether each run leaves documents that differ, not too late for the task that waits."""
         options = {"outputs": "replaced", "outputs_after": 2.0, **self.behaviour}
         after, patience = options["outputs_after"], self.wait_options.get("outputs_timeout", 120.0)
         return self.approves_drafts or (options["outputs"] != "unchanged" and after is not None and after <= patience)
 
-    def smaller(self) -> Iterator[Story]:
-        """Give the stories that have one thing less."""
+    def smaller(self) -> Iterator[Scenario]:
+        """Give the scenarios that have one thing less."""
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
             less: list[Any] = []
@@ -197,15 +197,15 @@ def _text(value: Any) -> str:
 _MAPPINGS = ("behaviour", "options", "wait_options")
 
 
-def shrink(story: Story, still: Callable[[Story], bool]) -> Story:
+def shrink(scenario: Scenario, still: Callable[[Scenario], bool]) -> Scenario:
     """
-    Return the smallest story found that is still of a kind.
+    Return the smallest scenario found that is still of a kind.
 
-    :param still: tells whether a story is.
+    :param still: tells whether a scenario is.
     """
-    while smaller := next((less for less in story.smaller() if still(less)), None):
-        story = smaller
-    return story
+    while smaller := next((less for less in scenario.smaller() if still(less)), None):
+        scenario = smaller
+    return scenario
 
 
 # --- From a seed ------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class _Dice:
     """Chooses; the first of several values is what is usual."""
 
     def __init__(self, seed: str) -> None:
-        self.random = random.Random(seed)  # noqa: S311 - stories are no secret
+        self.random = random.Random(seed)  # noqa: S311 - scenarios are no secret
 
     def one(self, usual: T, *others: T, odds: float = 0.35) -> T:
         return self.random.choice(others) if self.random.random() < odds else usual
@@ -237,8 +237,8 @@ class _Dice:
         return usual, self.one(usual, *others, odds=odds)
 
 
-def random_story(seed: str) -> Story:
-    """Make the story of a seed."""
+def random_scenario(seed: str) -> Scenario:
+    """Make the scenario of a seed."""
     dice = _Dice(seed)
     kind = dice.one("rerun", "evaluate", odds=0.3)
     level = dice.one(0, 1, odds=0.25) if kind == "rerun" else 0
@@ -250,13 +250,13 @@ def random_story(seed: str) -> Story:
         )
     trouble = () if quiet else dice.some(lambda: _trouble(dice), (0.6, 0.45, 0.3))
     if not quiet and dice.random.random() < 0.4:
-        # Nothing but the task itself keeps it from paying twice.
+        # Nothing but the task itself keeps it from submitting twice.
         hidden = dice.random.choice((25.0, 100.0, None))
         behaviour |= {"rerun_while_running": "accept", "status_hidden_for": hidden} if kind == "rerun" else {}
         lost = dice.random.choice(("lost response", "502 after", "half a response", "die after", "die before"))
         trouble = (Trouble(lost, "POST", 0, dice.one(1, 3, 12)), *trouble)
     waits = ("itself", "task") if kind == "rerun" else ("task",)
-    waiting = dice.one("nobody", *waits, odds=0.75)
+    waiting = dice.one("no task", *waits, odds=0.75)
     modes = ("reschedule", "deferrable", "all") if waiting == "task" and kind == "rerun" else ("deferrable", "all")
     span = float(behaviour.get("run_seconds", 30.0))
     limit = None if quiet else dice.one(None, 3.0, 20.0, 100.0, 1000.0, odds=0.2)
@@ -265,7 +265,7 @@ def random_story(seed: str) -> Story:
         # Documented: it has to be longer than any replica lags, and than reviewed documents do.
         wait_options["outputs_timeout"] = 2 * max(60.0, behaviour.get("stale_by", 60.0)) + 90.0
     slow = [dice.one(0.0, 1.0, 6.0, span + 3, 45.0, odds=0.12 if limit is None else 0.4) for _ in range(3)]
-    return Story(
+    return Scenario(
         kind=kind,
         level=level,
         behaviour=behaviour,
