@@ -126,6 +126,6 @@ def lowest(session: nox.Session) -> None:
         # The oldest `requests` takes NO_PROXY for the end of any name, not of a part of it.
         "--deselect=tests/unit/client/test_environment.py::test_proxy[NO_PROXY another host]",
         # The oldest common-compat provider lacks the module that an example DAG takes an exception from.
-        "--deselect=tests/unit/test_warnings.py::test_nothing_of_ours_is_warned_of",
+        "--deselect=tests/unit/test_warnings.py::test_package_and_example_dags_warn_of_nothing",
     )
     run_tests(session, "tests/unit", *left_out, skips="any")

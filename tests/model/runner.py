@@ -16,8 +16,9 @@ from airflow_provider_ollang.exceptions import OllangError
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator, OllangQualityGateOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from tests.model.machine import Died, Machine, NeverEnds
 from tests.model.scenario import Scenario
-from tests.model.tasks import Died, Machine, NeverEnds, Outcome, Task
+from tests.model.tasks import Outcome, Task
 from tests.model.world import World
 
 _MODES = {

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.model.runner import result_of
+from tests.model.runner import Runner, result_of
 from tests.model.scenario import Scenario
-
-if TYPE_CHECKING:
-    from tests.model.runner import Runner
 
 OFTEN = {"interval": 20.0}
 AHEAD = Scenario(behaviour={"run_seconds": 300.0}, wait_options=OFTEN, front_ahead=2000.0)

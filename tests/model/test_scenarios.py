@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.model import scenario as scenarios
+from tests.model.runner import Runner
 from tests.model.scenario import Scenario, random_scenario, shrink
-
-if TYPE_CHECKING:
-    from tests.model.runner import Runner
 
 SCENARIO = os.environ.get("SCENARIO", "")
 SCENARIOS = 1 if SCENARIO else int(os.environ.get("SCENARIOS", "100"))

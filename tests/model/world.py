@@ -6,14 +6,12 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.clock import Clock, to_milliseconds
+from airflow_provider_ollang.sandbox.responses import Response
 from tests.model.scenario import Event, Scenario
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox.responses import Response
 
 _BEGIN = 1_767_600_000.25
 _DONE = ("completed", "delivered")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
@@ -12,9 +13,6 @@ from airflow_provider_ollang.domain.goals import Goal, RerunGoal, StatusGoal, go
 from airflow_provider_ollang.domain.polling import Decision, PollConfig, Poller, PollState
 from airflow_provider_ollang.domain.thresholds import Thresholds
 from airflow_provider_ollang.exceptions import OllangError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 JsonObject = dict[str, Any]
 #: What a poll brings: an order, or the error it ended in.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -10,9 +11,6 @@ import pytest
 from airflow_provider_ollang.client.settings import Settings, resolve_environment
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from tests.installed_airflow import needs_whole_names_in_no_proxy
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HTTPS, HTTP = "https://api.ollang.example", "http://api.ollang.example"
 ONE, TWO = "http://one.example:3128", "http://two.example:3128"

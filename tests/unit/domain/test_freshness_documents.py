@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -19,10 +21,6 @@ from tests.unit.builders import (
     rerun_of,
     source_document,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
 
 #: Later than the baseline, and older than the request.
 MISSED = "2024-02-20T09:00:00Z"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from airflow.api_fastapi.core_api.datamodels.connections import ConnectionBody
@@ -15,9 +16,6 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.get_provider_info import CONNECTION_FIELDS, DEFAULT_HOST
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import hands_out_broken_connections
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KEY = "canary-key-of-the-connection"
 PROXY = "http://user:canary-proxy-password@proxy.example:3128"
