@@ -57,7 +57,11 @@ CORE = tuple(
 # Of these, what `make test` runs on the oldest Airflow.
 OLDEST_TESTS = (
     *(f"tests/unit/test_{name}.py" for name in ("docs_snippets", "exceptions", "provider_info", "retry_policy")),
-    *("tests/unit/client/test_environment.py", "tests/unit/hooks/test_ollang.py", "tests/unit/test_warnings.py"),
+    *(
+        "tests/unit/client/test_settings_environment.py",
+        "tests/unit/hooks/test_ollang.py",
+        "tests/unit/test_warnings.py",
+    ),
     *("tests/integration/test_operators.py", "tests/integration/test_rerun_below_3_3.py"),
 )
 # The long list: all but what depends on other libraries than Airflow, the wire, deliveries that are killed, and
@@ -124,7 +128,7 @@ def lowest(session: nox.Session) -> None:
         *(f"{connection}{name}_is_refused" for name in ("missing_connection", "extra_that_is_no_object")),
         f"{connection}connection_that_airflow_cannot_read_is_refused",
         # The oldest `requests` takes NO_PROXY for the end of any name, not of a part of it.
-        "--deselect=tests/unit/client/test_environment.py::test_proxy[NO_PROXY another host]",
+        "--deselect=tests/unit/client/test_settings_environment.py::test_proxy[NO_PROXY another host]",
         # The oldest common-compat provider lacks the module that an example DAG takes an exception from.
         "--deselect=tests/unit/test_warnings.py::test_package_and_example_dags_warn_of_nothing",
     )

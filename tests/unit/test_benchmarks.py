@@ -168,7 +168,7 @@ def test_proxy_counts_one_server_and_acts_once() -> None:
 
 
 def through(url: str, server: socket.socket, said: bytes) -> bytes:
-    """Let a server say something to whoever connects by a proxy, and return what comes."""
+    """Let a server say something to a client behind a proxy, and return what arrives."""
     with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=30) as client:
         client.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: a\r\n\r\n" % server.getsockname()[1])
         with server.accept()[0] as peer, client.makefile("rb") as answer:

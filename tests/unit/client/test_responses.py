@@ -66,6 +66,8 @@ NO_ORDERS: dict[str, Any] = {
     "in an envelope": {"data": ORDER},
     "error": generic("No order found with the provided orderId"),
 }
+NO_OBJECTS: list[Any] = [HTML, b"", []]
+NO_META: list[Any] = [{"hasNextPage": False}, {"hasNextPage": "true"}, {"hasNextPage": None}, [], None]
 #: Statuses and body, the error, and whether the request is repeated.
 GET_ERRORS: list[tuple[tuple[int, ...], Any, type[OllangError], bool]] = [
     *(((200,), body, OllangUnavailableError, True) for body in NO_ORDERS.values()),
@@ -85,7 +87,7 @@ GET_ERRORS: list[tuple[tuple[int, ...], Any, type[OllangError], bool]] = [
     ((400, 401, 402, 403, 405, 409, 410, 413, 422, 451, 499), HTML, OllangUnavailableError, False),
     *(((403,), body, OllangUnavailableError, False) for body in ([UNAUTHORIZED], "no", None, b"")),
     # A 404 of something else than Ollang's API.
-    *(((404,), body, OllangConfigurationError, False) for body in (HTML, b"", [])),
+    *(((404,), body, OllangConfigurationError, False) for body in NO_OBJECTS),
     ((404,), generic("Cannot GET /x/integration/orders/1"), OllangConfigurationError, False),
     ((404,), {"statusCode": 404, "message": "Cannot GET /x", "error": "Not Found"}, OllangConfigurationError, False),
     ((501, 505, 507, 511, 520, 530, 600, 999), HTML, OllangUnavailableError, False),
@@ -139,7 +141,7 @@ def test_page_without_rows_is_transient(body: Any) -> None:
     ("meta", "has_more"),
     [
         ({"hasNextPage": True}, True),
-        *((meta, False) for meta in ({"hasNextPage": False}, {"hasNextPage": "true"}, {"hasNextPage": None}, [], None)),
+        *((meta, False) for meta in NO_META),
     ],
 )
 def test_page_has_more_only_if_it_says_so(meta: Any, has_more: bool) -> None:

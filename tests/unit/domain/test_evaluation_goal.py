@@ -90,7 +90,7 @@ def test_finished_evaluation_ends_the_wait_at_once() -> None:
 
 
 #: The goal, the polls, which evaluation ends the wait, and when.
-ENDINGS: list[tuple[JsonObject, dict[float, Any], str | None, float]] = [
+ENDINGS: list[Any] = [
     *(
         ({"on_missing": on_missing}, {0: loading(), 130: new()}, "eval_2", 180)
         for on_missing in ("fail", "wait", "pass")

@@ -26,6 +26,10 @@ def of(**changes: Any) -> Evaluation:
     return read
 
 
+NOTHING: list[Any] = [None, {}, "", []]
+NO_SCORES: list[Any] = [None, {}, "92", 92, True]
+
+
 def key(name: str | None = "eval_1", created_at: str | None = BEFORE) -> dict[str, str | None]:
     return {"id": name, "created_at": created_at}
 
@@ -61,8 +65,8 @@ def test_evaluation_in_the_shape_of_response_and_callback() -> None:
     [
         (..., evaluation(id="eval_7"), "eval_7"),
         (evaluation(id="eval_1"), evaluation(id="eval_2"), "eval_1"),
-        *((nothing, evaluation(), "eval_1") for nothing in (None, {}, "", [])),
-        *((nothing, ..., None) for nothing in (..., None, {}, [], "", "eval_1", 5, True, [evaluation()])),
+        *((nothing, evaluation(), "eval_1") for nothing in NOTHING),
+        *((nothing, ..., None) for nothing in [*NOTHING, ..., "eval_1", 5, True, [evaluation()]]),
     ],
 )
 def test_evaluation_is_under_the_first_name_that_has_one(latest: Any, other: Any, name: str | None) -> None:
@@ -90,7 +94,7 @@ def test_odd_scores_are_kept_without_name_or_number() -> None:
         {"name": "Tone", "score": None},
         {"name": None, "score": 4.0},
     ]
-    for no_scores in (None, {}, "92", 92, True):
+    for no_scores in NO_SCORES:
         assert of(scores=no_scores, segmentEvals=no_scores).scores == []
     assert of(id=17, createdAt=None).key == {"id": "17", "created_at": None}
 

@@ -24,6 +24,7 @@ from tests.unit.builders import (
 OLD_EVENTS = order()["deliveryEvents"]
 #: Later than the baseline, and older than the request: a lagging replica hid it, or the clocks differ.
 MISSED = "2024-02-20T09:00:00Z"
+NO_LISTS: list[Any] = [..., None, {}, "none"]
 IN_ITS_SECOND = "2024-03-01T12:00:00Z"
 
 
@@ -60,7 +61,7 @@ def test_evidence_of_all_kinds_at_once() -> None:
         {"level": 1},
         {"level": None},
         # The events may be gone, and listed again.
-        *({"deliveryEvents": events} for events in (..., None, [], {}, "events", [None, 5, []])),
+        *({"deliveryEvents": events} for events in [*NO_LISTS, [], [None, 5, []]]),
         {"deliveryEvents": [*OLD_EVENTS, *OLD_EVENTS]},
     ],
     ids=",".join,
@@ -100,7 +101,7 @@ def test_review_of_what_the_ai_has_delivered_since_counts() -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        *(event(kind) for kind in ("assigned", "Order_Delivered", None, 5, {}, ["order_delivered"])),
+        *(event(kind) for kind in ("assigned", "Order_Delivered", None, 5, ["order_delivered"])),
         *(event(at=at) for at in (None, "soon", 1709295000, [AFTER], BEFORE, LONG_BEFORE)),
         *(event(at=at) for at in ("2024-01-16T14:20:00", "2024-01-16T16:20:00+02:00")),
         *({}, None, "order_delivered", [event()]),
@@ -138,7 +139,7 @@ EVENTS: list[tuple[str, str, bool, bool, Any, str, str | None]] = [
     ("yes, none listed", "unknown", False, True, [], AFTER, None),
     ("yes, none listed", "no", False, False, [], MISSED, REQUESTED),
     ("yes, none listed", "no", True, True, [], MISSED, REQUESTED),
-    *(("no list", "yes", False, True, before, AFTER, REQUESTED) for before in (..., None, {}, "none")),
+    *(("no list", "yes", False, True, before, AFTER, REQUESTED) for before in NO_LISTS),
     ("no list", "yes", False, True, None, "2024-03-01T12:00:00.100Z", REQUESTED),
     ("no list", "no", True, False, None, MISSED, REQUESTED),
     ("no list", "no", False, False, None, IN_ITS_SECOND, REQUESTED),

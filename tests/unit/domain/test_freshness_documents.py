@@ -30,6 +30,8 @@ NEW_TRANSLATION = new_document(id="doc_translation_new", type="translation", siz
 UNDATED: dict[str, Any] = {"createdAt": None, "updatedAt": None}
 OLDER = {"createdAt": LONG_BEFORE, "updatedAt": LONG_BEFORE}
 OLD = [document()]
+NO_TYPES: list[Any] = ["", []]
+NO_LISTS: list[Any] = [..., None, {}, "docs"]
 
 
 def evidence_of(before: Any, now: Any, requested_at: str | None = REQUESTED) -> list[str]:
@@ -54,7 +56,10 @@ NEW: dict[str, tuple[list[Any], list[Any]]] = {
     "numbers as ids": ([document(id=1)], [new_document(id=2)]),
     "respelt": ([document(type="created_ai_dub_audio")], [new_document(type="createdAiDubAudio")]),
     "one of two": ([document(), document(id="doc_b")], [new_document(), document(id="doc_b")]),
-    "beside one of no type": ([document(), document(id="x", type=None)], [new_document(), document(id="x", type=None)]),
+    "alongside one of no type": (
+        [document(), document(id="x", type=None)],
+        [new_document(), document(id="x", type=None)],
+    ),
     "there was no output before": ([source_document()], [source_document(), new_document()]),
     "there was no document before": ([], [new_document()]),
     "none before, undated now": ([], [new_document(**UNDATED)]),
@@ -97,7 +102,7 @@ NOT_NEW: dict[str, tuple[Any, Any]] = {
     "none before, an invoice now": ([], [new_document(type="created_thumbnail")]),
     "all types gone": ([source_document(), document(type=None)], [source_document(type=None), document(type=None)]),
     # What has no type may be an invoice.
-    **{f"type {kind!r}": ([document(type=kind)], [document(type=kind), new_document(type=kind)]) for kind in ("", [])},
+    **{f"type {kind!r}": ([document(type=kind)], [document(type=kind), new_document(type=kind)]) for kind in NO_TYPES},
 }
 
 
@@ -128,7 +133,7 @@ TABLE: list[tuple[str, str, bool, bool, Any, dict[str, Any], str | None]] = [
     ("yes, none listed", "no", False, False, [], NEWER, REQUESTED),
     ("yes, none listed", "no", False, False, [], document(createdAt=None, updatedAt=IN_ITS_SECOND), REQUESTED),
     ("yes, none listed", "no", True, True, [], NEWER, REQUESTED),
-    *(("no list", "yes", False, True, before, new_document(), REQUESTED) for before in (..., None, {}, "docs")),
+    *(("no list", "yes", False, True, before, new_document(), REQUESTED) for before in NO_LISTS),
     ("no list", "no", True, False, None, NEWER, REQUESTED),
     ("no list", "unknown", True, False, None, new_document(), None),
     ("no list", "unknown", True, False, None, new_document(**UNDATED), REQUESTED),
@@ -185,7 +190,7 @@ def test_too_many_documents_without_ids_prove_nothing(count: int, counts: bool) 
     assert evidence_of(before, now) == ["documents"] * counts
 
 
-def test_documents_without_ids_beside_an_undated_one_are_not_new() -> None:
+def test_document_without_id_is_not_new_if_one_is_undated() -> None:
     before = [document(id=None), document(id=None, **UNDATED)]
     assert not rerun_of(order(orderDocs=before)).outputs_changed(new_result())
 

@@ -49,7 +49,7 @@ ROWS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], Any, list[str]]] = {
     "under review, one is there": ((), (DRAFT, REVIEWED), REVIEWING, ["doc_reviewed"]),
     "approved": ((), (DRAFT,), APPROVED, ["doc_new"]),
     "approved, in place": ((), (DRAFT_IN_PLACE,), APPROVED, ["doc_old"]),
-    "approved, an old one beside it": ((), (document(), DRAFT), APPROVED, ["doc_new"]),
+    "approved, an old one alongside": ((), (document(), DRAFT), APPROVED, ["doc_new"]),
     "approved, none before": ((None,), (DRAFT,), APPROVED, ["doc_new"]),
     "approved, none before, replaced": ((None,), (DRAFT, REVIEWED), APPROVED, ["doc_reviewed"]),
     "replaced": ((), (DRAFT, REVIEWED), APPROVED, ["doc_reviewed"]),

@@ -190,7 +190,7 @@ def test_order_is_no_evidence_against_its_own_baseline(
 @many
 @given(now=orders(), random=chance)
 def test_order_is_no_evidence_against_a_poorer_baseline(now: JsonObject, random: Random) -> None:
-    # Of a document without id and type nobody could say later which one it was.
+    # Without id and type a document cannot be recognised later.
     baseline = Baseline.from_order(poorer(now, random, keep=("id",)))
     assert Rerun(baseline, LATEST).evidence(now) == []
 

@@ -177,7 +177,8 @@ def test_baseline_keeps_what_later_polls_are_compared_with() -> None:
 
 def test_baseline_tells_unknown_lists_from_empty_ones() -> None:
     assert Baseline.from_order({}) == Baseline(None, None, None, None, None, None)
-    for unknown in (None, {}, "", 5):
+    no_lists: list[Any] = [None, {}, "", 5]
+    for unknown in no_lists:
         baseline = Baseline.from_order(order(deliveryEvents=unknown, orderDocs=unknown))
         assert (baseline.events, baseline.outputs) == (None, None)
     baseline = Baseline.from_order(order(deliveryEvents=[], orderDocs=[]))

@@ -125,7 +125,12 @@ def test_failed_poll_changes_the_state_and_rate_limit_does_not() -> None:
 
 # --- Config and goal ----------------------------------------------------------------------------------------------
 
-ALL_ELSE = {"exponential_backoff": True, "max_interval": 5.5, "timeout": 0.0, "ignore_poll_failures": True}
+ALL_ELSE: dict[str, Any] = {
+    "exponential_backoff": True,
+    "max_interval": 5.5,
+    "timeout": 0.0,
+    "ignore_poll_failures": True,
+}
 
 
 @pytest.mark.parametrize(

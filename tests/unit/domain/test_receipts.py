@@ -17,7 +17,7 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError
 from tests.unit.builders import BEFORE, ORDER_ID, REQUESTED, SIGNATURE, evaluation, new_result, order
 
 HOST = "https://api-integration.ollang.com"
-KEY = {"id": "eval_1", "created_at": BEFORE}
+KEY: dict[str, str | None] = {"id": "eval_1", "created_at": BEFORE}
 COMMON = {"order_id": ORDER_ID, "host": HOST, "message": "Started", "requested_at": REQUESTED, "reconnected": False}
 
 
@@ -111,20 +111,21 @@ def changed(sent: PaidReceipt, **changes: Any) -> dict[str, Any]:
 
 
 BASELINE = receipt().to_json()["baseline"]
+NO_BASELINES: list[Any] = [None, "old", [], {}]
+BROKEN_PARTS: list[dict[str, Any]] = [
+    *({"level": level} for level in ("1", [1])),
+    *({"events": events} for events in (2, "none")),
+    *({"outputs": outputs} for outputs in (5, [None], ["doc_old"], [{"id": "doc_old"}])),
+    *({"evaluation": no} for no in NO_BASELINES[1:]),
+]
 BROKEN: list[tuple[type[PaidReceipt], dict[Any, Any]]] = [
     (Receipt, {}),
     (Receipt, {1: 2}),
     (Receipt, order()),
     *((Receipt, changed(receipt(), **{name: ...})) for name in receipt().to_json() if name != "baseline_confirmed"),
     *((Receipt, changed(receipt(), **{name: no})) for name in ("order_id", "host") for no in (None, "", 5)),
-    *((Receipt, changed(receipt(), baseline=no)) for no in (None, "old", [], {})),
-    *(
-        (Receipt, changed(receipt(), baseline={**BASELINE, **part}))
-        for part in (
-            *({"level": "1"}, {"level": [1]}, {"events": 2}, {"events": "none"}, {"outputs": 5}, {"outputs": [None]}),
-            *({"outputs": ["doc_old"]}, {"outputs": [{"id": "doc_old"}]}, {"evaluation": "eval_1"}, {"evaluation": {}}),
-        )
-    ),
+    *((Receipt, changed(receipt(), baseline=no)) for no in NO_BASELINES),
+    *((Receipt, changed(receipt(), baseline={**BASELINE, **part})) for part in BROKEN_PARTS),
     *(
         (EvaluationReceipt, changed(evaluation_receipt(), **{name: ...}))
         for name in evaluation_receipt().to_json()

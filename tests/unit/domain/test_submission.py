@@ -147,10 +147,12 @@ def test_record_has_these_keys_and_an_older_version_fewer() -> None:
     assert Record.from_json(value) == record(try_number=None, clear_number=None)
 
 
+NO_RECORDS: list[Any] = [None, "accepted", 3, [record().to_json()], {}]
+NO_RECEIPTS: list[Any] = [None, []]
 GARBAGE = {
-    **{repr(value): value for value in (None, "accepted", 3, [record().to_json()], {})},
+    **{repr(value): value for value in NO_RECORDS},
     **{f"state {state!r}": record(state).to_json() for state in ("pondering", ["accepted"], None)},
-    **{f"receipt {receipt!r}": record(receipt=receipt).to_json() for receipt in (None, [])},
+    **{f"receipt {receipt!r}": record(receipt=receipt).to_json() for receipt in NO_RECEIPTS},
     **{
         f"without {name}": {key: value for key, value in record().to_json().items() if key != name}
         for name in ("subject", "host", "max_tries", "state", "receipt")

@@ -13,6 +13,8 @@ from tests.unit.builders import EVALUATION_KEY as KEY
 from tests.unit.builders import ORDER_ID, passes, report_of
 
 JsonObject = dict[str, Any]
+NOTHING: list[Any] = [None, {}]
+NO_MAPPINGS: list[Any] = ["{'Accuracy': 90}", 90, True, [("Accuracy", 90)], set()]
 NO_NUMBERS: list[Any] = [None, True, "", "high", "90%", "NaN", [90], {}, 10**400]
 
 # --- The report ---------------------------------------------------------------------------------------------------
@@ -126,13 +128,10 @@ def test_average_is_of_one_score_per_name_unweighted(scores: Any, average: float
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        *(((no, None), "Give min_scores, min_average or both") for no in (None, {})),
+        *(((no, None), "Give min_scores, min_average or both") for no in NOTHING),
         *((({"Tone": no}, None), r"min_scores\['Tone'\] must be a number, not ") for no in NO_NUMBERS),
         *(((None, no), "min_average must be a number, not ") for no in NO_NUMBERS[1:]),
-        *(
-            ((no, 90), r"min_scores must be a mapping such as \{'Accuracy': 90\}")
-            for no in ("{'Accuracy': 90}", 90, True, [("Accuracy", 90)], set())
-        ),
+        *(((no, 90), r"min_scores must be a mapping such as \{'Accuracy': 90\}") for no in NO_MAPPINGS),
         *((({name: 90}, None), "min_scores names a criterion") for name in (None, 5, "", "_-", ("a",))),
         (({"Cultural Fit": 90, "cultural_fit": 10}, None), "min_scores names 'cultural_fit' twice"),
         *(

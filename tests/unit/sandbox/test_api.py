@@ -37,7 +37,7 @@ def test_key_is_checked_first(ollang: Sandbox, client: Client, header: dict[str,
 
 
 def test_foreign_order_is_forbidden_before_eligibility(ollang: Sandbox, client: Client) -> None:
-    foreign = ollang.add_order(status="pending", owner="somebody else")
+    foreign = ollang.add_order(status="pending", owner="another")
     refused(client.rerun(foreign), 403, "ACCESS_DENIED")
 
 

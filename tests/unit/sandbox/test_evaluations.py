@@ -99,7 +99,7 @@ def test_wrong_values_are_refused(ollang: Sandbox, client: Client, body: dict[st
 
 
 def test_order_of_the_checks(ollang: Sandbox, client: Client) -> None:
-    foreign = ollang.add_order(status="pending", owner="somebody else")
+    foreign = ollang.add_order(status="pending", owner="another")
     pending = ollang.add_order(status="pending")
     answer = client.evaluate("nobody")
     assert (answer.status_code, answer.json()) == (404, GET_ERRORS[404])
