@@ -172,7 +172,7 @@ class Runner:
 
     def _check_evaluation(self, report: Report, taken: Any, floor: int) -> None:
         known = self.world.order(self.world.order_id)["evaluations"]
-        number = next((n for n, one in enumerate(known, 1) if taken["id"] in (one["id"], one["shown_id"])), 0)
+        number = next((n for n, each in enumerate(known, 1) if taken["id"] in (each["id"], each["shown_id"])), 0)
         if number < floor:
             report.violations.append(f"truth: an older evaluation is taken [{number} for {floor}]")
 

@@ -168,8 +168,8 @@ class Scenario:
                 less = [{key: known for key, known in value.items() if key != name} for name in value]
             elif value != each.default:
                 less = [each.default]
-            for one in less:
-                yield dataclasses.replace(self, **{each.name: one})
+            for smaller in less:
+                yield dataclasses.replace(self, **{each.name: smaller})
 
 
 def _plainer(part: Trouble | Event | Clear) -> Iterator[Trouble | Event | Clear]:

@@ -161,8 +161,8 @@ def test_proxy_counts_one_server_and_acts_once() -> None:
         acted: list[int] = []
         with CountingProxy(port) as proxy:
             proxy.at(4, lambda: acted.append(proxy.received))
-            for server, said in ((other, b"12345"), (counted, b"123"), (counted, b"45"), (counted, b"6")):
-                assert through(proxy.url, server, said) == said
+            for server, text in ((other, b"12345"), (counted, b"123"), (counted, b"45"), (counted, b"6")):
+                assert through(proxy.url, server, text) == text
             assert proxy.received == 6
         assert acted == [5]
 

@@ -57,8 +57,8 @@ def test_connection_type_is_valid_for_airflow() -> None:
     jsonschema.validate(get_provider_info()["connection-types"], known)
     assert set(connection_type()) <= set(known["items"]["properties"])
     field = known["items"]["properties"]["conn-fields"]["additionalProperties"]["properties"]["schema"]
-    for name, one in connection_type()["conn-fields"].items():
-        assert set(one["schema"]) <= set(field["properties"]), name
+    for name, each in connection_type()["conn-fields"].items():
+        assert set(each["schema"]) <= set(field["properties"]), name
 
 
 def test_version_is_everywhere_the_same() -> None:
@@ -68,7 +68,7 @@ def test_version_is_everywhere_the_same() -> None:
 
 
 def test_entry_point_returns_the_metadata() -> None:
-    (point,) = (one for one in entry_points(group="apache_airflow_provider") if one.dist and one.dist.name == NAME)
+    (point,) = (each for each in entry_points(group="apache_airflow_provider") if each.dist and each.dist.name == NAME)
     assert point.name == "provider_info"
     assert point.load()() == get_provider_info()
 
@@ -114,7 +114,7 @@ def test_metadata_is_read_without_airflow_and_hooks() -> None:
 @pytest.fixture(scope="module")
 def form() -> ConnectionHookMetaData:
     """The form as the API serves it to the UI."""
-    (found,) = (one for one in HookMetaService.hook_meta_data() if one.connection_type == "ollang")
+    (found,) = (each for each in HookMetaService.hook_meta_data() if each.connection_type == "ollang")
     return found
 
 
@@ -122,8 +122,8 @@ def form() -> ConnectionHookMetaData:
 def test_airflow_sees_the_provider() -> None:
     manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]
     assert manager.providers[NAME].version == __version__
-    ours = [one for one in manager.iter_connection_type_hook_ui_metadata() if one.connection_type == "ollang"]
-    assert [(one.hook_name, one.hook_class_name) for one in ours] == [
+    ours = [each for each in manager.iter_connection_type_hook_ui_metadata() if each.connection_type == "ollang"]
+    assert [(each.hook_name, each.hook_class_name) for each in ours] == [
         ("Ollang", "airflow_provider_ollang.hooks.ollang.OllangHook")
     ]
 
@@ -134,14 +134,14 @@ def test_form_has_these_standard_fields(form: ConnectionHookMetaData) -> None:
     assert (fields.login.hidden, fields.url_schema.hidden, fields.description) == (True, True, None)
     assert (fields.password.hidden, fields.password.title) == (False, "API key")
     assert (fields.host.hidden, fields.host.title, fields.host.placeholder) == (False, "Base URL", DEFAULT_HOST)
-    # Airflow's Test button fails without a port, so it stays, with the one to enter.
+    # Airflow's Test button fails without a port, so it stays, with the each to enter.
     assert (fields.port.hidden, fields.port.placeholder) == (False, "443")
 
 
 @needs_form_metadata
 def test_form_has_these_extra_fields(form: ConnectionHookMetaData) -> None:
     assert form.extra_fields is not None
-    assert list(form.extra_fields) == EXTRAS == [one.name for one in CONNECTION_FIELDS]
+    assert list(form.extra_fields) == EXTRAS == [each.name for each in CONNECTION_FIELDS]
     facts = {name: (field["schema"]["type"], field["value"]) for name, field in form.extra_fields.items()}
     assert facts == {
         "timeout": (["number", "null"], 30),
@@ -152,7 +152,7 @@ def test_form_has_these_extra_fields(form: ConnectionHookMetaData) -> None:
         "allow_http": (["boolean", "null"], False),
     }
     limits = {
-        name: (one["schema"].get("minimum"), one["schema"].get("maximum")) for name, one in form.extra_fields.items()
+        name: (each["schema"].get("minimum"), each["schema"].get("maximum")) for name, each in form.extra_fields.items()
     }
     assert limits == {"timeout": (1, 600), "max_attempts": (1, 20)} | dict.fromkeys(EXTRAS[2:], (None, None))
     for name, field in form.extra_fields.items():

@@ -83,7 +83,7 @@ def test_code_or_text_decides_where_the_status_does_not(
 ) -> None:
     words = body["message"]
     bodies = [{"code": body["code"], "message": "?"}]
-    bodies += [{**generic("?"), name: said} for name in ("detail", "message") for said in (words.upper(), [words])]
+    bodies += [{**generic("?"), name: text} for name in ("detail", "message") for text in (words.upper(), [words])]
     for each in bodies:
         assert type(error_of(request_, response(other_status, each))) is expected
 
@@ -215,10 +215,10 @@ def test_error_is_short_whatever_the_server_says(received: Any) -> None:
 
 def test_error_never_shows_the_key() -> None:
     for name in ("error", "message", "detail", "code"):
-        for said in (KEY, f"x{KEY}y", [KEY, KEY], f"https://a.example/?key={KEY}"):
+        for text in (KEY, f"x{KEY}y", [KEY, KEY], f"https://a.example/?key={KEY}"):
             for request in (GET, RERUN, LIST):
                 for status in (200, 302, 400, 401, 404, 409, 429, 500):
-                    body = {"success": False, "status": None, name: said}
+                    body = {"success": False, "status": None, name: text}
                     headers = {"content_type": KEY, "location": f"http://{KEY}/?{KEY}"}
                     error = error_of(request, response(status, body, **headers))
                     assert KEY not in f"{error} {error!r} {error.__dict__}"

@@ -47,7 +47,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(body)
 
 
-bodies = st.one_of(st.binary(max_size=200), objects.map(lambda one: json.dumps(one).encode()), damaged())
+bodies = st.one_of(st.binary(max_size=200), objects.map(lambda value: json.dumps(value).encode()), damaged())
 statuses = st.one_of(
     st.integers(200, 999), st.sampled_from([200, 201, 302, 400, 401, 403, 404, 408, 409, 429, 500, 503])
 )
@@ -166,9 +166,9 @@ def test_body_is_taken_for_an_order_iff_it_is_one(order: dict[str, Any], status:
 
 def numbers(value: Any) -> list[float]:
     if isinstance(value, dict):
-        return [number for one in value.values() for number in numbers(one)]
+        return [number for item in value.values() for number in numbers(item)]
     if isinstance(value, list):
-        return [number for one in value for number in numbers(one)]
+        return [number for item in value for number in numbers(item)]
     return [value] if isinstance(value, int | float) else []
 
 

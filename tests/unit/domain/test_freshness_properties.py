@@ -238,7 +238,7 @@ def test_outputs_all_made_again_are_evidence(before: JsonObject, random: Random,
     assert ("documents" in rerun.evidence(now)) or now.get("level") == 0 != before.get("level")
     summary = summarize(ORDER_ID, now, rerun=rerun)
     assert summary["outputs_changed"] is True
-    assert {str(one["type"]).casefold().replace("_", "") for one in summary["outputs"]} == new_types
+    assert {str(output["type"]).casefold().replace("_", "") for output in summary["outputs"]} == new_types
 
 
 @many

@@ -49,12 +49,12 @@ def test_report_passes_iff_every_threshold_is_reached(scores: Any, minimums: Any
     by_name = {plain_name(name): float(value) for name, value in minimums.items()}
     reached = {name: name in found and found[name] >= minimum for name, minimum in by_name.items()}
     assert {plain_name(name) for name in report["missing"]} == by_name.keys() - found.keys()
-    assert {plain_name(one["name"]) for one in report["criteria"]} == by_name.keys() | found.keys()
+    assert {plain_name(each["name"]) for each in report["criteria"]} == by_name.keys() | found.keys()
     assert len(report["criteria"]) == len(by_name.keys() | found.keys())
-    for one in report["criteria"]:
-        key = plain_name(one["name"])
-        assert (one["score"], one["minimum"]) == (found.get(key), by_name.get(key))
-        assert one["passed"] is reached.get(key, True)
+    for criterion in report["criteria"]:
+        key = plain_name(criterion["name"])
+        assert (criterion["score"], criterion["minimum"]) == (found.get(key), by_name.get(key))
+        assert criterion["passed"] is reached.get(key, True)
     if not found:
         assert report["average"] is None
         assert report["passed"] is False
@@ -71,13 +71,13 @@ def test_order_of_scores_does_not_matter(scores: Any, minimums: Any, average: An
     if not minimums and average is None:
         return
     shuffled = random.sample(scores, len(scores))
-    one, other = (report_of(each, minimums, average) for each in (scores, shuffled))
-    assert one["passed"] is other["passed"] or math.isclose(one["average"], float(average or 0), rel_tol=1e-9)
-    assert sorted(one["missing"]) == sorted(other["missing"])
-    for report in (one, other):
+    first, second = (report_of(each, minimums, average) for each in (scores, shuffled))
+    assert first["passed"] is second["passed"] or math.isclose(first["average"], float(average or 0), rel_tol=1e-9)
+    assert sorted(first["missing"]) == sorted(second["missing"])
+    for report in (first, second):
         report["criteria"].sort(key=lambda each: plain_name(each["name"]))
-    assert [{**each, "name": None} for each in one["criteria"]] == [
-        {**each, "name": None} for each in other["criteria"]
+    assert [{**each, "name": None} for each in first["criteria"]] == [
+        {**each, "name": None} for each in second["criteria"]
     ]
 
 

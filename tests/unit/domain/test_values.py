@@ -155,7 +155,8 @@ def test_names_compare_without_case_and_separators(one: str, other: str, same: b
 @many
 @given(st.text(alphabet=string.ascii_letters + string.digits + "äßÉ.:", max_size=8), st.randoms(use_true_random=False))
 def test_plain_name_survives_any_spelling(name: str, random: Any) -> None:
-    spelled = "".join(one + random.choice(["", "", " ", "_", "-", "\t"]) for one in random.choice([name, name.lower()]))
+    spelling = random.choice([name, name.lower()])
+    spelled = "".join(letter + random.choice(["", "", " ", "_", "-", "\t"]) for letter in spelling)
     assert plain_name(spelled) == plain_name(name) == plain_name(plain_name(name))
 
 
