@@ -309,6 +309,13 @@ def test_refusal_after_lost_record_proves_the_earlier_request(task: Harness) -> 
     assert (submission.receipt.reconnected, request.sent, task.state) == (True, 1, "accepted")
 
 
+def test_refusal_of_a_resubmission_proves_the_earlier_request(task: Harness) -> None:
+    request = Creation(lost(), not_eligible())
+    request.refused_while_running = True
+    submission = task.submit(request, on_unknown_outcome="resubmit")
+    assert (submission.receipt.reconnected, request.sent, task.state) == (True, 2, "accepted")
+
+
 @pytest.mark.parametrize("error", [OllangRequestRefusedError("no credits"), OllangRateLimitError("slow down")])
 def test_other_refusal_after_lost_record_proves_nothing(task: Harness, error: OllangError) -> None:
     request = Creation(error, error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.submission import Record
+from airflow_provider_ollang.domain.submission import Record, Tries
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangUnavailableError
-from airflow_provider_ollang.runtime.task_state import TaskState
+from airflow_provider_ollang.runtime.task_state import TaskState, read_tries
 
 RECORD = Record("60b8d6f1e1b9b1d8c6c0d8e1", "https://api-integration.ollang.com", 2, "accepted", {"order_id": "1"})
 
@@ -94,3 +95,13 @@ def test_store_that_is_away_is_a_transient_error(store: Store, method: str) -> N
     with pytest.raises(OllangUnavailableError, match="ConnectionError") as caught:
         getattr(state(store), method)(*([{}] if method == "save" else []))
     assert "hiccups" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("retries", "expected"), [(2, 2), (0, 0), (None, 0)])
+def test_tries_are_read_from_the_context(retries: int | None, expected: int) -> None:
+    context: Any = {
+        "ti": SimpleNamespace(try_number=3, max_tries=4),
+        "task": SimpleNamespace(retries=retries),
+        "dag_run": SimpleNamespace(clear_number=1),
+    }
+    assert read_tries(context) == Tries(try_number=3, max_tries=4, retries=expected, clear_number=1)
