@@ -56,7 +56,7 @@ docs: ## build the documentation in docs/_build/html
 unit:
 	@$(QUIETLY) $(PYTEST) tests/unit $(ARGS)
 
-# `make test-model` runs many more stories.
+# `make test-model` runs many more scenarios.
 model:
 	@$(QUIETLY) $(PYTEST) tests/model $(PARALLEL) $(ARGS)
 
@@ -101,10 +101,10 @@ test-azure: setup ## deliver to Azurite, which speaks Azure's API: needs node an
 	@$(BIN)/python -m dev.azurite
 	@exec $(PYTEST) tests/azurite $(ARGS)
 
-test-model: STORIES ?= 5000
+test-model: SCENARIOS ?= 5000
 test-model: SEED := $(or $(SEED),$(shell date +%s))
-test-model: setup ## random stories of paid tasks against a model that knows the truth; STORIES=10000 SEED=7 choose; about five minutes
-	@STORIES=$(STORIES) SEED=$(SEED) exec $(PYTEST) tests/model $(PARALLEL) $(ARGS)
+test-model: setup ## random scenarios of paid tasks against a model that knows the truth; SCENARIOS=10000 SEED=7 choose; about five minutes
+	@SCENARIOS=$(SCENARIOS) SEED=$(SEED) exec $(PYTEST) tests/model $(PARALLEL) $(ARGS)
 
 test-matrix: setup ## the tests on each supported Airflow and Python; ONLY=3.1.8-py3.11 or ONLY=py3.12 chooses; about 15 minutes
 	@ONLY='$(ONLY)' exec $(BIN)/nox -s matrix $(if $(ONLY),-t $(ONLY)) -- $(ARGS)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
-from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import (
@@ -25,39 +20,23 @@ from airflow_provider_ollang._compat import (
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    AirflowTaskTimeout,
 )
-from airflow_provider_ollang.client import connections
-from airflow_provider_ollang.client.aio import OllangAsyncClient
-from airflow_provider_ollang.client.sync import OllangClient
 from airflow_provider_ollang.exceptions import (
     OllangOrderFailedError,
     OllangOutcomeUnknownError,
     OllangStaleResultError,
 )
-from tests.model.story import WIRE, Clear
-from tests.model.world import World
+from tests.model.machine import Cleared, Died, Machine, NeverEnds, StateStore
+from tests.model.scenario import Clear
 
-_MOST_REQUESTS = 2500
+_BEGIN_MS = 1_767_600_000_250
 _START_OF_A_PROCESS = 1.0
-#: With the state kept, a clear of a task that ended so means that a person wants another.
+#: With the state kept, a clear of a task that ended so means that the user wants another.
 _MEANS_AGAIN = (OllangOutcomeUnknownError, OllangStaleResultError, OllangOrderFailedError)
 
 
-class Died(BaseException):
-    """The process is gone: nothing of ours catches it."""
-
-
-class Cleared(Died):
-    """The process is gone because somebody cleared its task."""
-
-
-class NeverEnds(BaseException):
-    """The task goes on and on."""
-
-
 @dataclass
-class Ended:
+class Outcome:
     """
     How a task ended.
 
@@ -69,163 +48,6 @@ class Ended:
     state: str
     error: BaseException | None
     value: Any
-
-
-class Machine:
-    """
-    What runs processes: it knows what dies, what goes wrong, and whose alarm rings when.
-
-    :param world: the sandbox.
-    """
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.loop = asyncio.new_event_loop()
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget what happened so far."""
-        self.counts: Counter[str] = Counter()
-        self.dead = False
-        self.running: BaseOperator | None = None
-        #: When a person clears the task, and when its execution_timeout ends its process; milliseconds.
-        self.clear_at: int | None = None
-        self.timeout_at: int | None = None
-        self.timed_out_at: int | None = None
-        self.connecting = 0.0
-        self._sending = ""
-
-    def point(self, at: str, when: str) -> None:
-        """Do what happens before or after a request, or an operation of the store."""
-        if self.dead:
-            raise Died
-        nth = self.counts[at] - (when == "after")
-        if when == "before":
-            self.counts[at] += 1
-            if self.counts["GET"] > _MOST_REQUESTS:
-                raise NeverEnds
-            if at == "POST" and self.timed_out_at is not None:
-                self.world.truth.violations.append("execution_timeout: a paid request after it")
-        if self.clear_at is not None and self.world.moment() >= self.clear_at:
-            self._die(Cleared())
-        for trouble in self.world.story.trouble:
-            if trouble.at != at or not trouble.nth <= nth < trouble.nth + trouble.times:
-                continue
-            if trouble.what == f"die {when}":
-                self._die(Died())
-            if trouble.what == "sigterm" and when == "before" and self.running is not None:
-                self.running.on_kill()
-            if trouble.what == {"before": "fail", "after": "fail after"}[when]:
-                raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass in a process."""
-        if self.dead:
-            raise Died
-        end = self.world.moment() + round(seconds * 1000)
-        if self.clear_at is not None and self.clear_at <= end:
-            self._until(self.clear_at)
-            self._die(Cleared())
-        if self.timeout_at is not None and self.timeout_at <= end:
-            self._until(self.timeout_at)
-        self.alarm()
-        self._until(end)
-
-    def alarm(self) -> None:
-        """Interrupt the process if its execution_timeout is over, as a signal does: once."""
-        if self.timeout_at is not None and self.world.moment() >= self.timeout_at:
-            self.timeout_at, self.timed_out_at = None, self.world.moment()
-            raise AirflowTaskTimeout("execution_timeout")
-
-    def _until(self, moment: int) -> None:
-        self.world.advance((moment - self.world.moment()) / 1000)
-
-    def _die(self, how: Died) -> None:
-        self.dead = True
-        raise how
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Let the provider run on this machine."""
-        machine, world = self, self.world
-        send, asend = OllangClient.send, OllangAsyncClient.send
-        limited = connections._Connection
-        connect, get_response = limited.connect, limited.getresponse
-
-        def sent(self: OllangClient, call: Any, **options: Any) -> Any:
-            machine._sending = call.method
-            machine.point(call.method, "before")
-            answer = send(self, call, **options)
-            machine.point(call.method, "after")
-            return answer
-
-        async def asent(self: OllangAsyncClient, call: Any, **options: Any) -> Any:
-            machine.point(call.method, "before")
-            answer = await asend(self, call, **options)
-            machine.point(call.method, "after")
-            return answer
-
-        def connected(self: Any) -> None:
-            if machine._sending == "POST":
-                machine._sending = ""
-                seconds, machine.connecting = machine.connecting, 0.0
-                world.advance(seconds)
-                machine.alarm()
-            connect(self)
-
-        def got_response(self: Any) -> Any:
-            response = get_response(self)
-            machine.alarm()
-            return response
-
-        async def asleep(seconds: float) -> None:
-            machine.sleep(seconds)
-
-        with ExitStack() as stack:
-            for owner, name, new in (
-                (_clock, "now", lambda: world.moment() / 1000),
-                (_clock, "monotonic", lambda: world.moment() / 1000),
-                (_clock, "sleep", self.sleep),
-                (_clock, "asleep", asleep),
-                (OllangClient, "send", sent),
-                (OllangAsyncClient, "send", asent),
-                (limited, "connect", connected),
-                (limited, "getresponse", got_response),
-            ):
-                stack.enter_context(mock.patch.object(owner, name, new))
-            stack.enter_context(mock.patch("random.uniform", lambda low, high: low + (high - low) * world.story.jitter))
-            yield
-
-    def arm(self) -> None:
-        """Put the story's faults of the wire in force."""
-        self.connecting = self.world.story.connecting
-        for trouble in self.world.story.trouble:
-            if trouble.what in WIRE:
-                self.world.add_fault(trouble.at, skip=trouble.nth, times=trouble.times, **WIRE[trouble.what])
-
-
-class StateStore:
-    """The task state store, as Airflow's accessor gives it to a task."""
-
-    def __init__(self, machine: Machine, kept: dict[str, tuple[str, float | None]]) -> None:
-        self._machine, self._kept = machine, kept
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self._machine.point("get", "before")
-        text, expires = self._kept.get(key, ("", None))
-        gone = not text or (expires is not None and expires < _clock.now())
-        self._machine.point("get", "after")
-        return default if gone else json.loads(text)
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        self._machine.point("set", "before")
-        self._kept[key] = (json.dumps(value), None if retention is None else _clock.now() + retention.total_seconds())
-        self._machine.point("set", "after")
-
-    def delete(self, key: str) -> None:
-        self._machine.point("delete", "before")
-        self._kept.pop(key, None)
-        self._machine.point("delete", "after")
 
 
 @dataclass
@@ -250,13 +72,13 @@ class Task:
     state: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     xcoms: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    ended: Ended | None = None
+    ended: Outcome | None = None
     first_reschedule: datetime | None = None
 
     def __post_init__(self) -> None:
         self.max_tries = self.retries
 
-    def run_to_the_end(self) -> Ended:
+    def run_to_the_end(self) -> Outcome:
         """Run it, its retries and its clears."""
         self._next_alarm()
         while True:
@@ -276,7 +98,7 @@ class Task:
     def _run_tries(self) -> None:
         while True:
             self.try_number += 1
-            story = self.machine.world.story
+            scenario = self.machine.world.scenario
             try:
                 self.ended = self._run_try()
             except Cleared:
@@ -286,15 +108,15 @@ class Task:
                 continue
             except Died as error:
                 self.machine.dead = False
-                self.ended = Ended("failed", error, self.xcoms.get("return_value"))
+                self.ended = Outcome("failed", error, self.xcoms.get("return_value"))
                 if self.try_number <= self.max_tries:
-                    self._pause_before_retry(300 + story.retry_delay)
+                    self._pause_before_retry(300 + scenario.retry_delay)
                     continue
             if self.ended.state != "up_for_retry":
-                if self.ended.state == "success" and story.clear_on_success:
+                if self.ended.state == "success" and scenario.clear_on_success:
                     self.state.clear()
                 return
-            self._pause_before_retry(story.retry_delay)
+            self._pause_before_retry(scenario.retry_delay)
 
     def _pause_before_retry(self, seconds: float) -> None:
         try:
@@ -312,23 +134,27 @@ class Task:
             self.max_tries = self.try_number + self.retries
         self.clear_number += 1
         # What was discarded on success before is as gone as what the clear discards.
-        kept = clear.keep_state and bool(world.story.store) and not (world.story.clear_on_success and self._succeeded())
+        kept = (
+            clear.keep_state
+            and bool(world.scenario.store)
+            and not (world.scenario.clear_on_success and self._succeeded())
+        )
         if not kept:
             self.state.clear()
         finished = self.ended is not None and not restarting and self.ended.state != "up_for_retry"
         succeeded = finished and self._succeeded()
         again = finished and (succeeded or isinstance(self.ended and self.ended.error, _MEANS_AGAIN))
         if again or not kept:
-            truth.allowed += 2 if world.story.options.get("on_unknown_outcome") == "resubmit" else 1
-        looks_for = 30_000 if world.story.store and not kept else 0
-        truth.clear(world.moment(), looks_for=looks_for, succeeded=succeeded and world.story.shows_its_end)
+            truth.allowed += 2 if world.scenario.options.get("on_unknown_outcome") == "resubmit" else 1
+        polls_for = 30_000 if world.scenario.store and not kept else 0
+        truth.clear(world.moment(), polls_for=polls_for, succeeded=succeeded and world.scenario.shows_its_end)
         self.ended = None
         self._next_alarm()
 
     def _succeeded(self) -> bool:
         return self.ended is not None and self.ended.state == "success"
 
-    def _run_try(self) -> Ended:
+    def _run_try(self) -> Outcome:
         machine, world = self.machine, self.machine.world
         machine.running = None
         if self.is_paid:
@@ -337,7 +163,7 @@ class Task:
         try:
             value = self._run_processes()
         except AirflowSkipException as error:
-            return Ended("skipped", error, None)
+            return Outcome("skipped", error, None)
         except (AirflowFailException, AirflowSensorTimeout) as error:
             return self._failed(error, "failed")
         except (Died, NeverEnds):
@@ -347,19 +173,19 @@ class Task:
         finally:
             self._check_timeout()
             machine.timeout_at = None
-            world.truth.looks_for = 0
+            world.truth.polls_for = 0
         self.xcoms["return_value"] = json.loads(json.dumps(value))
-        return Ended("success", None, self.xcoms["return_value"])
+        return Outcome("success", None, self.xcoms["return_value"])
 
-    def _failed(self, error: BaseException, state: str) -> Ended:
-        return Ended(state, error, self.xcoms.get("return_value"))
+    def _failed(self, error: BaseException, state: str) -> Outcome:
+        return Outcome(state, error, self.xcoms.get("return_value"))
 
     def _check_timeout(self) -> None:
-        """An execution_timeout may be followed by a bounded look for what became of a request, and by no more."""
+        """An execution_timeout may be followed by a bounded reconciliation of a request, and by no more."""
         ended_at, self.machine.timed_out_at = self.machine.timed_out_at, None
         if ended_at is not None:
             took = (self.machine.world.moment() - ended_at) / 1000
-            bound = float(self.machine.world.story.options.get("reconcile_timeout", 300.0)) + 120
+            bound = float(self.machine.world.scenario.options.get("reconcile_timeout", 300.0)) + 120
             if took > bound:
                 self.problems.append("execution_timeout: swallowed, the try went on")
 
@@ -382,14 +208,14 @@ class Task:
                 resume = self._run_trigger(deferred)
 
     def _run_process(self, resume: tuple[str, dict[str, Any]] | None) -> Any:
-        machine, story = self.machine, self.machine.world.story
+        machine, scenario = self.machine, self.machine.world.scenario
         operator = self.make()
         operator.retries = self.retries
-        if self.is_paid and story.execution_timeout is not None:
-            machine.timeout_at = machine.world.moment() + round(story.execution_timeout * 1000)
+        if self.is_paid and scenario.execution_timeout is not None:
+            machine.timeout_at = machine.world.moment() + round(scenario.execution_timeout * 1000)
         dag_run = SimpleNamespace(clear_number=self.clear_number)
         context: Any = {"ti": _Instance(self), "task": operator, "dag_run": dag_run}
-        if story.store:
+        if scenario.store:
             context["task_state_store"] = StateStore(machine, self.state)
         machine.running = operator
         token = ExecutorSafeguard.tracker.set(operator)
@@ -447,6 +273,3 @@ class _Instance:
 
     def get_first_reschedule_date(self, _: Any) -> datetime | None:
         return self._task.first_reschedule
-
-
-_BEGIN_MS = 1_767_600_000_250

@@ -6,20 +6,18 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.clock import Clock, to_milliseconds
-from tests.model.story import Event, Story
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox.responses import Response
+from airflow_provider_ollang.sandbox.responses import Response
+from tests.model.scenario import Event, Scenario
 
 _BEGIN = 1_767_600_000.25
 _DONE = ("completed", "delivered")
 #: Seconds that any request takes.
 _ON_THE_WIRE = 0.001
-#: Milliseconds that may lie between the last look and a request.
+#: Milliseconds that may lie between the last poll and a request.
 _SLACK = 4000
 #: How long a task may believe that an evaluation is on its way.
 _LONGEST_EVALUATION = 3600_000
@@ -31,8 +29,8 @@ class Effect:
     A run of the order, or an evaluation of it; moments are the sandbox's, in milliseconds.
 
     :param number: its number.
-    :param accepted: when it was accepted; the first run: before the story.
-    :param is_ours: whether the task under test asked for it.
+    :param accepted: when it was accepted; the first run: before the scenario.
+    :param is_ours: whether the task under test submitted it.
     :param shows: from when on a GET shows that it is under way; ``None``: never.
     :param over: when it is over; ``None``: never.
     :param good: whether there is a result then.
@@ -52,17 +50,17 @@ class Effect:
 @dataclass
 class Truth:
     """
-    What has been asked for.
+    What has been submitted.
 
     :param effects: all runs, or all evaluations.
     :param since_clear: the first of them that the task has had accepted since it was cleared last.
     :param before_clear: likewise, before that.
-    :param allowed: how many a person has meant.
-    :param must_buy: whether a person has cleared what had ended well and showed it: another has to be asked for.
+    :param allowed: how many the user meant.
+    :param must_submit: whether the user has cleared what had ended well and showed it: another has to be submitted.
     :param begun: when the task was cleared last.
     :param try_begun: when its try began.
-    :param looks_for: for how long after that it has to look for what is under way before it asks for anything.
-    :param hidden: whether a clear came when what was under way did not show within the 30 s of a first look.
+    :param polls_for: for how long after that it has to poll for what is under way before it submits anything.
+    :param hidden: whether a clear came when what was under way did not show within the first 30 s of polls.
     :param violations: what must not be.
     """
 
@@ -71,14 +69,14 @@ class Truth:
     before_clear: Effect | None = None
     begun: int = 0
     allowed: int = 1
-    must_buy: bool = False
+    must_submit: bool = False
     hidden: bool = False
     try_begun: int = 0
-    looks_for: int = 0
+    polls_for: int = 0
     violations: list[str] = field(default_factory=list)
 
     @property
-    def bought(self) -> int:
+    def submitted(self) -> int:
         return sum(effect.is_ours for effect in self.effects)
 
     def under_way(self, now: int) -> list[Effect]:
@@ -92,17 +90,17 @@ class Truth:
         others = (effect for effect in self.effects if not effect.is_ours)
         return next((each.number for each in others if not each.is_over(self.begun)), len(self.effects) + 2)
 
-    def clear(self, now: int, *, looks_for: int, succeeded: bool) -> None:
-        """Take in that a person clears the task."""
+    def clear(self, now: int, *, polls_for: int, succeeded: bool) -> None:
+        """Take in that the user clears the task."""
         under_way = self.under_way(now)
         self.begun = now
         self.before_clear = self.since_clear or self.before_clear
         self.since_clear = None
-        self.must_buy = succeeded and not under_way
-        if self.must_buy:
+        self.must_submit = succeeded and not under_way
+        if self.must_submit:
             self.before_clear = None
         self.hidden |= any(each.shows is None or each.shows > now + 25_000 for each in under_way)
-        self.looks_for = looks_for
+        self.polls_for = polls_for
 
     def add(self, effect: Effect, lag: int) -> None:
         """Take in one that was accepted."""
@@ -111,21 +109,23 @@ class Truth:
             shows = [
                 each.shows + lag + _SLACK for each in self.under_way(now) if each.is_ours and each.shows is not None
             ]
-            seen_by = self.try_begun + self.looks_for
+            seen_by = self.try_begun + self.polls_for
             if any(each <= min(seen_by, now) for each in shows):
-                self.violations.append("money: bought while the task's own was visibly under way")
+                self.violations.append("money: submitted while the task's own was visibly under way")
             elif any(each <= seen_by for each in shows):
-                self.violations.append("money: bought before a look of 30 s could show the task's own")
+                self.violations.append("money: submitted before polls of 30 s could show the task's own")
             self.since_clear = self.since_clear or effect
         self.effects.append(effect)
-        if self.bought > self.allowed:
-            self.violations.append(f"money: bought more than a person has meant [{self.bought} for {self.allowed}]")
+        if self.submitted > self.allowed:
+            self.violations.append(
+                f"money: submitted more often than the user meant [{self.submitted} for {self.allowed}]"
+            )
 
 
 class World(Sandbox):
-    """A sandbox whose time passes only where somebody waits, and which knows whose doing everything is."""
+    """A sandbox whose time passes only while a task waits, and which knows who submitted what."""
 
-    story: Story
+    scenario: Scenario
     truth: Truth
     order_id: str
 
@@ -133,22 +133,22 @@ class World(Sandbox):
         super().__init__(speed=0)
         self._coming: list[tuple[int, Callable[[], object]]] = []
 
-    def begin(self, story: Story) -> None:
-        """Set the stage for a story."""
+    def begin(self, scenario: Scenario) -> None:
+        """Set the stage for a scenario."""
         # Without the orders that a fresh sandbox has: making them takes long.
         self._orders.clear()
         self.faults.remove()
         self.log.clear()
         self.clock = Clock(0, real=lambda: _BEGIN)
-        self.story, self.truth = story, Truth()
+        self.scenario, self.truth = scenario, Truth()
         self._coming.clear()
         self.receipt_is_there = self.is_first = True
         self.order_id = self.add_order(
-            id="60b8d6f1e1b9b1d8c6c0d8ff", type="subtitle", level=story.level, behaviour=story.behaviour
+            id="60b8d6f1e1b9b1d8c6c0d8ff", type="subtitle", level=scenario.level, behaviour=scenario.behaviour
         )
-        if story.kind == "rerun":
+        if scenario.kind == "rerun":
             self.truth.effects.append(Effect(1, 0, is_ours=False, shows=None, over=0))
-        for event in story.events:
+        for event in scenario.events:
             getattr(self, f"_{event.what.replace(' ', '_')}")(event)
 
     def moment(self) -> int:
@@ -170,9 +170,9 @@ class World(Sandbox):
 
     def http_date(self, after: float = 0) -> str:
         """Return the ``Date`` of responses, made by a clock of its own."""
-        return super().http_date(after + self.story.front_ahead)
+        return super().http_date(after + self.scenario.front_ahead)
 
-    # What tasks ask for
+    # What tasks request
 
     def get_order(self, order_id: str) -> Response:
         """Answer, a moment later."""
@@ -189,9 +189,9 @@ class World(Sandbox):
 
     def _slowly(self, act: Callable[[], Response]) -> Response:
         is_first, self.is_first = self.is_first, False
-        self.advance(self.story.arriving * is_first + _ON_THE_WIRE)
+        self.advance(self.scenario.arriving * is_first + _ON_THE_WIRE)
         answer = act()
-        self.advance(self.story.answering * is_first)
+        self.advance(self.scenario.answering * is_first)
         return answer
 
     def _run(self, *, is_ours: bool) -> Response:
@@ -233,7 +233,7 @@ class World(Sandbox):
         return answer
 
     def _note(self, effect: Effect, kind: str) -> None:
-        if self.story.kind == kind:
+        if self.scenario.kind == kind:
             options = self._orders[self.order_id].behaviour
             lag = to_milliseconds(options.stale_by) if options.stale_every else 0
             under_way = self.truth.under_way(effect.accepted)
@@ -245,7 +245,7 @@ class World(Sandbox):
         for each in effects:
             each.over, each.good = self.moment(), False
 
-    # What somebody else does
+    # What another user does
 
     def _rerun(self, event: Event) -> None:
         self.at(event.at, lambda: self._run(is_ours=False))
@@ -266,7 +266,7 @@ class World(Sandbox):
         self.at(event.at, ask)
 
     def _become(self, **fields: Any) -> None:
-        if self.story.kind == "rerun":
+        if self.scenario.kind == "rerun":
             self._end(self.truth.under_way(self.moment()))
         self.change_order(self.order_id, **fields)
 

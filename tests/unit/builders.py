@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.goals import Goal, RerunGoal, StatusGoal, goal_from_json
 from airflow_provider_ollang.domain.polling import Decision, PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.thresholds import Thresholds
 from airflow_provider_ollang.exceptions import OllangError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 JsonObject = dict[str, Any]
 #: What a poll brings: an order, or the error it ended in.
@@ -104,6 +103,26 @@ def evaluation(**changes: Any) -> JsonObject:
     }
 
 
+#: What tells that evaluation from others.
+EVALUATION_KEY = {"id": "eval_1", "created_at": BEFORE}
+
+
+def report_of(scores: Any, min_scores: Any = None, min_average: Any = None) -> JsonObject:
+    """Return the quality report of these scores, by way of JSON as in an Airflow run."""
+    pairs = scores.items() if isinstance(scores, dict) else scores
+    found = {**EVALUATION_KEY, "is_loading": False, "scores": [{"name": name, "score": score} for name, score in pairs]}
+    report = Thresholds.from_arguments(min_scores, min_average).evaluate(ORDER_ID, json.loads(json.dumps(found)))
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    return report
+
+
+def passes(scores: Any, min_scores: Any = None, min_average: Any = None) -> bool:
+    """Tell whether these scores pass."""
+    passed = report_of(scores, min_scores, min_average)["passed"]
+    assert isinstance(passed, bool)
+    return passed
+
+
 def rerun_of(before: Mapping[str, Any], *, requested_at: str | None = REQUESTED, seen_running: bool = False) -> Rerun:
     """Return an accepted rerun of an order that looked like this, by way of JSON as in an Airflow run."""
     baseline = Baseline.from_json(json.loads(json.dumps(Baseline.from_order(before).to_json())))
@@ -177,12 +196,12 @@ def _for_status(changes: JsonObject) -> JsonObject:
 
 
 def in_turn(*results: PollResult) -> Callable[[int, float], PollResult]:
-    """Tell a story poll by poll; the last result stays."""
+    """Return the results of the polls one by one; the last one stays."""
     return lambda number, _seconds: results[min(number, len(results) - 1)]
 
 
 def by_time(results: Mapping[Any, Any]) -> Callable[[int, float], PollResult]:
-    """Tell a story by the clock: what polls bring from each of these seconds on."""
+    """Return the results of the polls by the clock: what they bring from each of these seconds on."""
 
     def result(_number: int, seconds: float) -> PollResult:
         current: PollResult = results[max(since for since in results if since <= seconds)]
@@ -199,7 +218,7 @@ def feed(poller: Poller, poll_result: PollResult, now: float) -> Decision:
 
 
 def wait_through(
-    story: Callable[[int, float], PollResult],
+    polls: Callable[[int, float], PollResult],
     wait: Setup,
     *,
     state: PollState | None = None,
@@ -209,7 +228,7 @@ def wait_through(
     """
     Wait on a virtual clock, as the drivers do on the real one.
 
-    :param story: what the n-th poll, at this many seconds, brings.
+    :param polls: what the n-th poll, at this many seconds, brings.
     :param wait: what is waited for.
     :param state: what earlier polls have shown.
     :param round_trip: what happens to the state between two polls.
@@ -220,7 +239,7 @@ def wait_through(
     for number in range(5_000):
         poller = Poller(wait.config, wait.goal, state, start + wait.config.timeout)
         outcome.polls.append(now - start)
-        decision = feed(poller, story(number, now - start), now)
+        decision = feed(poller, polls(number, now - start), now)
         outcome.log.add(decision)
         outcome.states.append(state.to_json())
         if decision.is_final:

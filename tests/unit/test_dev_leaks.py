@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from dev.leaks import CHUNK, find_leaks
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SECRETS = {"API key": "canary-key-123456", "link signature": "canary-signature"}
 
 
-def test_a_clean_home_has_none(tmp_path: Path) -> None:
+def test_clean_home_has_no_leak(tmp_path: Path) -> None:
     (tmp_path / "airflow.cfg").write_text("[core]\nkey = canary-key-12345\n")
     assert find_leaks(tmp_path, SECRETS) == []
 
 
-def test_a_secret_in_a_log_is_found_and_not_repeated(tmp_path: Path) -> None:
+def test_secret_in_a_log_is_found_and_not_shown(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "dag_id=x" / "attempt=1.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"\xff\x00 https://example.com/a.srt?Signature=canary-signature-1 \xfe")
     assert find_leaks(tmp_path, SECRETS) == ["logs/dag_id=x/attempt=1.log: link signature"]
 
 
-def test_a_secret_cut_by_the_reading_is_found(tmp_path: Path) -> None:
+def test_secret_across_two_reads_is_found(tmp_path: Path) -> None:
     (tmp_path / "big.log").write_bytes(b"." * (CHUNK - 8) + b"canary-key-123456" + b"." * 100)
     assert find_leaks(tmp_path, SECRETS) == ["big.log: API key"]
 
 
 @pytest.mark.parametrize("as_bytes", [False, True])
-def test_a_secret_in_the_middle_of_a_long_database_value_is_found(tmp_path: Path, as_bytes: bool) -> None:
+def test_secret_in_a_long_database_value_is_found(tmp_path: Path, as_bytes: bool) -> None:
     with sqlite3.connect(tmp_path / "airflow.db") as database:
         database.execute("CREATE TABLE xcom (id INTEGER, value)")
         for length in range(3900, 4200, 7):
@@ -43,6 +40,6 @@ def test_a_secret_in_the_middle_of_a_long_database_value_is_found(tmp_path: Path
     assert "airflow.db table xcom: API key" in find_leaks(tmp_path, SECRETS)
 
 
-def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
+def test_empty_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="empty"):
         find_leaks(tmp_path, {"API key": ""})

@@ -55,7 +55,7 @@ def test_part_does_not_see_own_airflow_settings(
 
 
 @pytest.mark.parametrize(("arguments", "code", "state"), [("", 5, "FAILED"), ("-k word", 0, "NOT RUN")])
-def test_part_without_tests_fails_unless_arguments_left_none(
+def test_part_without_tests_fails_unless_none_were_chosen(
     monkeypatch: pytest.MonkeyPatch, arguments: str, code: int, state: str
 ) -> None:
     monkeypatch.setenv("ARGS", arguments)

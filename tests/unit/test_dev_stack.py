@@ -15,14 +15,14 @@ from dev.processes import Interrupted, Process, StackError, interruptible, runs,
 from dev.stack import AirflowStack, environment, free_port, settings
 
 
-def test_a_free_port_can_be_listened_on_and_is_none_of_outgoing_connections() -> None:
+def test_free_port_is_none_of_outgoing_connections() -> None:
     port = free_port()
     with socket.socket() as server:
         server.bind(("127.0.0.1", port))
     assert 20000 <= port < 32000
 
 
-def test_the_settings_follow_home_port_and_folders(tmp_path: Path) -> None:
+def test_settings_follow_home_port_and_folders(tmp_path: Path) -> None:
     found = settings(tmp_path, [Path("/x/example_dags"), Path("/y/dags")], 12345)
     assert found["AIRFLOW_HOME"] == str(tmp_path)
     assert found["AIRFLOW__API__PORT"] == "12345"
@@ -40,7 +40,7 @@ def test_secrets_differ_from_stack_to_stack(tmp_path: Path) -> None:
         assert one[name] != other[name]
 
 
-def test_nothing_of_the_caller_leaks_into_airflow() -> None:
+def test_environment_of_the_caller_does_not_leak() -> None:
     caller = {
         "AIRFLOW__CORE__FERNET_KEY": "theirs",
         "AIRFLOW_CONN_OLLANG_DEFAULT": "theirs",
@@ -73,7 +73,7 @@ class Answer:
     )
 
 
-def test_a_log_is_told_in_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_is_shown_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = AirflowStack(home=tmp_path, dags_folders=[])
     monkeypatch.setattr(stack, "request", lambda *_, **__: Answer())
     assert stack.logs("dag", "run", "task").splitlines() == [
@@ -83,13 +83,13 @@ def test_a_log_is_told_in_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_waiting_has_a_limit_that_says_for_what() -> None:
+def test_waiting_too_long_names_what_for() -> None:
     assert wait_until(lambda: "answer", 1, "it") == "answer"
     with pytest.raises(StackError, match=r"the moon: not within 0\.01 s"):
         wait_until(lambda: None, 0.01, "the moon", every=0.001)
 
 
-def test_the_first_signal_interrupts_and_the_second_only_hurries() -> None:
+def test_first_signal_interrupts_second_only_hurries() -> None:
     before = signal.getsignal(signal.SIGTERM)
     hurry = []
     with interruptible() as interruption:
@@ -103,7 +103,7 @@ def test_the_first_signal_interrupts_and_the_second_only_hurries() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_what_is_being_started_is_finished_before_the_interruption() -> None:
+def test_start_is_finished_before_the_interruption() -> None:
     started: list[str] = []
 
     def start_it() -> None:
@@ -133,7 +133,7 @@ def start(tmp_path: Path, code: str) -> Process:
     return Process("it", [sys.executable, "-c", code], env=dict(os.environ), cwd=tmp_path, log=tmp_path / "it.log")
 
 
-def test_all_that_came_of_a_process_is_ended_and_nothing_else(tmp_path: Path) -> None:
+def test_stopping_ends_all_descendants_and_nothing_else(tmp_path: Path) -> None:
     bystander = start(tmp_path, "import time; time.sleep(600)")
     process = start(tmp_path, STUBBORN)
     wait_until(lambda: process.tail().count("up") == 3, 20, "three processes")
@@ -147,14 +147,14 @@ def test_all_that_came_of_a_process_is_ended_and_nothing_else(tmp_path: Path) ->
     assert not bystander.alive
 
 
-def test_somebody_in_a_hurry_does_not_wait(tmp_path: Path) -> None:
+def test_hurried_stop_does_not_wait(tmp_path: Path) -> None:
     process = start(tmp_path, STUBBORN)
     wait_until(lambda: process.tail().count("up") == 3, 20, "three processes")
     stop_all([process], grace=600, hurry=lambda: True)
     assert not process.alive
 
 
-def test_a_component_that_dies_is_named_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_component_is_named_with_its_last_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dev.stack.COMPONENTS", {"scheduler": ("no-such-command",)})
     stack = AirflowStack(home=tmp_path, dags_folders=[])
     with pytest.raises(StackError, match=r"(?s)scheduler died.*invalid choice: 'no-such-command'"), stack:

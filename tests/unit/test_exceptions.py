@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,6 @@ from airflow_provider_ollang import exceptions
 from airflow_provider_ollang._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
 from airflow_provider_ollang.exceptions import (
     OllangError,
-    OllangPermanentError,
-    OllangRateLimitError,
     OllangTimeoutError,
     OllangTransientError,
     OllangUnavailableError,
@@ -22,14 +21,18 @@ from airflow_provider_ollang.exceptions import (
     error_to_json,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 ALL: list[type[OllangError]] = [
     kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, OllangError)
 ]
-TRANSIENT = [kind for kind in ALL if issubclass(kind, OllangTransientError)]
-PERMANENT = [kind for kind in ALL if issubclass(kind, OllangPermanentError)]
+#: What retries decide about, and what fails at once: behind these names stands "Error".
+TRANSIENT = {f"Ollang{name}Error" for name in ("Transient", "RateLimit", "Unavailable")}
+PERMANENT = {
+    f"Ollang{name}Error"
+    for name in (
+        *("Permanent", "Configuration", "Authentication", "AccessDenied", "OrderNotFound", "BadRequest", "Quality"),
+        *("OrderNotEligible", "RequestRefused", "OrderFailed", "OutcomeUnknown", "StaleResult"),
+    )
+}
 FIELDS: dict[str, Any] = {
     "status_code": 404,
     "code": "ORDER_NOT_FOUND",
@@ -38,86 +41,51 @@ FIELDS: dict[str, Any] = {
     "path": "/integration/orders/60b8",
     "detail": "No order found",
 }
+each_error = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 
 
-def _unpickled(protocol: int) -> Callable[[OllangError], OllangError]:
-    def through(error: OllangError) -> OllangError:
-        read = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own
-        assert isinstance(read, OllangError)
-        return read
-
-    return through
+def test_errors_are_these() -> None:
+    assert {kind.__name__ for kind in ALL} == {"OllangError", "OllangTimeoutError", *TRANSIENT, *PERMANENT}
 
 
-def _through_json(error: OllangError) -> OllangError:
-    return error_from_json(json.loads(json.dumps(error_to_json(error))))
-
-
-def test_the_tree_has_these_branches() -> None:
-    assert {kind.__name__ for kind in TRANSIENT} == {
-        "OllangTransientError",
-        "OllangRateLimitError",
-        "OllangUnavailableError",
-    }
-    assert {kind.__name__ for kind in PERMANENT} == {
-        "OllangPermanentError",
-        "OllangConfigurationError",
-        "OllangAuthenticationError",
-        "OllangAccessDeniedError",
-        "OllangOrderNotFoundError",
-        "OllangBadRequestError",
-        "OllangOrderNotEligibleError",
-        "OllangRequestRefusedError",
-        "OllangOrderFailedError",
-        "OllangOutcomeUnknownError",
-        "OllangStaleResultError",
-        "OllangQualityError",
-    }
-    assert set(ALL) == {OllangError, OllangTimeoutError, *TRANSIENT, *PERMANENT}
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_all_are_airflow_exceptions(kind: type[OllangError]) -> None:
-    assert issubclass(kind, AirflowException)
-
-
-@pytest.mark.parametrize("kind", ALL)
+@each_error
 def test_airflow_retries_exactly_those_that_are_not_permanent(kind: type[OllangError]) -> None:
-    assert issubclass(kind, AirflowFailException) is (kind in PERMANENT)
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_only_the_timeout_is_a_sensor_timeout(kind: type[OllangError]) -> None:
+    assert issubclass(kind, AirflowException)
+    assert issubclass(kind, OllangTransientError) is (kind.__name__ in TRANSIENT)
+    assert issubclass(kind, AirflowFailException) is (kind.__name__ in PERMANENT)
     assert issubclass(kind, AirflowSensorTimeout) is (kind is OllangTimeoutError)
 
 
-@pytest.mark.parametrize("kind", ALL)
-def test_what_is_not_known_is_none(kind: type[OllangError]) -> None:
+@each_error
+def test_error_without_facts_has_none(kind: type[OllangError]) -> None:
     error = kind()
     assert str(error) == ""
     assert {name: getattr(error, name) for name in FIELDS} == dict.fromkeys(FIELDS)
+    assert getattr(error, "retry_after", None) is None
+    misspelt: dict[str, Any] = {"order": "60b8"}
+    with pytest.raises(TypeError):
+        kind("x", **misspelt)
 
 
-@pytest.mark.parametrize("kind", ALL)
-@pytest.mark.parametrize(
-    "through",
-    [
-        pytest.param(copy.copy, id="copy"),
-        pytest.param(copy.deepcopy, id="deepcopy"),
-        pytest.param(_through_json, id="json"),
-        *(
-            pytest.param(_unpickled(protocol), id=f"pickle {protocol}")
-            for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
-        ),
-    ],
-)
-def test_copies_and_pickles_keep_everything(
-    kind: type[OllangError], through: Callable[[OllangError], OllangError]
-) -> None:
+def _pickled(protocol: int) -> Callable[[OllangError], Any]:
+    return lambda error: pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own
+
+
+COPIES: dict[str, Callable[[OllangError], Any]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "json": lambda error: error_from_json(json.loads(json.dumps(error_to_json(error)))),
+    **{f"pickle {protocol}": _pickled(protocol) for protocol in (0, pickle.HIGHEST_PROTOCOL)},
+}
+
+
+@each_error
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_copied_error_keeps_everything(kind: type[OllangError], copied: Callable[[OllangError], Any]) -> None:
     fields = {**FIELDS, **({"retry_after": 12.5} if issubclass(kind, OllangTransientError) else {})}
     error = kind("Could not get it.", **fields)
     error.add_note("seen by a test")
-    read = through(error)
+    read = copied(error)
     assert type(read) is kind
     assert str(read) == "Could not get it."
     assert read.args == ("Could not get it.",)
@@ -127,27 +95,7 @@ def test_copies_and_pickles_keep_everything(
 
 
 @pytest.mark.parametrize("name", ["OllangLaterError", "Any", "AirflowException", "FIELDS", ""])
-def test_one_of_an_unknown_class_is_read_as_passing_trouble(name: str) -> None:
+def test_stored_error_of_an_unknown_class_is_transient(name: str) -> None:
     read = error_from_json({"class": name, "message": "Could not.", "fields": {"status_code": 500}})
     assert type(read) is OllangUnavailableError
     assert (str(read), read.status_code, read.code, read.retry_after) == ("Could not.", 500, None, None)
-
-
-@pytest.mark.parametrize("kind", [OllangTransientError, OllangRateLimitError, OllangUnavailableError])
-def test_passing_trouble_says_how_long_the_server_asked_to_wait(kind: type[OllangTransientError]) -> None:
-    assert kind().retry_after is None
-    assert kind("429", retry_after=0.0, status_code=429).retry_after == 0
-    assert kind("429", retry_after=30.0, **FIELDS).status_code == 404
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_a_misspelt_field_is_an_error(kind: type[OllangError]) -> None:
-    fields: dict[str, Any] = {"order": "60b8"}
-    with pytest.raises(TypeError):
-        kind("x", **fields)
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_each_says_what_it_is_for(kind: type[OllangError]) -> None:
-    assert kind.__doc__
-    assert vars(kind)["__doc__"]

@@ -42,8 +42,9 @@ def connection_type() -> dict[str, Any]:
 # --- The metadata -------------------------------------------------------------------------------------------------
 
 
-def test_valid_for_airflow() -> None:
-    info = get_provider_info()
+def test_metadata_is_valid_for_airflow() -> None:
+    info = json.loads(json.dumps(get_provider_info()))
+    assert info == get_provider_info()
     known = schema("provider_info.schema.json")
     jsonschema.validate(info, known)
     # The schema lets unknown names pass, and Airflow then overlooks them.
@@ -51,17 +52,13 @@ def test_valid_for_airflow() -> None:
 
 
 @needs_forms_without_hooks
-def test_connection_type_valid_for_airflow() -> None:
+def test_connection_type_is_valid_for_airflow() -> None:
     known = schema("provider.yaml.schema.json")["properties"]["connection-types"]
     jsonschema.validate(get_provider_info()["connection-types"], known)
     assert set(connection_type()) <= set(known["items"]["properties"])
     field = known["items"]["properties"]["conn-fields"]["additionalProperties"]["properties"]["schema"]
-    for name, one in connection_type()["conn-fields"].items():
-        assert set(one["schema"]) <= set(field["properties"]), name
-
-
-def test_written_as_json() -> None:
-    assert json.loads(json.dumps(get_provider_info())) == get_provider_info()
+    for name, each in connection_type()["conn-fields"].items():
+        assert set(each["schema"]) <= set(field["properties"]), name
 
 
 def test_version_is_everywhere_the_same() -> None:
@@ -70,8 +67,8 @@ def test_version_is_everywhere_the_same() -> None:
     assert get_provider_info()["package-name"] == NAME == distribution(NAME).metadata["Name"]
 
 
-def test_entry_point() -> None:
-    (point,) = (one for one in entry_points(group="apache_airflow_provider") if one.dist and one.dist.name == NAME)
+def test_entry_point_returns_the_metadata() -> None:
+    (point,) = (each for each in entry_points(group="apache_airflow_provider") if each.dist and each.dist.name == NAME)
     assert point.name == "provider_info"
     assert point.load()() == get_provider_info()
 
@@ -83,29 +80,24 @@ def named_modules() -> set[str]:
     return {module for row in rows for module in row.get("python-modules", [row.get("python-module")])}
 
 
-def test_each_module_named_can_be_imported() -> None:
-    for name in named_modules():
-        importlib.import_module(name)
+def test_metadata_names_every_public_module() -> None:
+    there = set()
+    for kind in ("hooks", "operators", "sensors", "triggers", "transfers"):
+        folder = f"{airflow_provider_ollang.__path__[0]}/{kind}"
+        there |= {f"airflow_provider_ollang.{kind}.{module.name}" for module in pkgutil.iter_modules([folder])}
+    assert {name for name in there if not name.rpartition(".")[2].startswith("_")} == named_modules()
     module, _, hook = connection_type()["hook-class-name"].rpartition(".")
     assert getattr(importlib.import_module(module), hook) is OllangHook
 
 
-def test_each_module_there_is_is_named() -> None:
-    there = set()
-    for kind in ("hooks", "operators", "sensors", "triggers", "transfers"):
-        folder = f"{airflow_provider_ollang.__path__[0]}/{kind}"
-        there |= {f"airflow_provider_ollang.{kind}.{one.name}" for one in pkgutil.iter_modules([folder])}
-    assert {name for name in there if not name.rpartition(".")[2].startswith("_")} == named_modules()
-
-
-def test_each_module_named_has_its_integration() -> None:
+def test_metadata_names_the_integration_of_every_module() -> None:
     info = get_provider_info()
-    known = {one["integration-name"] for one in info["integrations"]}
+    known = {each["integration-name"] for each in info["integrations"]}
     for kind in ("hooks", "operators", "sensors", "triggers"):
         assert {row["integration-name"] for row in info.get(kind, [])} <= known
 
 
-def test_metadata_is_read_without_airflow_and_without_hooks() -> None:
+def test_metadata_is_read_without_airflow_and_hooks() -> None:
     """Airflow reads it in every process it starts."""
     code = (
         "import sys, airflow_provider_ollang.get_provider_info as module; module.get_provider_info();"
@@ -122,7 +114,7 @@ def test_metadata_is_read_without_airflow_and_without_hooks() -> None:
 @pytest.fixture(scope="module")
 def form() -> ConnectionHookMetaData:
     """The form as the API serves it to the UI."""
-    (found,) = (one for one in HookMetaService.hook_meta_data() if one.connection_type == "ollang")
+    (found,) = (each for each in HookMetaService.hook_meta_data() if each.connection_type == "ollang")
     return found
 
 
@@ -130,63 +122,37 @@ def form() -> ConnectionHookMetaData:
 def test_airflow_sees_the_provider() -> None:
     manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]
     assert manager.providers[NAME].version == __version__
-    ours = [one for one in manager.iter_connection_type_hook_ui_metadata() if one.connection_type == "ollang"]
-    assert [(one.hook_name, one.hook_class_name) for one in ours] == [
+    ours = [each for each in manager.iter_connection_type_hook_ui_metadata() if each.connection_type == "ollang"]
+    assert [(each.hook_name, each.hook_class_name) for each in ours] == [
         ("Ollang", "airflow_provider_ollang.hooks.ollang.OllangHook")
     ]
 
 
-def test_airflow_command_sees_the_provider() -> None:
-    command = [sys.executable, "-m", "airflow", "providers", "get", NAME, "--full", "--output", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    (shown,) = json.loads(done.stdout[done.stdout.index("[") :])
-    assert shown["package-name"] == NAME
-    assert shown["versions"] == [__version__]
-    assert [one["connection-type"] for one in shown["connection-types"]] == ["ollang"]
-
-
-def test_standard_fields_of_the_form(form: ConnectionHookMetaData) -> None:
+def test_form_has_these_standard_fields(form: ConnectionHookMetaData) -> None:
     assert form.hook_name == "Ollang"
-    fields = form.standard_fields
-    assert fields is not None
-    assert fields.login is not None
-    assert fields.login.hidden
-    assert fields.url_schema is not None
-    assert fields.url_schema.hidden
-    assert fields.password is not None
+    fields: Any = form.standard_fields
+    assert (fields.login.hidden, fields.url_schema.hidden, fields.description) == (True, True, None)
     assert (fields.password.hidden, fields.password.title) == (False, "API key")
-    assert fields.host is not None
     assert (fields.host.hidden, fields.host.title, fields.host.placeholder) == (False, "Base URL", DEFAULT_HOST)
-    # Airflow's Test button fails without a port, so it stays, with the one to enter.
-    assert fields.port is not None
+    # Airflow's Test button fails without a port, so it stays, with the each to enter.
     assert (fields.port.hidden, fields.port.placeholder) == (False, "443")
-    assert fields.description is None
 
 
 @needs_form_metadata
-def test_extra_fields_of_the_form(form: ConnectionHookMetaData) -> None:
+def test_form_has_these_extra_fields(form: ConnectionHookMetaData) -> None:
     assert form.extra_fields is not None
-    assert list(form.extra_fields) == EXTRAS == [one.name for one in CONNECTION_FIELDS]
-    kinds = {name: field["schema"]["type"] for name, field in form.extra_fields.items()}
-    assert kinds == {
-        "timeout": ["number", "null"],
-        "max_attempts": ["integer", "null"],
-        "verify": ["boolean", "null"],
-        "ca_bundle": ["string", "null"],
-        "proxy": ["string", "null"],
-        "allow_http": ["boolean", "null"],
-    }
-    values = {name: field["value"] for name, field in form.extra_fields.items()}
-    assert values == {
-        "timeout": 30,
-        "max_attempts": 5,
-        "verify": True,
-        "ca_bundle": None,
-        "proxy": None,
-        "allow_http": False,
+    assert list(form.extra_fields) == EXTRAS == [each.name for each in CONNECTION_FIELDS]
+    facts = {name: (field["schema"]["type"], field["value"]) for name, field in form.extra_fields.items()}
+    assert facts == {
+        "timeout": (["number", "null"], 30),
+        "max_attempts": (["integer", "null"], 5),
+        "verify": (["boolean", "null"], True),
+        "ca_bundle": (["string", "null"], None),
+        "proxy": (["string", "null"], None),
+        "allow_http": (["boolean", "null"], False),
     }
     limits = {
-        name: (one["schema"].get("minimum"), one["schema"].get("maximum")) for name, one in form.extra_fields.items()
+        name: (each["schema"].get("minimum"), each["schema"].get("maximum")) for name, each in form.extra_fields.items()
     }
     assert limits == {"timeout": (1, 600), "max_attempts": (1, 20)} | dict.fromkeys(EXTRAS[2:], (None, None))
     for name, field in form.extra_fields.items():

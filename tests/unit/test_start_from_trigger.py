@@ -31,7 +31,7 @@ def wait(**arguments: Any) -> OllangOrderStatusSensor:
         "{{ run_id }}-{{ ds }}-{{ ts }}-{{ logical_date }}-{{ data_interval_start }}-{{ data_interval_end }}",
     ],
 )
-def test_what_the_triggerer_can_render_begins_there(order_id: object) -> None:
+def test_order_id_the_triggerer_can_render_begins_there(order_id: object) -> None:
     sensor = wait(order_id=order_id)
     assert sensor.unsupported_reason is None
     assert sensor.start_from_trigger is True
@@ -53,7 +53,7 @@ def test_what_the_triggerer_can_render_begins_there(order_id: object) -> None:
         ({"execution_timeout": timedelta(hours=1)}, "execution_timeout"),
     ],
 )
-def test_all_else_begins_on_a_worker_and_defers(arguments: dict[str, Any], words: str) -> None:
+def test_other_argument_begins_on_a_worker_and_defers(arguments: dict[str, Any], words: str) -> None:
     sensor = wait(**arguments)
     assert sensor.unsupported_reason is not None
     assert words in sensor.unsupported_reason
@@ -63,13 +63,13 @@ def test_all_else_begins_on_a_worker_and_defers(arguments: dict[str, Any], words
 
 
 @needs_start_in_the_triggerer
-def test_the_output_of_another_task_begins_on_a_worker() -> None:
+def test_output_of_another_task_begins_on_a_worker() -> None:
     with DAG("reaching", schedule=None):
         other = OllangGetOrderOperator(task_id="get", order_id=ORDER)
         sensor = wait(order_id=other.output)
     assert sensor.unsupported_reason == "order_id comes from another task"
 
 
-def test_an_airflow_that_renders_nothing_there_begins_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_airflow_that_renders_nothing_begins_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(BaseTrigger, "render_template_fields", raising=False)
     assert wait().unsupported_reason == "this version of Airflow renders no templates in the triggerer"

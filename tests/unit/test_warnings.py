@@ -45,12 +45,12 @@ def warnings_of(package: Path, dags: Path, *without: str) -> list[str]:
     return found
 
 
-def test_nothing_of_ours_is_warned_of() -> None:
+def test_package_and_example_dags_warn_of_nothing() -> None:
     without = [] if OllangRetryPolicy else ["airflow_provider_ollang.retry_policy"]
     assert warnings_of(ROOT / "airflow_provider_ollang", ROOT / "example_dags", *without) == []
 
 
-def test_what_is_warned_of_is_seen(tmp_path: Path) -> None:
+def test_warning_of_a_package_or_dag_is_found(tmp_path: Path) -> None:
     for folder, file in (("some_package", "__init__.py"), ("some_package", "module.py"), ("dags", "dag.py")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / file).write_text(f"import warnings\nwarnings.warn('old {file}', DeprecationWarning)\n")

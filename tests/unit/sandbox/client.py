@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+import socket
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
 
 import requests
 
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
-
-    from airflow_provider_ollang.sandbox import Sandbox
+from airflow_provider_ollang.sandbox import Sandbox
 
 EXAMPLE_ID = "60b8d6f1e1b9b1d8c6c0d8e1"
 FOREIGN_ID = "60b8d6f1e1b9b1d8c6c0d8ff"

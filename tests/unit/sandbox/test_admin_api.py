@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
 
+from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.admin_api import ROUTES, is_local
 from airflow_provider_ollang.sandbox.clock import parse_iso
 
 from .client import EXAMPLE_ID, FOREIGN_ID, Client, accepted, body_of, refused
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox import Sandbox
 
 EXAMPLE = f"/orders/{EXAMPLE_ID}"
 
@@ -81,21 +79,6 @@ def test_patched_status_ends_the_run(ollang: Sandbox, client: Client) -> None:
     assert (client.status(EXAMPLE_ID), client.names(EXAMPLE_ID)) == ("cancelled", ["French Subtitles"])
     history = [(line["status"], line["cause"]) for line in ollang.order(EXAMPLE_ID)["history"]]
     assert history[-2:] == [("ongoing", "run 2"), ("cancelled", "admin")]
-
-
-def test_patched_status_and_level_cancel_a_human_review(ollang: Sandbox, client: Client) -> None:
-    order_id = ollang.add_order(type="subtitle", level=1)
-    before = client.order(order_id)["orderDocs"]
-    accepted(client.rerun(order_id))
-    ollang.advance(16)
-    ollang.change_order(order_id, status="completed", level=0)
-    ollang.advance(1000)
-    after = client.order(order_id)
-    assert (after["status"], after["level"], after["orderDocs"]) == ("completed", 0, before)
-    assert [event["type"] for event in after["deliveryEvents"][4:]] == ["ai_delivered"]
-    accepted(client.rerun(order_id))
-    ollang.advance(13)
-    assert client.status(order_id) == "ongoing", "no review any more"
 
 
 def test_change_without_status_keeps_the_run(ollang: Sandbox, client: Client) -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import http.client
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.lifecycle import STAGES
 from airflow_provider_ollang.sandbox.start_orders import ROWS
 
 from .client import EXAMPLE_ID, FOREIGN_ID, Client, accepted, refused
 from .vendor_pages import ORDER
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox import Sandbox
 
 
 def test_health_needs_no_key(ollang: Sandbox, client: Client) -> None:
@@ -39,7 +37,7 @@ def test_key_is_checked_first(ollang: Sandbox, client: Client, header: dict[str,
 
 
 def test_foreign_order_is_forbidden_before_eligibility(ollang: Sandbox, client: Client) -> None:
-    foreign = ollang.add_order(status="pending", owner="somebody else")
+    foreign = ollang.add_order(status="pending", owner="another")
     refused(client.rerun(foreign), 403, "ACCESS_DENIED")
 
 
@@ -50,34 +48,29 @@ def test_rotated_key_replaces_the_old_one(ollang: Sandbox, client: Client) -> No
     assert client.get().status_code == 200
 
 
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"data": b""}, {"data": b"{}"}, {"json": {}}, {"json": {"freeReRun": True}}, {"data": b" \n"}],
-)
-def test_rerun_accepts_no_body_or_an_object(client: Client, body: dict[str, Any]) -> None:
-    accepted(client.rerun(**body))
+@pytest.mark.parametrize("action", ["rerun", "qc"])
+@pytest.mark.parametrize("body", [{}, {"data": b""}, {"data": b" \n"}, {"json": {}}, {"json": {"x": 1, "tone": None}}])
+def test_post_takes_no_body_or_an_object(client: Client, action: str, body: dict[str, Any]) -> None:
+    accepted(client.ask("POST", f"/integration/orders/{EXAMPLE_ID}/{action}", **body))
 
 
+@pytest.mark.parametrize("action", ["rerun", "qc"])
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"{}"', b"\xff", b"[" * 100_000])
-def test_rerun_refuses_other_bodies(ollang: Sandbox, client: Client, body: bytes) -> None:
-    answer = client.rerun(data=body)
+def test_post_refuses_other_bodies(ollang: Sandbox, client: Client, action: str, body: bytes) -> None:
+    answer = client.ask("POST", f"/integration/orders/{EXAMPLE_ID}/{action}", data=body)
     assert answer.status_code == 400
     assert (answer.json()["error"], answer.json()["code"]) == ("UnknownError", -1)
-    assert ollang.order(EXAMPLE_ID)["reruns_accepted"] == 0
+    report = ollang.order(EXAMPLE_ID)
+    assert (report["reruns_accepted"], report["evaluations_accepted"]) == (0, 0)
 
 
-@pytest.mark.parametrize("status", sorted({row.status for row in ROWS} - {"completed", "delivered"}))
-def test_rerun_refuses_orders_that_are_not_done(ollang: Sandbox, client: Client, status: str) -> None:
-    order_id = ollang.add_order(status=status)
-    refused(client.rerun(order_id), 400, "ORDER_NOT_ELIGIBLE")
-
-
-@pytest.mark.parametrize("status", ["completed", "delivered"])
-def test_rerun_accepts_done_orders(ollang: Sandbox, client: Client, status: str) -> None:
-    order_id = ollang.add_order(status=status)
-    accepted(client.rerun(order_id))
-    report = ollang.order(order_id)
-    assert (report["reruns_accepted"], report["reruns_refused"]) == (1, 0)
+@pytest.mark.parametrize("status", sorted({*(row.status for row in ROWS), "gone?"}))
+def test_post_needs_an_order_that_is_done(ollang: Sandbox, client: Client, status: str) -> None:
+    is_done = status in ("completed", "delivered")
+    for post in (client.evaluate, client.rerun):
+        answer = post(ollang.add_order(status=status))
+        assert answer.status_code == (200 if is_done else 400)
+        assert is_done or answer.json()["code"] == "ORDER_NOT_ELIGIBLE"
 
 
 @pytest.mark.parametrize(

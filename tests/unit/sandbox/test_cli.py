@@ -6,20 +6,16 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
+from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.cli import main
 
 from .client import EXAMPLE_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_provider_ollang.sandbox import Sandbox
 
 
 @contextmanager

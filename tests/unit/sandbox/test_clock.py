@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from airflow_provider_ollang.sandbox import SandboxError
 from airflow_provider_ollang.sandbox.clock import Clock, parse_iso, to_datetime, to_http_date, to_iso
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class RealTime:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_ollang.sandbox import Sandbox, SandboxError
-from airflow_provider_ollang.sandbox.clock import to_http_date
 
 from .client import EXAMPLE_ID, Client, accepted, read_all, refused, what_is_there
 from .vendor_pages import ORDER
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ORDERS = "/integration/orders/*"
 EXAMPLE = f"/integration/orders/{EXAMPLE_ID}"
@@ -61,6 +58,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         ({"body": "\udcfe"}, (200, "application/json", b"\xfe")),
         ({"status": 500, "headers": {"Content-Type": "text/plain"}, "body": "x"}, (500, "text/plain", b"x")),
         ({"status": 999, "body": "?"}, (999, "application/json", b"?")),
+        ({"status": 429, "headers": {"Retry-After": "-3"}}, (429, "application/json", b"")),
     ],
 )
 def test_fault_sends_any_status_headers_and_body(
@@ -69,18 +67,9 @@ def test_fault_sends_any_status_headers_and_body(
     ollang.add_fault("POST", ORDERS, **do)
     response = client.rerun()
     assert (response.status_code, response.headers["Content-Type"], response.content) == expected
+    assert do.get("headers", {}).items() <= response.headers.items()
     assert reruns(ollang) == 0
     accepted(client.rerun())
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["0", "5", "-3", "soon", "86400", "", "1e3", to_http_date(4_000_000_000_000), "Thu, 01 Jan 1970 00:00:00 GMT"],
-)
-def test_fault_sends_any_retry_after(ollang: Sandbox, client: Client, value: str) -> None:
-    ollang.add_fault("GET", ORDERS, status=429, headers={"Retry-After": value})
-    response = client.get()
-    assert (response.status_code, response.headers["Retry-After"]) == (429, value)
 
 
 def test_http_date_follows_the_sandbox_s_clock(ollang: Sandbox, client: Client) -> None:

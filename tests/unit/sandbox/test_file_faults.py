@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from .client import Client, fetch, file_link, read_all
+from airflow_provider_ollang.sandbox import Sandbox
 
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox import Sandbox
+from .client import Client, fetch, file_link, read_all
 
 
 @pytest.fixture

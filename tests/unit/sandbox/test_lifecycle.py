@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.clock import parse_iso, to_iso
 from airflow_provider_ollang.sandbox.lifecycle import REVIEWED_STAGES, STAGES, Stage
 
 from .client import EXAMPLE_ID, Client, accepted, refused
 from .vendor_pages import ORDER
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox import Sandbox
 
 
 def run_of(ollang: Sandbox, client: Client, order_id: str, seconds: int = 40) -> list[tuple[int, str]]:

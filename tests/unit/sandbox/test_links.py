@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,9 +13,6 @@ from airflow_provider_ollang.sandbox import SIGNATURE, Sandbox
 
 from .client import EXAMPLE_ID, Client, accepted, fetch
 from .vendor_pages import ORDER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 WEEK = 7 * 24 * 3600
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.sandbox import Sandbox
+
 from .client import EXAMPLE_ID, FOREIGN_ID, Client
 from .vendor_pages import ORDER
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox import Sandbox
 
 FIELDS = ["id", "name", "sourceLanguage", "targetLanguage", "status", "type", "createdAt", "clientId", "projectId"]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from airflow_provider_ollang.sandbox import Sandbox
+
 from .client import EXAMPLE_ID, Client, accepted, order_with, refused, rerun_and_wait, statuses
 from .vendor_pages import ORDER
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox import Sandbox
 
 RUN_1, RUN_2 = "Translation (run 1)", "Translation (run 2)"
 
@@ -89,14 +88,6 @@ def test_review_cancelled_after(ollang: Sandbox, client: Client) -> None:
 
 
 # Its documents
-
-
-def test_outputs__replaced(ollang: Sandbox, client: Client) -> None:
-    order_id = order_with(ollang, outputs="replaced")
-    (old,) = client.outputs(order_id)
-    rerun_and_wait(ollang, client, order_id)
-    (new,) = client.outputs(order_id)
-    assert (new["id"] != old["id"], new["createdAt"] > old["createdAt"], new["name"]) == (True, True, RUN_2)
 
 
 def test_outputs__in_place(ollang: Sandbox, client: Client) -> None:
@@ -251,10 +242,6 @@ def test_delivery_events_delay(ollang: Sandbox, client: Client) -> None:
 
 
 # Its evaluation
-
-
-def test_evaluation__kept(ollang: Sandbox, client: Client) -> None:
-    assert rerun_and_wait(ollang, client, EXAMPLE_ID, 1000)["latestEvaluation"] == ORDER["latestEvaluation"]
 
 
 def test_evaluation__cleared(ollang: Sandbox, client: Client) -> None:

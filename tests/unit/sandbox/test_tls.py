@@ -46,6 +46,7 @@ def test_connection_has_the_ca_bundle() -> None:
     with Sandbox(tls=True) as ollang:
         assert ollang.connection["extra"] == {"ca_bundle": ollang.ca_bundle}
         assert ollang.connection["host"] == "https://127.0.0.1"
+    assert Sandbox().ca_bundle is None
 
 
 def test_each_sandbox_has_its_own_authority() -> None:
@@ -64,7 +65,3 @@ def test_restart_with_tls() -> None:
     finally:
         sandbox.stop()
         sandbox.discard()
-
-
-def test_no_ca_bundle_without_tls() -> None:
-    assert Sandbox().ca_bundle is None

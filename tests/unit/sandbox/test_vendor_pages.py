@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
+
+from airflow_provider_ollang.sandbox import Sandbox
 
 from . import vendor_pages
 from .client import EXAMPLE_ID, FOREIGN_ID, Client, run_curl
-
-if TYPE_CHECKING:
-    from airflow_provider_ollang.sandbox import Sandbox
 
 OLLANG = "https://api-integration.ollang.com"
 
