@@ -26,6 +26,8 @@ WIRE: dict[str, dict[str, Any]] = {
 }
 #: What can happen to the process at a request, and to it or the request at the task state store.
 PROCESS = ("die before", "die after", "sigterm")
+#: What another user does in Airflow, and not in Ollang.
+EDITS = ("clear another task", "edit retries")
 STORE = ("fail", "fail after", "die before", "die after")
 
 
@@ -53,7 +55,7 @@ class Event:
 
     :param what: ``"rerun"``, ``"evaluate"``, ``"cancel"`` the order; ``"review"``: ask for a human review, and cancel
         it at the end; ``"503"``, ``"429"``: all GETs answer that; ``"forget receipt"``: the task before the waiting one
-        is cleared, and has not run again.
+        is cleared, and has not run again; ``"clear another task"`` of the run; ``"edit retries"`` of the paid task.
     :param at: seconds after the scenario's begin.
     :param lasts: seconds.
     """
@@ -348,7 +350,7 @@ def _trouble(dice: _Dice) -> Trouble:
 
 
 def _event(dice: _Dice, span: float) -> Event:
-    kinds = ("rerun", "review", "evaluate", "cancel", "503", "429", "forget receipt")
+    kinds = ("rerun", "review", "evaluate", "cancel", "503", "429", "forget receipt", *EDITS)
     at = dice.random.choice((0.5, 2.0, 7.0, 40.0, span * 0.7, span + 1.0, span + 40, 200.0))
     return Event(dice.random.choice(kinds), at, dice.one(20.0, 3.0, 100.0, 1000.0))
 

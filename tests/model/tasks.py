@@ -56,7 +56,7 @@ class Task:
     A task instance, as Airflow's database has it.
 
     :param make: makes its operator, as each process does.
-    :param retries: as its DAG says now.
+    :param retries: as its DAG says when the run begins; the paid task's may be edited later.
     :param is_paid: whether it is the task under test.
     """
 
@@ -77,6 +77,10 @@ class Task:
 
     def __post_init__(self) -> None:
         self.max_tries = self.retries
+
+    @property
+    def retries_now(self) -> int:
+        return self.machine.world.retries if self.is_paid else self.retries
 
     def run_to_the_end(self) -> Outcome:
         """Run it, its retries and its clears."""
@@ -129,9 +133,9 @@ class Task:
         """Do what Airflow does, and count what the person means."""
         world, truth = self.machine.world, self.machine.world.truth
         if clear.retries is not None:
-            self.retries = clear.retries
+            world.retries = clear.retries
         if not restarting:
-            self.max_tries = self.try_number + self.retries
+            self.max_tries = self.try_number + self.retries_now
         self.clear_number += 1
         # What was discarded on success before is as gone as what the clear discards.
         kept = (
@@ -210,10 +214,10 @@ class Task:
     def _run_process(self, resume: tuple[str, dict[str, Any]] | None) -> Any:
         machine, scenario = self.machine, self.machine.world.scenario
         operator = self.make()
-        operator.retries = self.retries
+        operator.retries = self.retries_now
         if self.is_paid and scenario.execution_timeout is not None:
             machine.timeout_at = machine.world.moment() + round(scenario.execution_timeout * 1000)
-        dag_run = SimpleNamespace(clear_number=self.clear_number)
+        dag_run = SimpleNamespace(clear_number=self.clear_number + machine.world.clears_of_others)
         context: Any = {"ti": _Instance(self), "task": operator, "dag_run": dag_run}
         if scenario.store:
             context["task_state_store"] = StateStore(machine, self.state)

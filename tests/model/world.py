@@ -143,6 +143,7 @@ class World(Sandbox):
         self.scenario, self.truth = scenario, Truth()
         self._coming.clear()
         self.receipt_is_there = self.is_first = True
+        self.clears_of_others, self.retries = 0, scenario.retries
         self.order_id = self.add_order(
             id="60b8d6f1e1b9b1d8c6c0d8ff", type="subtitle", level=scenario.level, behaviour=scenario.behaviour
         )
@@ -282,6 +283,15 @@ class World(Sandbox):
             self.at(event.lasts, lambda: self.faults.remove(number))
 
         self.at(event.at, begin)
+
+    def _clear_another_task(self, event: Event) -> None:
+        def clear() -> None:
+            self.clears_of_others += 1
+
+        self.at(event.at, clear)
+
+    def _edit_retries(self, event: Event) -> None:
+        self.at(event.at, lambda: setattr(self, "retries", 0 if self.retries else 3))
 
     def _forget_receipt(self, event: Event) -> None:
         self.at(event.at, lambda: setattr(self, "receipt_is_there", False))
