@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import functools
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from airflow import settings
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.models import dagrun
 from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.sdk import DAG, Context
-from airflow.sdk.execution_time import supervisor, task_runner
+from airflow.sdk.execution_time import task_runner
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from airflow_provider_ollang import _clock
@@ -28,6 +29,7 @@ from airflow_provider_ollang._compat import AirflowRescheduleException
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors import ollang as sensors
 from tests.installed_airflow import SerializedDAG
+from tests.integration import execution_api
 from tests.integration.submissions import TriggererGone, discard_state
 
 
@@ -49,12 +51,15 @@ ClearRun = Callable[..., Run]
 
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
+    # No test survives the machine, so that nothing need be on the disk for good.
+    event.listen(settings.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     initdb()
-    if not hasattr(supervisor.in_process_api_server, "cache_info"):
-        # Before Airflow 3.3 each task of a dag.test() waits for an API server of its own to be built: for seconds.
-        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+    execution_api.make_cheap()
     with create_session():
         DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
+    # Airflow itself need not be looked through at each garbage collection.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -175,9 +180,15 @@ def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = Non
         )
 
 
+_STORED: dict[str, str] = {}
+
+
 def _store(dag: DAG) -> None:
-    """Store a DAG as the DAG processor does."""
+    """Store a DAG as the DAG processor does, unless it is as it was."""
     lazy = LazyDeserializedDAG.from_dag(dag)
+    if _STORED.get(dag.dag_id) == lazy.hash:
+        return
+    _STORED[dag.dag_id] = lazy.hash
     with create_session() as session:
         SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
         SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)

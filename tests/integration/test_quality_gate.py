@@ -654,7 +654,7 @@ def test_what_goes_through_the_database_is_small(
     ollang: Sandbox, run_dag: RunDag, told: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
-    long_and_signed(ollang, 3000)
+    long_and_signed(ollang, 300)
     run = gate(run_dag, min_scores={"Accuracy": 99}, deferrable=True)
     assert {type(one) for one in told} == {tuple, dict}
     assert max(len(json.dumps(one)) for one in told) < 6_000
