@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from airflow_provider_ollang.sensors import ollang as sensors
 from tests.installed_airflow import SerializedDAG
 from tests.integration import execution_api
 from tests.integration.submissions import TriggererGone, discard_state
+from tests.integration.triggers import KEY
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,20 @@ def ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         monkeypatch.setattr(_clock, "sleep", sandbox.advance)
         monkeypatch.setattr(_clock, "now", sandbox_time)
         monkeypatch.setattr(_clock, "monotonic", sandbox_time)
+        yield sandbox
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the jitter of the first poll."""
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox, and the real clock."""
+    with Sandbox(api_key=KEY, speed=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", sandbox.connection_json)
         yield sandbox
 
 

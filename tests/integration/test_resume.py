@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +43,8 @@ MODES: dict[str, dict[str, Any]] = {
     "reschedule": {"mode": "reschedule"},
     "deferrable": {"deferrable": True},
 }
+pytestmark = pytest.mark.usefixtures("at_once")
 in_every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-
-
-@pytest.fixture(autouse=True)
-def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poll in the triggerer when the worker would."""
-    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
 
 
 def dag_of(*, rerun: bool = False, **arguments: Any) -> DAG:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import ssl
 import threading
-import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -27,6 +24,7 @@ from airflow_provider_ollang.exceptions import (
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
+from tests.integration.leaks import nothing_left_open
 
 from .conftest import KEY, LINK_SIGNATURE, ORDER, PROXY_PASSWORD, Canaries, Clock, Connect
 from .servers import Peer, RawServer, closed_port, http, stalls
@@ -60,17 +58,6 @@ def alias(monkeypatch: pytest.MonkeyPatch, conn_id: str, url: str, key: str = KE
     fields = {"conn_type": "ollang", "host": url, "password": key}
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
     return OllangHook(conn_id)
-
-
-@contextmanager
-def nothing_left_open() -> Iterator[None]:
-    """Fail on anything that was not closed, which only the garbage collector finds."""
-    gc.collect()
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        yield
-        gc.collect()
-    assert [str(one.message) for one in found if issubclass(one.category, ResourceWarning)] == []
 
 
 # --- One pool -----------------------------------------------------------------------------------------------------
