@@ -102,6 +102,12 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture(params=["deferrable"])
+def mode(request: pytest.FixtureRequest, at_once: None) -> dict[str, Any]:
+    """Wait in the triggerer; ``in_both_modes`` of tests/integration/gates.py adds the worker."""
+    return {"deferrable": request.param == "deferrable"}
+
+
 @pytest.fixture
 def fast_ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox fifty times as fast as life, for tasks that Airflow itself starts again later."""

@@ -29,7 +29,8 @@ class OneThread(httpx.BaseTransport):
         self._run(self._lifespan.__aenter__())
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._run(self._respond(request))
+        response: httpx.Response = self._run(self._respond(request))
+        return response
 
     async def _respond(self, request: httpx.Request) -> httpx.Response:
         response = await self._asgi.handle_async_request(request)
