@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import functools
+import gc
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from airflow import settings
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.models import dagrun
 from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.sdk import DAG, Context
-from airflow.sdk.execution_time import supervisor, task_runner
+from airflow.sdk.execution_time import task_runner
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from airflow_provider_ollang import _clock
@@ -28,7 +30,9 @@ from airflow_provider_ollang._compat import AirflowRescheduleException
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors import ollang as sensors
 from tests.installed_airflow import SerializedDAG
+from tests.integration import execution_api
 from tests.integration.submissions import TriggererGone, discard_state
+from tests.integration.triggers import KEY
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,15 @@ ClearRun = Callable[..., Run]
 
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
+    # No test survives the machine, so that nothing need be on the disk for good.
+    event.listen(settings.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     initdb()
-    if not hasattr(supervisor.in_process_api_server, "cache_info"):
-        # Before Airflow 3.3 each task of a dag.test() waits for an API server of its own to be built: for seconds.
-        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+    execution_api.make_cheap()
     with create_session():
         DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
+    # Airflow itself need not be looked through at each garbage collection.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -79,6 +86,26 @@ def ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         monkeypatch.setattr(_clock, "now", sandbox_time)
         monkeypatch.setattr(_clock, "monotonic", sandbox_time)
         yield sandbox
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the jitter of the first poll."""
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox, and the real clock."""
+    with Sandbox(api_key=KEY, speed=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", sandbox.connection_json)
+        yield sandbox
+
+
+@pytest.fixture(params=["deferrable"])
+def mode(request: pytest.FixtureRequest, at_once: None) -> dict[str, Any]:
+    """Wait in the triggerer; ``in_both_modes`` of tests/integration/gates.py adds the worker."""
+    return {"deferrable": request.param == "deferrable"}
 
 
 @pytest.fixture
@@ -175,9 +202,15 @@ def _play(monkeypatch: pytest.MonkeyPatch, dag: DAG, *, run_id: str | None = Non
         )
 
 
+_STORED: dict[str, str] = {}
+
+
 def _store(dag: DAG) -> None:
-    """Store a DAG as the DAG processor does."""
+    """Store a DAG as the DAG processor does, unless it is as it was."""
     lazy = LazyDeserializedDAG.from_dag(dag)
+    if _STORED.get(dag.dag_id) == lazy.hash:
+        return
+    _STORED[dag.dag_id] = lazy.hash
     with create_session() as session:
         SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy], session=session)
         SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)

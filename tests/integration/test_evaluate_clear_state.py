@@ -10,8 +10,8 @@ import pytest
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError, OllangOutcomeUnknownError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import needs_task_state_store
+from tests.integration.evaluations import ORDER, accepted_evaluations, evaluate_dag, shown
 from tests.integration.submissions import ProcessKilled, at_store, posts
-from tests.integration.test_quality_evaluate import ORDER, accepted_evaluations, evaluate_dag, shown
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Poller
+from airflow_provider_ollang.domain.polling import Poller
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import MISSING, TaskStateStoreAccessor
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from tests.stories import Story
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
-TIMEOUT = 3600
+TIMEOUT = 1800
+#: Few, for each is a process in reschedule mode; the rules themselves are in tests/unit/test_waiting.py.
+POLL_FAILURES = 4
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
     "reschedule": {"mode": "reschedule"},
@@ -41,7 +43,7 @@ COMPARED = [mode for mode in MODES if mode != "reschedule" or TaskStateStoreAcce
 class Act(Stage):
     """A story whose time is moved by the waits themselves."""
 
-    patience = MAX_POLL_FAILURES
+    patience = POLL_FAILURES
     asked_pause = 30
 
     def later(self, status: str) -> None:
@@ -123,6 +125,7 @@ def dag_of(mode: str, *, rerun: bool = False, **arguments: Any) -> DAG:
                 "retry_delay": 0,
                 "timeout": TIMEOUT,
                 "poke_interval": 600,
+                "max_poll_failures": POLL_FAILURES,
                 **source,
                 **MODES[mode],
                 **arguments,
@@ -180,7 +183,7 @@ def test_each_rerun_ends_the_same_way_in_every_mode(
         ollang.reset()
         records.lines.clear()
         ollang.change_order(ORDER, behaviour=options)
-        dag = dag_of(mode, rerun=True, poke_interval=20, timeout=240, stale_timeout=150, **FLAGS[flag])
+        dag = dag_of(mode, rerun=True, poke_interval=40, timeout=240, stale_timeout=150, **FLAGS[flag])
         ends[mode] = told(run_dag(dag), records)
     wanted = "skipped" if end == "failed" and flag == "soft_fail" else end
     assert ends["poke"]["states"] == {"rerun": "success", "wait": wanted}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,13 +11,12 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangQualityError, OllangTimeoutError
 from airflow_provider_ollang.operators.quality import OllangQualityBranchOperator, OllangQualityGateOperator
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
+from tests.integration.gates import ORDER, START, in_both_modes
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import Run, RunDag
 
-ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
-START = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow adds the zone
 #: What the order's Accuracy of 92.5 reaches, or does not.
 MINIMUM = {True: 90, False: 95}
 
@@ -29,16 +26,6 @@ class Step(BaseOperator):
 
     def execute(self, context: Any) -> None:
         """Do nothing."""
-
-
-#: What is waited for, and what becomes of it, is the same in both; most tests need one.
-in_both_modes = pytest.mark.parametrize("mode", ["sync", "deferrable"], indirect=True)
-
-
-@pytest.fixture(params=["deferrable"])
-def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
-    return {"deferrable": request.param == "deferrable"}
 
 
 def branch_on(passed: bool, if_passed: Any, if_failed: Any, **arguments: Any) -> OllangQualityBranchOperator:

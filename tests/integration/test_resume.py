@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +43,8 @@ MODES: dict[str, dict[str, Any]] = {
     "reschedule": {"mode": "reschedule"},
     "deferrable": {"deferrable": True},
 }
+pytestmark = pytest.mark.usefixtures("at_once")
 in_every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-
-
-@pytest.fixture(autouse=True)
-def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poll in the triggerer when the worker would."""
-    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
 
 
 def dag_of(*, rerun: bool = False, **arguments: Any) -> DAG:
@@ -240,7 +234,7 @@ def test_gate_without_its_thresholds_at_resume_applies_them(
 @in_every_mode
 def test_unproven_result_is_pushed_for_mark_success(ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
-    run = run_dag(dag_of(rerun=True, stale_timeout=600, **mode))
+    run = run_dag(dag_of(rerun=True, stale_timeout=60, **mode))
     assert isinstance(run.errors["wait"], OllangStaleResultError)
     assert "mark this task as success" in str(run.errors["wait"])
     result = run.results["wait"]
@@ -253,13 +247,13 @@ def test_unproven_result_of_skipped_task_is_not_pushed(
     ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any], arguments: dict[str, Any]
 ) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
-    assert run_dag(dag_of(rerun=True, stale_timeout=600, **mode, **arguments)).results["wait"] is None
+    assert run_dag(dag_of(rerun=True, stale_timeout=60, **mode, **arguments)).results["wait"] is None
 
 
 def test_order_of_a_sensor_that_is_marked_as_success_goes_on(ollang: Sandbox, run_dag: RunDag) -> None:
     """What the error advises works: a task behind it takes the pushed result for its order."""
     ollang.change_order(ORDER, behaviour=NO_TRACE)
-    result = run_dag(dag_of(rerun=True, stale_timeout=600)).results["wait"]
+    result = run_dag(dag_of(rerun=True, stale_timeout=60)).results["wait"]
     with DAG("going_on", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001
 
         @task
@@ -305,7 +299,7 @@ def test_skip_says_why(
     if story == "failed":
         ollang.change_order(ORDER, status="failed", after=90)
     changes = {"order_id": "60b8d6f1e1b9b1d8c6c0dead"} if story == "gone" else {}
-    arguments: dict[str, Any] = {**MODES[mode], flag: True, **changes}
+    arguments: dict[str, Any] = {**MODES[mode], flag: True, "timeout": 150, **changes}
     run = run_dag(dag_of(**arguments))
     assert run.states == {"wait": "skipped"}
     said = lines_with("Skipping this task", capfd)
@@ -335,12 +329,12 @@ def starts_and_ends(run: Run, capfd: pytest.CaptureFixture[str]) -> tuple[list[s
 def test_wait_says_in_a_line_what_it_waits_for_and_what_it_found(
     ollang: Sandbox, run_dag: RunDag, capfd: pytest.CaptureFixture[str], mode: dict[str, Any]
 ) -> None:
-    ollang.change_order(ORDER, behaviour={"run_seconds": 640})
+    ollang.change_order(ORDER, behaviour={"run_seconds": 100})
     begun, ended = starts_and_ends(run_dag(dag_of(rerun=True, timeout=7200, **mode)), capfd)
     assert len(begun) == len(ended) == 1
     for words in (ORDER, "'completed' or 'delivered'", "a new result", "every 60 s", "for 2 h"):
         assert words in begun[0]
-    for words in (ORDER, "completed", "evidence: event, documents, running", "Waited 11.5 min"):
+    for words in (ORDER, "completed", "evidence: event, documents, running", "Waited 2.2 min"):
         assert words in ended[0]
 
 

@@ -101,7 +101,7 @@ def test_a_long_wait_for_people_in_poke_mode_is_told_once_a_try_what_is_better(
     times: int,
 ) -> None:
     ollang.change_order(ORDER, status="ongoing", level=level)
-    ollang.change_order(ORDER, status="completed", after=600)
+    ollang.change_order(ORDER, status="completed", after=150)
     # Where one failed look ends a try, the third look begins the next one.
     ollang.add_fault("GET", "/integration/orders/*", skip=1, status=503)
     run = wait_for(run_dag, **{"timeout": 2 * LONG_TIMEOUT, **arguments})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +17,13 @@ from airflow_provider_ollang.exceptions import OllangTimeoutError, OllangUnavail
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.wait import GRACE
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
-from tests.integration.test_trigger import ORDER, config, error_of, event_of, events_of, trigger
+from tests.integration.triggers import ORDER, config, error_of, event_of, events_of, trigger
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
 
 TIMEOUT = 300.0
-
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the jitter of the first poll."""
-    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+pytestmark = pytest.mark.usefixtures("at_once")
 
 
 def deferred(ollang: Sandbox, *, ahead: float, failed: bool = False, timeout: float = TIMEOUT) -> Any:

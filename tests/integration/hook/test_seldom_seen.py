@@ -6,9 +6,9 @@ import pytest
 
 from airflow_provider_ollang.exceptions import OllangUnavailableError
 
+from .alike import alike, async_end, sync_end
 from .conftest import ORDER, Connect
 from .servers import ForwardProxy, RawServer, http, says
-from .test_async_alike import alike, async_end, sync_end
 
 ACCEPTED = f'{{"success": true, "orderId": "{ORDER}", "message": "Order rerun initiated successfully"}}'.encode()
 BODY = f'{{"id": "{ORDER}", "status": "completed"}}'.encode()

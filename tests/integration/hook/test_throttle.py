@@ -13,7 +13,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 
 from .conftest import ORDER, Clock
-from .test_async_shared import refused, run, until
+from .readers import refused, run, until
 
 YEAR_9999 = {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}
 BEYOND_THE_CAP = 301

@@ -1,0 +1,199 @@
+"""What Airflow stores of a trigger, and what becomes of it when it is read back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+from airflow.models.trigger import Trigger
+from airflow.serialization.serialized_objects import BaseSerialization
+
+from airflow_provider_ollang.domain.baseline import Baseline
+from airflow_provider_ollang.domain.freshness import Rerun
+from airflow_provider_ollang.domain.goals import RerunGoal, StatusGoal, goal_from_json
+from airflow_provider_ollang.domain.polling import PollConfig, PollState
+from airflow_provider_ollang.exceptions import (
+    error_from_json,
+)
+from airflow_provider_ollang.runtime.wait import read_event
+from airflow_provider_ollang.sandbox import Sandbox
+from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
+from tests.installed_airflow import deserialize, serialize, smart_decode_trigger_kwargs
+from tests.integration.triggers import (
+    KEY,
+    ORDER,
+    config,
+    event_of,
+    events_of,
+    trigger,
+)
+
+FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("trigger_v*.json"))
+NAMES = ["ollang_conn_id", "order_id", "config", "goal", "deadline", "state", "not_before", "pause"]
+
+
+def stored_trigger() -> OllangOrderStatusTrigger:
+    """Make the trigger that the fixture was written from, with every kind of argument."""
+    order = {
+        "id": ORDER,
+        "status": "completed",
+        "level": 1,
+        "deliveryEvents": [{"type": "order_delivered", "occurredAt": "2024-01-16T14:20:00Z"}],
+        "orderDocs": [
+            {
+                "id": "doc_1",
+                "type": "vtt",
+                "size": 10,
+                "updatedAt": "2024-01-16T14:20:00Z",
+                "url": "https://a/?Signature=s",
+            }
+        ],
+        "latestEvaluation": {"id": "evaluation_1", "createdAt": "2024-01-16T14:25:00Z"},
+    }
+    return trigger(
+        config=config(exponential_backoff=True, max_interval=600.0, ignore_poll_failures=True),
+        goal=RerunGoal(
+            rerun=Rerun(Baseline.from_order(order), "2024-01-17T00:00:00+00:00", seen_running=True),
+            on_no_evidence="accept",
+        ).to_json(),
+        state=PollState(
+            last_status="ongoing",
+            seen_running=True,
+            warned_at={"review": 1705400000.0},
+            unknown_statuses=["pondering"],
+            poll_count=3,
+            consecutive_failures=1,
+            denied_since=1705400001.0,
+            unverified_since=1705400002.0,
+            verified_since=1705400003.0,
+        ).to_json(),
+        not_before=1705400004.0,
+        pause=30.0,
+    )
+
+
+def test_todays_trigger_is_the_stored_one() -> None:
+    """What a newer version stores may change on purpose only: triggerers of both may run for a while."""
+    path, arguments = stored_trigger().serialize()
+    assert {"classpath": path, "kwargs": arguments} == json.loads(FIXTURES[-1].read_text())
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.stem)
+def test_stored_trigger_runs(ollang: Sandbox, at_once: None, fixture: Path) -> None:
+    stored = json.loads(fixture.read_text())
+    ollang.change_order(ORDER, orderDocs=[{"id": "doc_2", "type": "vtt", "name": "New"}])
+    event = event_of(resolve_name(stored["classpath"])(**stored["kwargs"]))
+    assert event["error"] is None
+    assert [output["id"] for output in event["result"]["outputs"]] == ["doc_2"]
+    assert "documents" in event["result"]["evidence"]
+    assert event["state"]["unknown_statuses"] == ["pondering"]
+
+
+def test_arguments_are_plain_json_without_a_secret(live: Sandbox) -> None:
+    one = stored_trigger()
+    path, arguments = one.serialize()
+    text = json.dumps(arguments, allow_nan=False)
+    assert json.loads(text) == arguments
+    for secret in (KEY, live.url, "Signature", "https://"):
+        assert secret not in text
+        assert secret not in repr(one)
+    assert resolve_name(path) is OllangOrderStatusTrigger
+
+
+def through_json(arguments: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(arguments))
+
+
+def through_serde(arguments: dict[str, Any]) -> Any:
+    """What the task's process does when it defers."""
+    return deserialize(json.loads(json.dumps(serialize(arguments))))
+
+
+def through_base_serialization(arguments: dict[str, Any]) -> Any:
+    return BaseSerialization.deserialize(json.loads(json.dumps(BaseSerialization.serialize(arguments))))
+
+
+def through_the_database(arguments: dict[str, Any]) -> Any:
+    """What the triggerer gets: encrypted in Airflow's table, and decoded as its runner does."""
+    row = Trigger(classpath="x", kwargs=through_serde(arguments))
+    found = Trigger._decrypt_kwargs(row.encrypted_kwargs)
+    return {
+        name: smart_decode_trigger_kwargs(value)  # type: ignore[no-untyped-call]
+        for name, value in found.items()
+    }
+
+
+@pytest.mark.parametrize("way", [through_json, through_serde, through_base_serialization, through_the_database])
+def test_round_trip(way: Callable[[dict[str, Any]], Any]) -> None:
+    one = stored_trigger()
+    path, arguments = one.serialize()
+    again = OllangOrderStatusTrigger(**way(arguments))
+    assert again.serialize() == (path, arguments)
+    assert read(again) == read(one)
+
+
+def read(one: OllangOrderStatusTrigger) -> Any:
+    assert one.config is not None
+    assert one.goal is not None
+    assert one.state is not None
+    return PollConfig.from_json(one.config), goal_from_json(one.goal), PollState.from_json(one.state)
+
+
+def test_row_of_a_trigger() -> None:
+    one = stored_trigger()
+    row = Trigger.from_object(one)
+    assert (row.classpath, row.kwargs) == one.serialize()
+
+
+NONSENSE: list[Any] = [
+    None,
+    "",
+    "x",
+    -1,
+    float("nan"),
+    float("inf"),
+    10**400,
+    [],
+    {},
+    {"order_id": None},
+    object(),
+    b"x",
+]
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda one: repr(one)[:20])
+@pytest.mark.parametrize("name", NAMES)
+def test_nonsense_raises_nothing_and_ends_in_an_event(ollang: Sandbox, at_once: None, name: str, value: Any) -> None:
+    """An error of a constructor takes the triggerer down, and every other wait with it."""
+    ollang.add_fault("GET", times=None, status=404, body={"code": "ORDER_NOT_FOUND"})
+    one = trigger(**{name: value})
+    assert one.serialize()[1][name] is value
+    (event,) = asyncio.run(events_of(one))
+    assert event["result"] is None
+    assert str(error_from_json(event["error"]))
+    # The sensor must be able to read what it gets.
+    assert isinstance(read_event(event)[1], PollState | None)
+
+
+def test_unknown_arguments_are_ignored(ollang: Sandbox) -> None:
+    one = trigger(a_later_argument={"x": 1}, task_id="x", config={**config(), "a_later_field": 1})
+    later = trigger(state={**PollState().to_json(), "later": 1}, goal={**StatusGoal().to_json(), "later": 1})
+    for each in (one, later):
+        assert event_of(each)["result"]["order_id"] == ORDER
+    names = set(NAMES)
+    assert set(one.serialize()[1]) == names
+
+
+def test_running_changes_nothing_of_what_is_stored(ollang: Sandbox, at_once: None) -> None:
+    """Airflow may store it again while it runs, and an earlier fingerprint must still fit."""
+    ollang.change_order(ORDER, status="pondering")
+    ollang.change_order(ORDER, status="completed", after=90)
+    one = trigger()
+    before = json.dumps(one.serialize())
+    assert event_of(one)["state"]["unknown_statuses"] == ["pondering"]
+    assert json.dumps(one.serialize()) == before
