@@ -86,7 +86,8 @@ def test_todays_trigger_is_the_stored_one() -> None:
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.stem)
 def test_stored_trigger_runs(ollang: Sandbox, at_once: None, fixture: Path) -> None:
     stored = json.loads(fixture.read_text())
-    ollang.change_order(ORDER, orderDocs=[{"id": "doc_2", "type": "vtt", "name": "New"}])
+    delivered = {"type": "order_delivered", "occurredAt": "2024-01-16T14:20:00Z"}
+    ollang.change_order(ORDER, orderDocs=[{"id": "doc_2", "type": "vtt", "name": "New"}], deliveryEvents=[delivered])
     event = event_of(resolve_name(stored["classpath"])(**stored["kwargs"]))
     assert event["error"] is None
     assert [output["id"] for output in event["result"]["outputs"]] == ["doc_2"]
