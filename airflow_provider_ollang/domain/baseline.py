@@ -17,6 +17,57 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+class DocumentVersions:
+    """Documents of a baseline, each of which may be an earlier version of the document that a later poll shows."""
+
+    def __init__(self) -> None:
+        self._documents: set[Document] = set()
+
+    def add(self, document: Document) -> None:
+        """Add a document; only before anything is asked."""
+        self._documents.add(document)
+
+    @cached_property
+    def times(self) -> set[datetime | None]:
+        """The newest time of each; ``None`` for an undated one."""
+        return {document.newest_time for document in self._documents}
+
+    @cached_property
+    def newest_time(self) -> datetime | None:
+        """The newest time of all; ``None`` if all are undated."""
+        return max((time for time in self.times if time), default=None)
+
+    @cached_property
+    def _newest_columns(self) -> list[tuple[datetime | None, bool]]:
+        """The newest update and the newest creation, each with whether all documents have such a time."""
+        columns = zip(*(document.times for document in self._documents), strict=True)
+        return [(max(filter(None, column), default=None), all(column)) for column in columns]
+
+    @cached_property
+    def _measures(self) -> list[set[float | None]]:
+        """All sizes, all numbers of words, and all durations."""
+        return [set(column) for column in zip(*(document.measures for document in self._documents), strict=True)]
+
+    def are_all_earlier_than(self, document: Document) -> bool:
+        """
+        Tell whether a document is a later version of whichever of these it is.
+
+        Of several, it is later if it is dated later than all, or else if it is dated earlier than none and has a size,
+        number of words or duration that none has. So thousands without ids are not compared each with each.
+        """
+        if len(self._documents) == 1:
+            return all(map(document.differs_from, self._documents))
+        times = list(zip(document.times, self._newest_columns, strict=True))
+        if any(time and newest and are_all_dated and time > newest for time, (newest, are_all_dated) in times):
+            return True
+        if any(time and newest and time < newest for time, (newest, _) in times):
+            return False
+        return any(
+            measure is not None and None not in others and measure not in others
+            for measure, others in zip(document.measures, self._measures, strict=True)
+        )
+
+
 @dataclass(frozen=True)
 class Baseline:
     """
@@ -61,31 +112,30 @@ class Baseline:
         return Counter(plain_type(document.type) for document in self.outputs or [] if document.type)
 
     @cached_property
-    def _documents(self) -> dict[tuple[str, str | None], list[Document]]:
+    def _versions(self) -> dict[tuple[str, str | None], DocumentVersions]:
         """Its output documents by id, by type, and those without id by type; made once, for there may be thousands."""
-        documents: dict[tuple[str, str | None], list[Document]] = defaultdict(list)
+        versions: dict[tuple[str, str | None], DocumentVersions] = defaultdict(DocumentVersions)
         for document in self.outputs or []:
             kind = plain_type(document.type)
-            documents["type", kind].append(document)
-            documents[("id", document.id) if document.id is not None else ("type, no id", kind)].append(document)
-        return dict(documents)
+            versions["type", kind].add(document)
+            versions[("id", document.id) if document.id is not None else ("type, no id", kind)].add(document)
+        return dict(versions)
 
-    def versions_of(self, document: Document) -> list[Document]:
-        """Return what may be earlier versions of a document: those of its id, or of its type where an id is missing."""
+    def versions_of(self, document: Document) -> DocumentVersions | None:
+        """
+        Return what may be earlier versions of a document.
+
+        :return: those of its id, or of its type where an id is missing; ``None`` if there are none.
+        """
         kind = plain_type(document.type)
         if document.id is None:
-            return self._documents.get(("type", kind), [])
-        return self._documents.get(("id", document.id)) or self._documents.get(("type, no id", kind), [])
+            return self._versions.get(("type", kind))
+        return self._versions.get(("id", document.id)) or self._versions.get(("type, no id", kind))
 
-    @cached_property
-    def newest_times(self) -> dict[str, datetime]:
-        """The newest time of its documents of each type that has one."""
-        newest: dict[str, datetime] = {}
-        for document in self.outputs or []:
-            if document.newest_time is not None:
-                kind = plain_type(document.type)
-                newest[kind] = max(newest.get(kind, document.newest_time), document.newest_time)
-        return newest
+    def newest_of_type(self, document: Document) -> datetime | None:
+        """Return the newest time of its documents of a document's type."""
+        versions = self._versions.get(("type", plain_type(document.type)))
+        return versions.newest_time if versions is not None else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the baseline as a plain dict for an XCom."""

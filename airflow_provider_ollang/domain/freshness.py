@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MAX_DESCRIBED_OUTPUTS = 5
-_MAX_VERSIONS = 100
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,19 @@ class Rerun:
         evidence = {"event": event, "documents": documents, "running": running}
         return [name for name, holds in evidence.items() if holds]
 
+    def proves_running(self, order: Order) -> bool:
+        """
+        Tell whether a poll after the request proves that this rerun was running.
+
+        A poll without any ``deliveryEvents`` does not, if the baseline has some: a lagging replica may show the first
+        run of the order, which had none yet.
+        """
+        lacks_events = self.baseline.newest_event is not None and "deliveryEvents" not in order
+        return self.shows_running(order) and not lacks_events
+
     def shows_running(self, order: Order) -> bool:
         """
-        Tell whether a poll after the request observes this rerun running.
+        Tell whether a poll after the request shows a run that may be this rerun.
 
         Another level than before means that it is something else: requesting a human review sets the status to
         ``ongoing`` and the level to 1, cancelling it sets them to ``completed`` and 0, and no result is made.
@@ -119,8 +128,7 @@ class Rerun:
         Delivery events are only ever added, so the newest one of the baseline must be there, or a later one. Documents
         do not tell: a rerun may replace them.
         """
-        # An order that has none yet may lack the field; ``null`` tells nothing.
-        newest, events = parse_time(self.baseline.newest_event), order.get("deliveryEvents", [])
+        newest, events = parse_time(self.baseline.newest_event), order.get("deliveryEvents")
         if newest is None or not isinstance(events, list):
             return False
         dates = [parse_occurred(event) for event in only_mappings(events)]
@@ -219,21 +227,19 @@ class Rerun:
         if self.baseline.outputs is None:
             return self._is_dated_after(document.newest_time)
         versions = self.baseline.versions_of(document)
-        if not versions:
-            return self._is_later_than_its_type(document) and not self._is_dated_before(document.newest_time)
-        # So many have no ids, and comparing each with each would block a triggerer.
-        if len(versions) > _MAX_VERSIONS or not all(map(document.differs_from, versions)):
+        if versions is None:
+            return self._may_be_new(document) and not self._is_dated_before(document.newest_time)
+        if not versions.are_all_earlier_than(document):
             return False
         # It changed in place: only a time that changed too can be compared with the request.
-        has_old_time = any(document.newest_time == version.newest_time for version in versions)
-        return has_old_time or not self._is_dated_before(document.newest_time)
+        return document.newest_time in versions.times or not self._is_dated_before(document.newest_time)
 
-    def _is_later_than_its_type(self, document: Document) -> bool:
+    def _may_be_new(self, document: Document) -> bool:
         """Tell whether a document of which the baseline has no version is later than what it has of its type."""
         if document.id is None and self.baseline.outputs:
             return False
         # Old versions may be kept and listed alongside the current one: an older document is no new result.
-        newest = self.baseline.newest_times.get(plain_type(document.type))
+        newest = self.baseline.newest_of_type(document)
         return newest is None or document.newest_time is None or document.newest_time >= newest
 
     # --- Times and levels -------------------------------------------------------------------------------------

@@ -238,7 +238,7 @@ class RerunGoal(StatusGoal):
             return Failed(_order_failed(poll, self.description))
         state.unverified_since = state.verified_since = None
         rerun = self._rerun_so_far(state)
-        if rerun.shows_running(poll.order):
+        if rerun.proves_running(poll.order):
             state.seen_running = True
             if state.baseline_confirmed is None and rerun.withholds(poll.order):
                 state.baseline_confirmed = False

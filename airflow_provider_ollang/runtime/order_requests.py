@@ -105,10 +105,11 @@ class RerunRequest:
         """Compare the order with the baseline."""
         order = client.get_order(receipt.order_id, max_attempts=max_attempts)
         seen = _observe(receipt, order)
-        evidence = ["running"] if seen.rerun.shows_running(order) else seen.rerun.evidence(order)
+        evidence = ["running"] if seen.rerun.proves_running(order) else seen.rerun.evidence(order)
         if not evidence:
-            comparison = receipt.rerun.describe_comparison(order)
-            return Effect(None, comparison, is_likely=receipt.rerun.withholds(order))
+            rerun = receipt.rerun
+            is_likely = rerun.shows_running(order) or rerun.withholds(order)
+            return Effect(None, rerun.describe_comparison(order), is_likely=is_likely)
         self._log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
         return Effect(seen)
 
@@ -264,7 +265,7 @@ class EvaluationRequest:
 
 def _observe(receipt: Receipt, order: Order) -> Receipt:
     """Return the receipt with what a poll of the order after the request showed."""
-    seen_running = receipt.seen_running or receipt.rerun.shows_running(order)
+    seen_running = receipt.seen_running or receipt.rerun.proves_running(order)
     return dataclasses.replace(receipt, last_status=order["status"], seen_running=seen_running)
 
 

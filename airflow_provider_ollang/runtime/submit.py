@@ -163,8 +163,23 @@ class _Submitter(Generic[ReceiptT]):
                 break
         return receipt
 
-    def _submit(self, receipt: ReceiptT, *, resubmitted: bool = False, may_be_second: bool = False) -> ReceiptT:
-        may_be_second = may_be_second or resubmitted
+    def _submit(
+        self,
+        receipt: ReceiptT,
+        *,
+        resubmitted: bool = False,
+        may_be_second: bool = False,
+        unknown: ReceiptT | None = None,
+    ) -> ReceiptT:
+        """
+        Send the request, unless there is something to reconnect to.
+
+        :param receipt: what the precheck found.
+        :param resubmitted: whether an unknown outcome is answered so.
+        :param may_be_second: whether the record of an earlier request may have been discarded.
+        :param unknown: the receipt of an earlier request that a person says never ran.
+        """
+        may_be_second = may_be_second or resubmitted or unknown is not None
         if receipt.reconnected:
             self.record.note("accepted", receipt)
             return receipt
@@ -177,7 +192,7 @@ class _Submitter(Generic[ReceiptT]):
                 self._stop_interrupted(error.__cause__)
             return self._reconcile(receipt, error)
         except OllangOrderNotEligibleError:
-            running = self._find_reason_of_refusal(receipt, may_be_second=may_be_second)
+            running = self._reconnect_after_refusal(receipt, may_be_second=may_be_second, unknown=unknown)
             if running is None:
                 raise
             return running
@@ -189,7 +204,7 @@ class _Submitter(Generic[ReceiptT]):
 
     def _send_once(self, receipt: ReceiptT, *, resubmitted: bool, may_be_second: bool) -> ReceiptT:
         """Write the intent, send, and take the intent back where the request surely was not processed."""
-        before = self.record.record
+        before, other = self.record.record, self.record.other
         self.token.raise_if_cancelled()
         try:
             self.record.write("sending", receipt, resubmitted=resubmitted)
@@ -206,7 +221,7 @@ class _Submitter(Generic[ReceiptT]):
             raise
         except (OllangError, InterruptedBeforeSending):
             # "refused" says that nothing was started: not where an earlier request, or another one's, may have been.
-            is_ended = before is None or (self.record.other is None and before.state in _ENDED)
+            is_ended = before is None or (other is None and before.state in _ENDED)
             self._take_back(before, is_refused=is_ended and not may_be_second)
             raise
 
@@ -231,10 +246,16 @@ class _Submitter(Generic[ReceiptT]):
         )
         raise interruption
 
-    def _find_reason_of_refusal(self, receipt: ReceiptT, *, may_be_second: bool) -> ReceiptT | None:
+    def _reconnect_after_refusal(
+        self, receipt: ReceiptT, *, may_be_second: bool, unknown: ReceiptT | None
+    ) -> ReceiptT | None:
         """Reconnect to what a refused request ran into; ``None`` if nothing shows it."""
         if not self.request.refused_while_running:
             return None
+        if unknown is not None:
+            # The order may show late that it ran after all; else the record stays, for the next clear.
+            processed = self._poll_for_effect(unknown, self.policy.reconcile_timeout)
+            return None if processed is None else self._reconnect(processed, "was processed after all")
         if may_be_second:
             return self._reconnect(receipt, "an earlier request submitted, since this one was refused")
         if self.policy.on_running != "attach":
@@ -287,7 +308,7 @@ class _Submitter(Generic[ReceiptT]):
                 _title(self.request),
                 self.request.noun,
             )
-        return self._submit(self._precheck(), may_be_second=stored.state == "unknown")
+        return self._submit(self._precheck(), unknown=receipt if stored.state == "unknown" else None)
 
     # --- Reconcile -------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import secrets
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
 import httpx
+from airflow.configuration import conf
 from airflow.sdk.execution_time import supervisor
 
 
@@ -50,6 +52,9 @@ def make_cheap() -> None:
     if not hasattr(supervisor.in_process_api_server, "cache_info"):
         # Before Airflow 3.3 each task of a dag.test() waits for an API server of its own to be built: for seconds.
         supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+    if not conf.get("api_auth", "jwt_secret", fallback=""):
+        # Airflow 3.1 checks tokens in the same process, too, as soon as the application's lifespan is entered.
+        conf.set("api_auth", "jwt_secret", secrets.token_hex())
     api = supervisor.in_process_api_server()
     api.transport = OneThread(api.app)
     anyio.to_thread.run_sync = _run_here  # type: ignore[assignment]

@@ -190,7 +190,7 @@ def test_an_unknown_outcome_that_shows_after_all_is_joined(
 
 @needs_task_state_store
 @pytest.mark.parametrize("status", ["400", "409"])
-def test_refused_request_after_unknown_outcome_reconnects(
+def test_refused_request_after_unknown_outcome_keeps_the_record(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, status: str
 ) -> None:
     behaviour = {**RESULT_ONLY, "run_seconds": 1000, "rerun_while_running": status}
@@ -201,8 +201,11 @@ def test_refused_request_after_unknown_outcome_reconnects(
     assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
     # A person clears too early: the order does not show the run yet, and refuses another one.
     again = clear_run(dag, run)
-    assert "(run 2)" in first_output(again.results["rerun"])
-    assert (accepted_reruns(ollang), posts(ollang), again.results["rerun"]["reconnected"]) == (1, 2, True)
+    assert (again.states, state_on_record()) == ({"rerun": "failed"}, "unknown")
+    ollang.advance(1000)
+    later = clear_run(dag, run)
+    assert "(run 2)" in first_output(later.results["rerun"])
+    assert (accepted_reruns(ollang), posts(ollang), later.results["rerun"]["reconnected"]) == (1, 2, True)
 
 
 @needs_task_state_store

@@ -184,10 +184,9 @@ def test_documents_without_ids_are_later_than_all_or_none(now: dict[str, Any], c
     assert rerun_of(order(orderDocs=before)).outputs_changed(polled) is counts
 
 
-@pytest.mark.parametrize(("count", "counts"), [(100, True), (101, False)])
-def test_too_many_documents_without_ids_prove_nothing(count: int, counts: bool) -> None:
-    before, now = ([make(id=None, size=size) for size in range(count)] for make in (document, new_document))
-    assert evidence_of(before, now) == ["documents"] * counts
+def test_hundreds_of_documents_without_ids_prove_the_result() -> None:
+    before, now = ([make(id=None, size=size) for size in range(300)] for make in (document, new_document))
+    assert evidence_of(before, now) == ["documents"]
 
 
 def test_document_without_id_is_not_new_if_one_is_undated() -> None:

@@ -290,6 +290,26 @@ def test_failed_request_keeps_the_record_of_another_subject(
     assert again.sent == 0
 
 
+@pytest.mark.parametrize("state", ["finished", "failed", "accepted"])
+def test_failed_request_keeps_every_record_of_another_subject(task: Harness, state: Any) -> None:
+    submission = task.submit(accepted_other())
+    submission.record.note(state, submission.receipt)
+    error = OllangRateLimitError("slow down")
+    with pytest.raises(OllangRateLimitError):
+        task.submit(Creation(error, error), RETRY)
+    assert task.state == state
+
+
+def test_refusal_after_a_cleared_unknown_outcome_proves_nothing(task: Harness) -> None:
+    with pytest.raises(OllangOutcomeUnknownError):
+        task.submit(Creation(lost()))
+    request = Creation(not_eligible())
+    request.refused_while_running = True
+    with pytest.raises(OllangOrderNotEligibleError):
+        task.submit(request, CLEARED)
+    assert task.state == "unknown"
+
+
 def test_retry_after_failed_precheck_attaches_to_no_other_run(task: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     request = Creation()
     with monkeypatch.context() as patch:
