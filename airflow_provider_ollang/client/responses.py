@@ -180,7 +180,8 @@ def parse_accepted(settings: Settings, request: Request, response: Response) -> 
     response                           the request
     ================================== ===============================================================================
     1xx, 408, 5xx                      outcome unknown: the server, or a gateway, did not come to an end with it
-    3xx, 4xx                           was not processed: :func:`.errors.rejected`
+    303                                outcome unknown: it names where the result is (RFC 9110 section 15.4.4)
+    another 3xx, 4xx                   was not processed: :func:`.errors.rejected`
     ``success`` is false               was refused
     an error, whatever the status      outcome unknown
     about another order                outcome unknown
@@ -194,7 +195,7 @@ def parse_accepted(settings: Settings, request: Request, response: Response) -> 
     """
     status, value = response.status, response.json_object or {}
     answered = f"the server answered {status_text(settings, response)}"
-    if status < 200 or status == 408 or status >= 500:
+    if status < 200 or status in {303, 408} or status >= 500:
         raise _unknown(settings, request, response, answered)
     if status >= 300:
         raise rejected(settings, request, response)

@@ -16,7 +16,8 @@ another host          that is refused
                       is unknown
 ``"accepted"``        reconnect                              reconnect
 ``"unknown"``         reconcile, as ``"sending"``            reconnect if Ollang shows it, else submit: a person who
-                                                             clears the task says that it never ran
+                                                             clears the task says that it never ran. Stays where that
+                                                             is refused
 ``"failed"``          reconnect: the wait ends as before     submit, if the order is eligible
 ``"finished"``        return the result                      still at work: reconnect; else submit
 ``"refused"``         submit: nothing was started            submit

@@ -64,6 +64,7 @@ NO_ANSWERS: dict[str, Any] = {
 RERUN_ERRORS: list[tuple[tuple[int, ...], Any, type[OllangError]]] = [
     ((200, 201, 202), {**ACCEPTED, "success": False}, OllangRequestRefusedError),
     ((300, 301, 302, 307, 308, 399), b"", OllangConfigurationError),
+    ((303,), b"", UNKNOWN),
     ((400,), NOT_ELIGIBLE, OllangOrderNotEligibleError),
     ((400, 402, 405, 422, 423, 425), OTHER, OllangBadRequestError),
     ((401,), UNAUTHORIZED, OllangAuthenticationError),

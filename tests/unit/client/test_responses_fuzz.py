@@ -100,7 +100,7 @@ def check_repeat(request: Request, response: Response, error: OllangError) -> No
     repeated = was_not_processed(error) if request.paid else is_transient(error)
     if request.paid:
         assert repeated is (response.status == 429)
-        unknown = response.status < 300 or response.status == 408 or response.status >= 500
+        unknown = response.status < 300 or response.status in {303, 408} or response.status >= 500
         assert isinstance(error, OllangOutcomeUnknownError) is (unknown and not is_refusal(response))
     else:
         assert repeated is (response.status < 300 or response.status in {408, 429, 500, 502, 503, 504})
