@@ -232,9 +232,19 @@ def test_interruption_awaiting_the_response_leaves_the_intent(task: Harness) -> 
     assert task.state == "sending"
 
 
-def test_killed_task_sends_nothing(task: Harness) -> None:
+@pytest.mark.parametrize("when", ["before", "in the precheck"])
+def test_killed_task_sends_nothing(task: Harness, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     request = Creation()
-    task.token.cancel()
+    precheck = request.precheck
+
+    def precheck_and_cancel(*arguments: Any, **options: Any) -> CreationReceipt:
+        task.token.cancel()
+        return precheck(*arguments, **options)
+
+    if when == "before":
+        task.token.cancel()
+    else:
+        monkeypatch.setattr(request, "precheck", precheck_and_cancel)
     with pytest.raises(TaskCancelledError):
         task.submit(request)
     assert (request.sent, task.state) == (0, None)
@@ -344,6 +354,15 @@ def test_other_refusal_after_lost_record_proves_nothing(task: Harness, error: Ol
         task.submit(request, CLEARED)
     # The next try, or clear, polls first again.
     assert task.state is None
+
+
+def test_rate_limit_after_unknown_outcome_keeps_the_record(task: Harness) -> None:
+    with pytest.raises(OllangOutcomeUnknownError):
+        task.submit(Creation(lost()))
+    limit = OllangRateLimitError("slow down")
+    with pytest.raises(OllangRateLimitError):
+        task.submit(Creation(limit, limit), CLEARED)
+    assert task.state == "unknown"
 
 
 # --- Reconciling in later tries ---------------------------------------------------------------------------------------
