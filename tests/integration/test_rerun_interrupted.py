@@ -1,4 +1,4 @@
-"""A rerun whose task is interrupted: whatever was bought is not bought again, and nothing is lost."""
+"""A rerun whose task is interrupted: it is not submitted again, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowTaskTimeout
 from airflow_provider_ollang.exceptions import (
-    OllangOutcomeUnknownError,
     OllangTransientError,
 )
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
-from airflow_provider_ollang.runtime.order_requests import RerunRequest
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.hook.servers import dead_route
 from tests.integration.submissions import (
-    NO_TRACE,
     ORDER,
     RESULT_ONLY,
     WAITING,
     accepted_reruns,
     at_store,
     during_sleep,
-    fail,
     first_output,
     is_refused,
     on_kill_of,
@@ -42,7 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_ollang.sandbox import Sandbox
-    from tests.integration.conftest import ClearRun, RunDag
+    from tests.integration.conftest import RunDag
 
 
 @pytest.fixture(autouse=True)
@@ -55,35 +50,13 @@ def _accepts_a_second_rerun(ollang: Sandbox) -> None:
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("wait", [{}, WAITING], ids=["not waiting", "waiting"])
-@pytest.mark.parametrize("behaviour", [RESULT_ONLY, NO_TRACE], ids=["evidence", "no trace"])
-def test_execution_timeout_awaiting_response_is_retried(
-    ollang: Sandbox, run_dag: RunDag, behaviour: dict[str, Any], wait: dict[str, Any]
-) -> None:
-    ollang.change_order(ORDER, behaviour=behaviour)
-    ollang.add_fault("POST", delay=20, processed=True)
-    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=5), **wait))
-    assert (run.tries["rerun"], accepted_reruns(ollang), posts(ollang)) == (2, 1, 1)
-    if behaviour is RESULT_ONLY:
-        assert (run.states["rerun"], run.results["rerun"]["reconnected"]) == ("success", True)
-        assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
-    else:
-        assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-
-
-@needs_task_state_store
-def test_execution_timeout_awaiting_response_ends_last_try(
-    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
-) -> None:
+def test_execution_timeout_awaiting_response_is_retried(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.change_order(ORDER, behaviour=RESULT_ONLY)
     ollang.add_fault("POST", delay=20, processed=True)
-    dag = rerun_dag(execution_timeout=timedelta(seconds=5), retries=0, **WAITING)
-    run = run_dag(dag)
-    assert (run.states, state_on_record()) == ({"rerun": "failed"}, "sending")
+    run = run_dag(rerun_dag(execution_timeout=timedelta(seconds=5), **WAITING))
+    assert (run.tries["rerun"], accepted_reruns(ollang), posts(ollang)) == (2, 1, 1)
+    assert (run.states["rerun"], run.results["rerun"]["reconnected"]) == ("success", True)
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
-    again = clear_run(dag, run)
-    assert "(run 2)" in first_output(again.results["rerun"])
-    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
 @needs_task_state_store
@@ -100,7 +73,7 @@ def test_execution_timeout_while_connecting_lets_retry_submit(
 
 @pytest.fixture
 def dead_address(ollang: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Return what makes the next connection to the sandbox go to an address where nobody takes it."""
+    """Return what makes the next connection to the sandbox go to an address where nothing accepts it."""
     address = "127.0.0.9"
     with dead_route(address, ollang.port):
         look_up = socket.getaddrinfo
@@ -117,12 +90,11 @@ def time_out() -> None:
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("after", [0, 100], ids=["first polls", "waiting"])
-def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, after: float
+def test_retry_after_execution_timeout_of_a_wait_reconnects(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 1000})
-    during_sleep(monkeypatch, time_out, after=after)
+    during_sleep(monkeypatch, time_out, after=100)
     run = run_dag(rerun_dag(**WAITING))
     assert isinstance(run.errors["rerun"], AirflowTaskTimeout)
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
@@ -130,47 +102,7 @@ def test_execution_timeout_of_a_wait_is_retried_and_the_retry_joins(
     assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
 
 
-@needs_task_state_store
-def test_execution_timeout_while_settling_is_retried_and_the_retry_settles(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ollang.change_order(ORDER, behaviour={"run_seconds": 150})
-    ollang.add_fault("POST", status=500, processed=True)
-    during_sleep(monkeypatch, time_out, after=100)
-    run = run_dag(rerun_dag(**WAITING, reconcile_timeout=200))
-    assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    assert "(run 2)" in first_output(run.results["rerun"])
-    assert run.results["rerun"]["reconnected"] is True
-    assert (accepted_reruns(ollang), posts(ollang)) == (1, 1)
-
-
-@needs_task_state_store
-def test_tries_shorter_than_reconcile_timeout_end_as_unknown(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ollang.change_order(ORDER, behaviour=NO_TRACE)
-    ollang.add_fault("POST", drop="before")
-    sleep, begun = _clock.sleep, [_clock.now()]
-    execute = OllangRerunOperator.execute
-
-    def limited(seconds: float) -> None:
-        if _clock.now() - begun[0] >= 120:
-            time_out()
-        sleep(seconds)
-
-    def timed(self: OllangRerunOperator, context: Any) -> Any:
-        begun[0] = _clock.now()
-        return execute(self, context)
-
-    timed.__name__ = "execute"
-    monkeypatch.setattr(OllangRerunOperator, "execute", timed)
-    monkeypatch.setattr(_clock, "sleep", limited)
-    run = run_dag(rerun_dag(retries=4))
-    assert isinstance(run.errors["rerun"], OllangOutcomeUnknownError)
-    assert (run.tries["rerun"], state_on_record(), posts(ollang)) == (3, "unknown", 1)
-
-
-# --- Ended from outside -------------------------------------------------------------------------------------------
+# --- Killed ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -179,38 +111,20 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("moment", ["before the look", "before the record", "before the request"])
-def test_a_task_ended_from_outside_sends_nothing(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], moment: str
+def test_task_killed_before_the_request_sends_nothing(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
-    precheck = RerunRequest.precheck
-
-    def ended_meanwhile(self: RerunRequest, *arguments: Any, **options: Any) -> Any:
-        if moment == "before the look":
-            kill()
-        baseline = precheck(self, *arguments, **options)
-        if moment == "before the record":
-            kill()
-        return baseline
-
-    monkeypatch.setattr(RerunRequest, "precheck", ended_meanwhile)
-    if moment == "before the request":
-        at_store(monkeypatch, "set", kill, state="sending", written=True)
-    else:
-        # Another error, if it went as far as the store.
-        at_store(monkeypatch, "set", fail)
+    at_store(monkeypatch, "set", kill, state="sending", written=True)
     run = run_dag(rerun_dag(retries=0))
     assert isinstance(run.errors["rerun"], OllangTransientError)
     assert "The task was killed" in str(run.errors["rerun"])
-    assert ollang.requests("POST") == []
-    assert state_on_record() == ("refused" if moment == "before the request" else None)
+    assert (posts(ollang), state_on_record()) == (0, "refused")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_soon(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], method: str
+def test_task_killed_in_a_rate_limit_ends_at_once(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
-    ollang.add_fault(method, status=429, headers={"Retry-After": "40"})
+    ollang.add_fault("POST", status=429, headers={"Retry-After": "40"})
     seen: list[tuple[int, datetime]] = []
 
     def end() -> None:
@@ -227,26 +141,25 @@ def test_a_task_ended_from_outside_in_a_rate_limit_sends_nothing_more_and_ends_s
 
 
 @needs_task_state_store
-def test_a_task_ended_from_outside_while_it_settles_sends_nothing_more(
+def test_task_killed_reconciling_sends_nothing_more(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
     ollang.add_fault("POST", status=500)
-    looks: list[int] = []
+    requests: list[int] = []
 
     def end() -> None:
         kill()
-        looks.append(len(ollang.request_log))
+        requests.append(len(ollang.request_log))
 
     during_sleep(monkeypatch, end, after=60)
     run = run_dag(rerun_dag(retries=0, on_unknown_outcome="resubmit"))
     assert isinstance(run.errors["rerun"], OllangTransientError)
-    assert (posts(ollang), len(ollang.request_log), state_on_record()) == (1, looks[0], "sending")
+    assert (posts(ollang), len(ollang.request_log), state_on_record()) == (1, requests[0], "sending")
 
 
 @needs_task_state_store
-@pytest.mark.parametrize("after", [0, 100], ids=["first polls", "waiting"])
-def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None], after: float
+def test_killed_wait_ends_at_once_and_its_retry_reconnects(
+    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
     ollang.change_order(ORDER, behaviour={"run_seconds": 1000})
     retry = OllangRerunOperator.execute
@@ -262,18 +175,18 @@ def test_a_wait_ended_from_outside_asks_no_more_and_is_joined_by_a_retry(
 
     counted.__name__ = "execute"
     monkeypatch.setattr(OllangRerunOperator, "execute", counted)
-    during_sleep(monkeypatch, end, after=after)
+    during_sleep(monkeypatch, end, after=100)
     run = run_dag(rerun_dag(**WAITING))
     assert (run.states, run.tries) == ({"rerun": "success"}, {"rerun": 2})
-    _, (looks, killed_at), (looks_of_both, retried_at) = seen
-    assert looks_of_both == looks
+    _, (requests, killed_at), (requests_of_both, retried_at) = seen
+    assert requests_of_both == requests
     assert (retried_at - killed_at).total_seconds() <= 1
     assert "(run 2)" in first_output(run.results["rerun"])
     assert accepted_reruns(ollang) == 1
 
 
 @needs_task_state_store
-def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receipt(
+def test_task_killed_once_accepted_returns_its_receipt(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kill: Callable[[], None]
 ) -> None:
     at_store(monkeypatch, "set", kill, state="accepted", written=True)
@@ -284,7 +197,7 @@ def test_a_task_ended_from_outside_once_it_is_accepted_concludes_with_its_receip
 # --- What is handed on --------------------------------------------------------------------------------------------
 
 
-def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
+def test_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_self: RuntimeTaskInstance, key: str, value: Any) -> None:
@@ -297,7 +210,7 @@ def test_a_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 
-def test_what_the_server_says_is_shown_without_secrets(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_message_of_the_server_is_redacted(ollang: Sandbox, run_dag: RunDag) -> None:
     message = f"done {ollang.api_key} https://x/y?X-Amz-Signature=LEAK\nERROR forged line"
     ollang.add_fault("POST", status=200, processed=True, body={"success": True, "message": message})
     run = run_dag(rerun_dag())
