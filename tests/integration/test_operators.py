@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_provider_ollang import _clock
 from airflow_provider_ollang.exceptions import (
-    OllangAccessDeniedError,
-    OllangAuthenticationError,
-    OllangBadRequestError,
     OllangConfigurationError,
     OllangOrderNotEligibleError,
-    OllangOrderNotFoundError,
     OllangRequestRefusedError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -54,10 +49,10 @@ def posts(ollang: Sandbox) -> int:
 
 def test_get_order_returns_it_as_the_api_gave_it(ollang: Sandbox, run_dag: RunDag) -> None:
     with DAG("getting", schedule=None, start_date=START) as dag:
-        OllangGetOrderOperator(task_id="whole", order_id=ORDER)
+        OllangGetOrderOperator(task_id="all", order_id=ORDER)
         OllangGetOrderOperator(task_id="some", order_id=ORDER, fields="status, name,vttUrl, unheard")
     results = run_dag(dag).results
-    assert results["whole"] == ollang.order(ORDER)["order"]
+    assert results["all"] == ollang.order(ORDER)["order"]
     assert results["some"] == {
         "status": "completed",
         "name": "Sample Project - Episode 1",
@@ -66,7 +61,7 @@ def test_get_order_returns_it_as_the_api_gave_it(ollang: Sandbox, run_dag: RunDa
     }
 
 
-def test_an_order_id_gets_in_every_way_airflow_has(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_order_id_may_come_in_every_way_airflow_has(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_order(id="77", status="completed", type="document")
     with DAG("naming", schedule=None, start_date=START, params={"order": ORDER}) as dag:
 
@@ -147,9 +142,7 @@ def test_uppercase_order_id_matches_the_response(ollang: Sandbox, run_dag: RunDa
     assert ollang.order(order_id)["reruns_accepted"] == 1
 
 
-def test_getting_an_order_asks_no_more_once_the_task_was_ended(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_get_order_sends_nothing_more(ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
     ollang.add_fault("GET", status=429, headers={"Retry-After": "40"})
     during_sleep(monkeypatch, on_kill_of(monkeypatch, OllangGetOrderOperator))
     started = ollang.now
@@ -176,45 +169,15 @@ def test_rerun_polls_once_submits_once_and_returns(ollang: Sandbox, run_dag: Run
     assert ollang.order(ORDER)["reruns_accepted"] == 1
 
 
-def test_receipt_is_there_before_the_wait_polls(
-    ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(seconds: float) -> None:
-        raise SystemExit(1)
-
-    monkeypatch.setattr(_clock, "sleep", die)
-    run = rerun_once(run_dag, retries=0, wait_for_completion=True)
-    assert run.states == {"rerun": "failed"}
-    assert run.results["rerun"].keys() == RECEIPT_KEYS
-
-
-@pytest.mark.parametrize(
-    "status", ["pending", "ongoing", "waitingForCC", "qualityCheck", "revision", "review", "readyToSent", "failed"]
-)
-def test_an_order_that_is_not_done_is_not_rerun(ollang: Sandbox, run_dag: RunDag, status: str) -> None:
-    ollang.change_order(ORDER, status=status)
-    run = rerun_once(run_dag)
-    assert run.states == {"rerun": "failed"}
-    assert run.tries == {"rerun": 1}
-    assert isinstance(run.errors["rerun"], OllangOrderNotEligibleError)
-    assert posts(ollang) == 0
-
-
+#: One by its status, one by its body; tests/integration/test_quality_evaluate.py has the others.
 REFUSALS = {
     "400": ({"status": 400, "body": {"code": "ORDER_NOT_ELIGIBLE"}}, OllangOrderNotEligibleError),
-    "402": ({"status": 402, "body": {"message": "no credits"}}, OllangBadRequestError),
-    "403": ({"status": 403, "body": {"code": "ACCESS_DENIED"}}, OllangAccessDeniedError),
-    "404": ({"status": 404, "body": {"code": "ORDER_NOT_FOUND"}}, OllangOrderNotFoundError),
-    "401": ({"status": 401, "body": {"code": "UNAUTHORIZED"}}, OllangAuthenticationError),
     "success: false": ({"status": 200, "body": {"success": False}}, OllangRequestRefusedError),
-    "a redirect": ({"redirect": "https://example.com/"}, OllangConfigurationError),
 }
 
 
 @pytest.mark.parametrize(("fault", "error"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_fails_at_once(
-    ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], error: type[Exception]
-) -> None:
+def test_refusal_fails_at_once(ollang: Sandbox, run_dag: RunDag, fault: dict[str, Any], error: type[Exception]) -> None:
     ollang.add_fault("POST", **fault)
     run = rerun_once(run_dag)
     assert run.states == {"rerun": "failed"}
@@ -224,7 +187,7 @@ def test_a_refusal_fails_at_once(
     assert ollang.order(ORDER)["reruns_accepted"] == 0
 
 
-def test_a_rate_limited_rerun_is_sent_again_and_happens_once(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_rate_limited_rerun_is_sent_again(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", times=2, status=429, headers={"Retry-After": "40"})
     started = ollang.now
     run = rerun_once(run_dag)
@@ -235,7 +198,7 @@ def test_a_rate_limited_rerun_is_sent_again_and_happens_once(ollang: Sandbox, ru
 
 
 @needs_task_state_store
-def test_a_rate_limit_beyond_patience_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag) -> None:
+def test_long_rate_limit_is_left_to_the_retries(ollang: Sandbox, run_dag: RunDag) -> None:
     ollang.add_fault("POST", status=429, headers={"Retry-After": "3600"})
     run = rerun_once(run_dag)
     assert run.states == {"rerun": "success"}
