@@ -40,7 +40,7 @@ MODES: dict[str, dict[str, Any]] = {
     "deferred": {**WAITING, "deferrable": True},
     "not waiting": {},
 }
-#: How the order looks when the task begins again: what its rerun shows, and how much later that is.
+#: The order when the task begins again: what its rerun shows, and how much later that is.
 ORDERS: dict[str, tuple[dict[str, Any], float]] = {
     "at work": ({"run_seconds": 5000, "status_path": [[1, "ongoing"]]}, 0),
     "in review": ({"run_seconds": 5000, "status_path": [[1, "review"]]}, 0),

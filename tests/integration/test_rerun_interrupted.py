@@ -197,7 +197,7 @@ def test_task_killed_once_accepted_returns_its_receipt(
 # --- What is handed on --------------------------------------------------------------------------------------------
 
 
-def test_receipt_that_cannot_be_pushed_early_is_pushed_at_the_end(
+def test_receipt_not_pushed_early_is_pushed_at_the_end(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_self: RuntimeTaskInstance, key: str, value: Any) -> None:
