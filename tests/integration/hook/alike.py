@@ -1,38 +1,33 @@
-"""Both clients, and what they make of a request."""
+"""What both clients make of the same response."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_ollang.exceptions import (
-    OllangError,
-)
+from airflow_provider_ollang.exceptions import OllangError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 
 from .conftest import ORDER
-
-BODY = f'{{"id": "{ORDER}", "status": "completed", "success": true}}'.encode()
-
+from .wire import send
 
 #: What the libraries say in brackets about a connection that broke is theirs, and they have different words for it.
 LIBRARY_WORDS = re.compile(r"(the connection broke|no connection (?:through the proxy )?to \S+) \(.*\)\.$")
 
 
 @dataclass(frozen=True)
-class End:
-    """What a call came to; equal ends cannot be told apart by their user."""
+class Outcome:
+    """The outcome of a GET; users cannot tell equal outcomes apart."""
 
     order: dict[str, Any] | None = None
     error: type[OllangError] | None = None
     fields: dict[str, Any] | None = None
     text: str = ""
-    whole_text: str = ""
+    full_text: str = ""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, End) and self._compared() == other._compared()
+        return isinstance(other, Outcome) and self._compared() == other._compared()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -40,34 +35,20 @@ class End:
         return self.order, self.error, self.fields, self.text
 
 
-def _failed(error: OllangError) -> End:
-    assert error.__cause__ is None
-    assert error.__context__ is None or error.__suppress_context__
-    text = str(error)
-    return End(None, type(error), dict(vars(error)), LIBRARY_WORDS.sub(r"\1 (*).", text), text)
-
-
-def sync_end(hook: OllangHook, order_id: object = ORDER) -> End:
+def outcome(hook: OllangHook, what: str, order_id: object = ORDER) -> Outcome:
+    """Send a request and return its outcome."""
     try:
-        return End(hook.get_order(order_id, max_attempts=1))
+        return Outcome(send(hook, what, order_id))
     except OllangError as error:
-        return _failed(error)
+        assert error.__cause__ is None
+        assert error.__context__ is None or error.__suppress_context__
+        text = str(error)
+        return Outcome(None, type(error), dict(vars(error)), LIBRARY_WORDS.sub(r"\1 (*).", text), text)
 
 
-def async_end(hook: OllangHook, order_id: object = ORDER) -> End:
-    async def read() -> End:
-        async with hook.async_client() as reader:
-            return End(await reader.get_order(order_id))
-
-    try:
-        return asyncio.run(read())
-    except OllangError as error:
-        return _failed(error)
-
-
-def alike(hook: OllangHook, order_id: object = ORDER) -> End:
-    """Return the end that both clients come to."""
-    one, other = sync_end(hook, order_id), async_end(hook, order_id)
-    assert other == one
+def alike(hook: OllangHook, order_id: object = ORDER) -> Outcome:
+    """Return the outcome of a GET, which is the same with both clients."""
+    sync_outcome, async_outcome = (outcome(hook, what, order_id) for what in ("get", "async get"))
+    assert async_outcome == sync_outcome
     hook.close()
-    return other
+    return async_outcome

@@ -161,8 +161,8 @@ def test_odd_bytes(connect: Connect, name: str) -> None:
         assert end.error is OllangUnavailableError
         assert len(server.requests) == 2
     # Nothing of what the server sent is shown as it came, cookies and links in it least of all.
-    assert "RawResponseMessage" not in end.whole_text
-    assert "headers" not in end.whole_text
+    assert "RawResponseMessage" not in end.full_text
+    assert "headers" not in end.full_text
 
 
 @pytest.mark.parametrize("location", LOCATIONS, ids=lambda one: ascii(one)[:30])
@@ -255,7 +255,7 @@ def test_size_of_an_answer(ollang: Sandbox, hook: OllangHook, size: int) -> None
     ollang.add_fault(times=None, generate="huge", size=size)
     end = alike(hook)
     assert (end.order is not None) == (size < 20 * MEGABYTE)
-    assert end.order is not None or "larger than 20 MB" in end.whole_text
+    assert end.order is not None or "larger than 20 MB" in end.full_text
 
 
 def test_small_answer_that_unpacks_to_more(ollang: Sandbox, hook: OllangHook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,4 +264,4 @@ def test_small_answer_that_unpacks_to_more(ollang: Sandbox, hook: OllangHook, mo
     ollang.add_fault(times=None, status=200, body=packed, headers={"Content-Encoding": "gzip"})
     end = alike(hook)
     assert end.error is OllangUnavailableError
-    assert "larger than 1 MB" in end.whole_text
+    assert "larger than 1 MB" in end.full_text
