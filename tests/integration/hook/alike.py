@@ -35,15 +35,19 @@ class Outcome:
         return self.order, self.error, self.fields, self.text
 
 
+def _failure(error: OllangError) -> Outcome:
+    assert error.__cause__ is None
+    assert error.__context__ is None or error.__suppress_context__
+    text = str(error)
+    return Outcome(None, type(error), dict(vars(error)), LIBRARY_WORDS.sub(r"\1 (*).", text), text)
+
+
 def outcome(hook: OllangHook, what: str, order_id: object = ORDER) -> Outcome:
     """Send a request and return its outcome."""
     try:
         return Outcome(send(hook, what, order_id))
     except OllangError as error:
-        assert error.__cause__ is None
-        assert error.__context__ is None or error.__suppress_context__
-        text = str(error)
-        return Outcome(None, type(error), dict(vars(error)), LIBRARY_WORDS.sub(r"\1 (*).", text), text)
+        return _failure(error)
 
 
 def alike(hook: OllangHook, order_id: object = ORDER) -> Outcome:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 import time
 from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.client import sync
+from airflow_provider_ollang.client import aio, sync
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
@@ -19,14 +20,14 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.tls import Certificate
-from tests.integration.hook.wire import BODY, both, failing
 
-from .conftest import KEY, ORDER, Clock, Connect, status_of
-from .servers import IN_TIME, LONG, Peer, RawServer, Script, Stopwatch, http, says, stalls
+from .conftest import ORDER, Clock, Connect, status_of
+from .servers import IN_TIME, LONG, Peer, RawServer, Script, Stopwatch, dead_route, http, says, stalls
+from .wire import BODY, each_request, failing, send
 
 
 def check_late(error: OllangError, what: str, seconds: float) -> None:
-    assert type(error) is (OllangUnavailableError if what == "get" else OllangOutcomeUnknownError)
+    assert type(error) is (OllangOutcomeUnknownError if what == "rerun" else OllangUnavailableError)
     assert status_of(error) is None
     assert "no complete response within 1 s" in str(error)
     assert 0.9 < seconds < IN_TIME
@@ -37,34 +38,31 @@ def drips_head(peer: Peer, request: bytes) -> None:
     peer.drip(b"X-Padding: " + b"x" * 600, 0.1)
 
 
-@both
-def test_dripping_body_ends_in_time(ollang: Sandbox, connect: Connect, what: str) -> None:
-    ollang.add_fault(rate=5, body="x" * 300, status=200)
-    with Stopwatch() as watch:
-        error = failing(connect(ollang.url, timeout=1), what)
-    check_late(error, what, watch.seconds)
-    assert len(ollang.request_log) == 1
+def drips_body(peer: Peer, request: bytes) -> None:
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    peer.drip(b"x" * 600, 0.1)
 
 
-@pytest.mark.parametrize(
-    ("what", "status"), [("get", "200 OK"), ("get", "404 Not Found"), ("get", "302 Found"), ("rerun", "200 OK")]
-)
-def test_dripping_head_ends_in_time(connect: Connect, what: str, status: str) -> None:
-    head = f"HTTP/1.1 {status}\r\n".encode()
+def drips_chunks(peer: Peer, request: bytes) -> None:
+    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(600):
+        peer.send(b"1\r\nx\r\n")
+        if peer.hung_up(0.1):
+            return
 
-    def script(peer: Peer, request: bytes) -> None:
-        peer.send(head)
-        peer.drip(b"X-Padding: " + b"x" * 600, 0.1)
 
+@pytest.mark.parametrize("script", [drips_head, drips_body, drips_chunks, stalls(LONG)])
+@each_request
+def test_late_response_ends_in_time(connect: Connect, clock: Clock, what: str, script: Script) -> None:
     with RawServer(script) as server:
         hook = connect(server.url, timeout=1)
         with Stopwatch() as watch:
             error = failing(hook, what)
     check_late(error, what, watch.seconds)
-    assert len(server.requests) == 1
+    assert (len(server.requests), clock.sleeps) == (1, [])
 
 
-@both
+@each_request
 def test_time_for_head_and_body_is_one(connect: Connect, what: str) -> None:
     """The head comes late, and then the body stops: both together must not take longer than one of them."""
 
@@ -85,9 +83,9 @@ def test_time_for_head_and_body_is_one(connect: Connect, what: str) -> None:
     assert seconds < 2.5
 
 
-@both
+@each_request
 def test_dripping_redirect_ends_in_time(ollang: Sandbox, connect: Connect, what: str) -> None:
-    """A redirect is not followed, so nobody needs its body."""
+    """A redirect is not followed, so its body is not needed."""
     ollang.add_fault(redirect="https://other.example/", body="x" * 600, rate=10)
     with Stopwatch() as watch:
         error = failing(connect(ollang.url, timeout=1), what)
@@ -95,8 +93,10 @@ def test_dripping_redirect_ends_in_time(ollang: Sandbox, connect: Connect, what:
     assert watch.seconds < IN_TIME
 
 
-def test_stalled_handshake_ends_in_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "CONNECT_TIMEOUT", 0.5)
+@each_request
+def test_stalled_handshake_ends_in_time(connect: Connect, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    for module in (aio, sync):
+        monkeypatch.setattr(module, "CONNECT_TIMEOUT", 0.5)
 
     def stall(peer: Peer) -> bool:
         peer.sock.recv(65536)
@@ -105,32 +105,20 @@ def test_stalled_handshake_ends_in_time(connect: Connect, monkeypatch: pytest.Mo
     with RawServer(says(b""), greet=stall) as server:
         hook = connect(server.url.replace("http:", "https:"), timeout=600)
         with Stopwatch() as watch:
-            error = failing(hook)
+            error = failing(hook, what)
     assert type(error) is OllangUnavailableError
+    assert f"no connection to {hook.settings.base_url} within 0.5 s" in str(error)
     assert watch.seconds < IN_TIME
 
 
-@pytest.mark.parametrize("fault", [{"rate": 5, "body": "x" * 300}, {"delay": LONG}], ids=["dripping", "silent"])
-def test_time_ends_over_tls_too(connect: Connect, fault: dict[str, Any]) -> None:
-    with Sandbox(api_key=KEY, speed=0, tls=True) as ollang:
-        ollang.add_fault(**fault)
-        hook = connect(ollang.url, ca_bundle=ollang.ca_bundle, timeout=1)
-        with Stopwatch() as watch:
-            error = failing(hook)
-        check_late(error, "get", watch.seconds)
-        assert hook.get_order(ORDER)["id"] == ORDER
-
-
-def test_dripping_head_over_tls_ends_in_time(connect: Connect) -> None:
+@pytest.mark.parametrize("script", [drips_head, drips_body, stalls(LONG)])
+def test_late_response_over_tls_ends_in_time(connect: Connect, script: Script) -> None:
     certificate = Certificate()
     context = certificate.server_context()
 
     def encrypt(peer: Peer) -> bool:
         peer.sock = context.wrap_socket(peer.sock, server_side=True)
         return False
-
-    def script(peer: Peer, request: bytes) -> None:
-        peer.drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 600, 0.1)
 
     with RawServer(script, greet=encrypt) as server:
         hook = connect(server.url.replace("http:", "https:"), ca_bundle=str(certificate.ca), timeout=1)
@@ -156,7 +144,7 @@ def test_dripping_proxy_ends_in_time(connect: Connect, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("late", [stalls(LONG), drips_head], ids=["silent", "dripping"])
-def test_late_response_on_a_used_connection_is_named_as_such(connect: Connect, late: Script) -> None:
+def test_late_response_on_used_connection_is_named_so(connect: Connect, late: Script) -> None:
     """There is a connection, so it must not say that there is none."""
     scripts = iter([says(http("200 OK", BODY)), late])
 
@@ -172,7 +160,7 @@ def test_late_response_on_a_used_connection_is_named_as_such(connect: Connect, l
     check_late(error, "get", watch.seconds)
 
 
-def test_slow_but_steady_answer_is_taken(connect: Connect) -> None:
+def test_slow_but_steady_response_is_read(connect: Connect) -> None:
     def script(peer: Peer, request: bytes) -> None:
         peer.drip(http("200 OK", BODY), 0.001)
 
@@ -180,24 +168,48 @@ def test_slow_but_steady_answer_is_taken(connect: Connect) -> None:
         assert connect(server.url, timeout=10).get_order(ORDER)["id"] == ORDER
 
 
-def test_time_is_for_each_attempt(connect: Connect, clock: Clock) -> None:
-    """Neither the first attempt nor the pause before the second takes from the second's time."""
-    answers = iter([stalls(LONG), says(http("200 OK", BODY))])
+def test_each_attempt_has_the_full_time(connect: Connect, clock: Clock) -> None:
+    """A late response to the first attempt is neither read by the second nor takes from its time."""
+    bodies = iter([BODY.replace(b'"success"', b'"late"'), BODY])
 
     def script(peer: Peer, request: bytes) -> None:
-        next(answers)(peer, request)
+        body = next(bodies)
+        if body is not BODY:
+            peer.hung_up(1.2)
+        peer.send(http("200 OK", body))
 
     with RawServer(script) as server:
-        assert connect(server.url, timeout=1).get_order(ORDER)["id"] == ORDER
-        assert len(server.requests) == 2
+        order = connect(server.url, timeout=1).get_order(ORDER)
+        assert server.connections == len(server.requests) == 2
+    assert "late" not in order
     assert len(clock.sleeps) == 1
 
 
-def test_no_thread_outlives_a_call(ollang: Sandbox, hook: OllangHook) -> None:
+def test_dead_address_of_a_host_costs_time_and_no_response(
+    ollang: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next address is used, also for a rerun: to the first one nothing was sent."""
+    resolve, hole = socket.getaddrinfo, "127.0.0.9"
+
+    def two(host: str, port: Any, *arguments: Any, **named: Any) -> Any:
+        if host != "two.localhost":
+            return resolve(host, port, *arguments, **named)
+        return resolve(hole, port, *arguments, **named) + resolve("127.0.0.1", port, *arguments, **named)
+
+    with dead_route(hole, ollang.port):
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        monkeypatch.setattr(sync, "CONNECT_TIMEOUT", 0.5)
+        hook = connect(f"http://two.localhost:{ollang.port}")
+        for what in ("get", "rerun"):
+            send(hook, what)
+    assert ollang.order(ORDER)["reruns_accepted"] == 1
+
+
+def test_no_thread_outlives_a_request(ollang: Sandbox, hook: OllangHook) -> None:
     before = threading.active_count()
     for _ in range(5):
-        hook.get_order(ORDER)
-        hook.rerun_order(ollang.add_order())
+        send(hook, "get")
+        send(hook, "rerun", ollang.add_order())
     ends = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < ends:
         time.sleep(0.01)
