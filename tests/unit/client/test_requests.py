@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -37,6 +38,46 @@ def test_request_is_exactly_this(request_: Request, expected: Request) -> None:
     assert request_.url(SETTINGS) == f"https://ollang.example/gateway{expected.path}"
     assert request_.fields() == {"order_id": ID, "method": expected.method, "path": expected.path}
     assert request_.headers() == ({} if request_.body is None else {"Content-Type": "application/json"})
+
+
+def switches(**on: bool) -> dict[str, bool]:
+    return {name: on.get(name, False) for name in ("accuracy", "fluency", "tone", "culturalFit")}
+
+
+@pytest.mark.parametrize(
+    ("criteria", "prompt", "body"),
+    [
+        (None, None, {}),
+        (None, "", {}),
+        (None, 'Is it "funny"?\nÄ 🎬', {"customPrompt": 'Is it "funny"?\nÄ 🎬'}),
+        (["Accuracy"], None, switches(accuracy=True)),
+        (("cultural_fit", "TONE"), None, switches(culturalFit=True, tone=True)),
+        (["culturalFit", "Cultural-Fit"], None, switches(culturalFit=True)),
+        ("accuracy, Tone", None, switches(accuracy=True, tone=True)),
+        ({"Fluency": 90}, "x", {**switches(fluency=True), "customPrompt": "x"}),
+        (["Accuracy", "Fluency", "Tone", "Cultural Fit"], None, dict.fromkeys(switches(), True)),
+    ],
+    ids=repr,
+)
+def test_criteria_and_prompt_are_the_body(criteria: Any, prompt: str | None, body: dict[str, Any]) -> None:
+    sent = evaluate_order(ID, criteria, prompt).body
+    assert isinstance(sent, bytes)
+    assert json.loads(sent) == body
+
+
+@pytest.mark.parametrize(
+    ("criteria", "prompt", "words"),
+    [
+        (["Style"], None, "names 'Style'; there are Accuracy, Fluency, Tone, Cultural Fit"),
+        (["Accuracy", "Cultural"], None, "names 'Cultural'"),
+        *((names, None, "must be one or more names") for names in ([""], [], [None], ["Accuracy", ["Tone"]], 5)),
+        *((None, prompt, "custom_prompt must be a text") for prompt in (object, 0, {"text": "Mind the puns"})),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_other_criterion_or_prompt_is_refused(criteria: Any, prompt: Any, words: str) -> None:
+    with pytest.raises(OllangConfigurationError, match=words):
+        evaluate_order(ID, criteria, prompt)
 
 
 def test_list_request_leaves_out_filters_of_none() -> None:
