@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,6 +87,14 @@ def _middle_of_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("count", "seconds"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (100, 8.0)])
 def test_delay_doubles_up_to_8_seconds(count: int, seconds: float) -> None:
     assert delay(count) == seconds
+
+
+@pytest.mark.parametrize(("end", "seconds"), [(min, 1.0), (max, 3.0)])
+def test_delay_varies_by_a_half_either_way(
+    monkeypatch: pytest.MonkeyPatch, end: Callable[[float, float], float], seconds: float
+) -> None:
+    monkeypatch.setattr(random, "uniform", end)
+    assert delay(2) == seconds
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 300.0])
