@@ -1,4 +1,4 @@
-"""The search for canaries itself finds them wherever they could sing."""
+"""The search for canaries sees them wherever they could be shown."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def forgiven(canaries: Canaries, capfd: pytest.CaptureFixture[str], nothing_show
     capfd.readouterr()
 
 
-@pytest.mark.parametrize("canary", [KEY, PROXY_PASSWORD, LINK_SIGNATURE])
 @pytest.mark.parametrize(
-    "name", ["", "urllib3.connectionpool", "requests", "airflow", "airflow.task", "airflow_provider_ollang", "new.one"]
+    ("name", "canary"),
+    [("", KEY), ("urllib3.connectionpool", PROXY_PASSWORD), ("airflow.task", KEY), ("new.one", LINK_SIGNATURE)],
 )
-def test_log_lines_of_libraries_are_seen(canaries: Canaries, name: str, canary: str) -> None:
+def test_log_line_of_library_is_seen(canaries: Canaries, name: str, canary: str) -> None:
     logging.getLogger(name).debug("sending %s", canary)
     assert len(canaries.sightings()) == 2
 
 
-def test_exceptions_in_log_lines_are_seen(canaries: Canaries) -> None:
+def test_exception_in_log_line_is_seen(canaries: Canaries) -> None:
     try:
         int(KEY)
     except ValueError:
@@ -46,13 +46,13 @@ def test_exceptions_in_log_lines_are_seen(canaries: Canaries) -> None:
     assert len(canaries.sightings()) == 2
 
 
-def test_log_lines_of_the_hook_are_seen(canaries: Canaries) -> None:
+def test_log_line_of_hook_is_seen(canaries: Canaries) -> None:
     OllangHook().log.debug("sending %s", KEY)
     OllangHook().log.info("sending", key=KEY)
     assert len(canaries.sightings()) == 2
 
 
-def test_errors_are_seen_even_if_nobody_raises_them(canaries: Canaries) -> None:
+def test_error_is_seen_even_if_not_raised(canaries: Canaries) -> None:
     OllangUnavailableError("nothing to see")
     OllangUnavailableError(f"it said {KEY}")
     OllangUnavailableError("quiet", detail=f"https://files.example/a?Signature={LINK_SIGNATURE}")
@@ -61,19 +61,19 @@ def test_errors_are_seen_even_if_nobody_raises_them(canaries: Canaries) -> None:
     assert all(canary in seen for canary in (KEY, PROXY_PASSWORD, LINK_SIGNATURE))
 
 
-def test_causes_of_errors_are_seen(canaries: Canaries) -> None:
+def test_cause_of_error_is_seen(canaries: Canaries) -> None:
     with pytest.raises(OllangConfigurationError):
         raise OllangConfigurationError("quiet") from ValueError(KEY)
     assert len(canaries.sightings()) == 1
 
 
-def test_what_is_printed_is_seen(canaries: Canaries, capfd: pytest.CaptureFixture[str]) -> None:
+def test_printed_text_is_seen(canaries: Canaries, capfd: pytest.CaptureFixture[str]) -> None:
     print(KEY)  # noqa: T201 - to be seen
     print(KEY, file=sys.stderr)  # noqa: T201
     assert capfd.readouterr() == (f"{KEY}\n", f"{KEY}\n")
 
 
-def test_libraries_do_log_while_the_hook_works(ollang: Sandbox, hook: OllangHook, canaries: Canaries) -> None:
+def test_libraries_log_while_the_hook_works(ollang: Sandbox, hook: OllangHook, canaries: Canaries) -> None:
     ollang.add_fault(status=503)
     hook.get_order(ORDER)
     text = "\n".join(canaries.texts)

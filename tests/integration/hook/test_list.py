@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -44,8 +43,8 @@ def test_all_orders_once_newest_first(ollang: Sandbox, hook: OllangHook) -> None
     assert queries(ollang) == [{"pageOptions[page]": "1", "pageOptions[take]": "50"}]
 
 
-@pytest.mark.parametrize("page_size", [1, 7, 13, 26, 50])
-def test_pages(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
+@pytest.mark.parametrize("page_size", [7, 26])
+def test_each_page_is_requested_once(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
     count = len(own(ollang))
     assert len(list(hook.list_orders(page_size=page_size))) == count
     pages = -(-count // page_size)
@@ -55,7 +54,7 @@ def test_pages(ollang: Sandbox, hook: OllangHook, page_size: int) -> None:
     assert {entry.connection for entry in ollang.request_log} == {1}
 
 
-def test_nothing_is_sent_before_the_first_row_is_wanted(ollang: Sandbox, hook: OllangHook) -> None:
+def test_nothing_is_sent_before_the_first_row_is_read(ollang: Sandbox, hook: OllangHook) -> None:
     rows = hook.list_orders(page_size=5)
     assert ollang.request_log == []
     next(rows)
@@ -66,38 +65,33 @@ def test_nothing_is_sent_before_the_first_row_is_wanted(ollang: Sandbox, hook: O
     assert len(ollang.request_log) == 2
 
 
-def test_making_the_list_reads_no_connection() -> None:
+def test_list_that_is_not_read_reads_no_connection() -> None:
     OllangHook("no_such_connection").list_orders()
 
 
-@pytest.mark.parametrize("page_size", [0, -1, 51, 1000, 2.5, 2.0, True, "fifty", "0", "1e1", "", None, [5], "9" * 5000])
-def test_page_size_is_checked_at_once(ollang: Sandbox, hook: OllangHook, page_size: Any) -> None:
+@pytest.mark.parametrize("page_size", [0, 51])
+def test_other_page_size_is_refused_at_once(ollang: Sandbox, hook: OllangHook, page_size: Any) -> None:
     with pytest.raises(OllangConfigurationError, match=r"page_size .* 50"):
         hook.list_orders(page_size=page_size)
     assert ollang.request_log == []
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"created_from": datetime(2024, 1, 15, tzinfo=UTC)}, {"status": ["pending"]}, {"name": 5}]
-)
-def test_filter_of_another_type_is_refused_before_sending(
-    ollang: Sandbox, hook: OllangHook, wrong: dict[str, Any]
-) -> None:
+def test_filter_of_another_type_sends_nothing(ollang: Sandbox, hook: OllangHook) -> None:
     with pytest.raises(OllangConfigurationError, match="must be a text, not"):
-        list(hook.list_orders(**wrong))
+        list(hook.list_orders(status=["pending"]))  # type: ignore[arg-type]
     assert ollang.request_log == []
 
 
-def test_page_size_of_a_template_is_a_number_all_the_same(ollang: Sandbox, hook: OllangHook) -> None:
+def test_page_size_may_be_a_text(ollang: Sandbox, hook: OllangHook) -> None:
     assert len(list(hook.list_orders(page_size=" 50 "))) == len(own(ollang))  # type: ignore[arg-type]
     assert queries(ollang) == [{"pageOptions[page]": "1", "pageOptions[take]": "50"}]
 
 
 def test_name_lists_orders_of_exactly_this_name(ollang: Sandbox, hook: OllangHook) -> None:
-    wanted = ollang.add_order(name="Pilot")
+    matching = ollang.add_order(name="Pilot")
     part, other_case = ollang.add_order(name="Pilot, part 2"), ollang.add_order(name="pilot")
-    assert ids(hook.list_orders(name="Pilot")) == [wanted]
-    assert set(ids(hook.list_orders(search="Pilot"))) == {wanted, part, other_case}
+    assert ids(hook.list_orders(name="Pilot")) == [matching]
+    assert set(ids(hook.list_orders(search="Pilot"))) == {matching, part, other_case}
 
 
 FILTERS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
@@ -137,12 +131,14 @@ def add_orders(ollang: Sandbox) -> str:
 
 
 @pytest.mark.parametrize(("arguments", "query"), FILTERS.values(), ids=FILTERS)
-def test_filters(ollang: Sandbox, hook: OllangHook, arguments: dict[str, Any], query: dict[str, str]) -> None:
-    wanted = add_orders(ollang)
-    found = list(hook.list_orders(page_size=3, **arguments))
-    assert wanted in ids(found)
-    assert len(found) < len(own(ollang))
-    for row in found:
+def test_filter_is_sent_and_applied(
+    ollang: Sandbox, hook: OllangHook, arguments: dict[str, Any], query: dict[str, str]
+) -> None:
+    matching = add_orders(ollang)
+    rows = list(hook.list_orders(page_size=3, **arguments))
+    assert matching in ids(rows)
+    assert len(rows) < len(own(ollang))
+    for row in rows:
         assert arguments.get("order_type") in {None, row["type"]}
         assert arguments.get("status") in {None, row["status"]}
         assert arguments.get("project_id") in {None, row["projectId"]}
@@ -151,7 +147,7 @@ def test_filters(ollang: Sandbox, hook: OllangHook, arguments: dict[str, Any], q
 
 
 @pytest.mark.parametrize("ignored", ["type", "status", "projectId"])
-def test_filter_that_the_server_ignores_is_applied_here(ollang: Sandbox, hook: OllangHook, ignored: str) -> None:
+def test_filter_ignored_by_server_is_applied_here(ollang: Sandbox, hook: OllangHook, ignored: str) -> None:
     add_orders(ollang)
     arguments: dict[str, dict[str, Any]] = {
         "type": {"order_type": "subtitle"},
@@ -174,16 +170,13 @@ def scripted(ollang: Sandbox, *pages: Any) -> None:
         ollang.add_fault(status=200, body=body)
 
 
-def test_order_that_moved_to_the_next_page_comes_once(ollang: Sandbox, hook: OllangHook) -> None:
+def test_order_on_two_pages_or_twice_on_one_comes_once(ollang: Sandbox, hook: OllangHook) -> None:
     """Orders that are made while the list is read push the others on."""
-    scripted(ollang, page([1, 2, 3], hasNextPage=True), page([3, 4], hasNextPage=True), page([4, 5], hasNextPage=False))
+    scripted(
+        ollang, page([1, 2, 1, 3], hasNextPage=True), page([3, 4], hasNextPage=True), page([4, 5], hasNextPage=False)
+    )
     assert ids(hook.list_orders()) == ["1", "2", "3", "4", "5"]
     assert len(ollang.request_log) == 3
-
-
-def test_order_twice_on_one_page_comes_once(ollang: Sandbox, hook: OllangHook) -> None:
-    scripted(ollang, page([1, 2, 1, 2, 3], hasNextPage=False))
-    assert ids(hook.list_orders()) == ["1", "2", "3"]
 
 
 def test_list_ends_if_server_ignores_the_page_number(ollang: Sandbox, hook: OllangHook) -> None:
@@ -192,32 +185,25 @@ def test_list_ends_if_server_ignores_the_page_number(ollang: Sandbox, hook: Olla
     assert len(ollang.request_log) == 2
 
 
-def test_list_ends_at_an_empty_page_though_there_is_a_next(ollang: Sandbox, hook: OllangHook) -> None:
+def test_list_ends_at_an_empty_page(ollang: Sandbox, hook: OllangHook) -> None:
     scripted(ollang, page([1], hasNextPage=True), page([], hasNextPage=True))
     assert ids(hook.list_orders()) == ["1"]
     assert len(ollang.request_log) == 2
 
 
-@pytest.mark.parametrize(
-    "meta", [None, [], {}, {"hasNextPage": None}, {"hasNextPage": "yes"}, {"pageCount": 9}], ids=repr
-)
-def test_list_ends_unless_the_server_says_that_there_is_more(ollang: Sandbox, hook: OllangHook, meta: Any) -> None:
+@pytest.mark.parametrize("meta", [None, {"hasNextPage": "yes"}], ids=repr)
+def test_list_ends_unless_server_says_there_is_more(ollang: Sandbox, hook: OllangHook, meta: Any) -> None:
     scripted(ollang, {**page([1, 2]), "meta": meta})
     assert ids(hook.list_orders()) == ["1", "2"]
     assert len(ollang.request_log) == 1
 
 
-def test_rows_that_are_none_are_left_out(ollang: Sandbox, hook: OllangHook) -> None:
-    scripted(ollang, {"data": [None, 1, "x", [], {"id": "1"}], "meta": {}})
-    assert ids(hook.list_orders()) == ["1"]
-
-
-def test_rows_without_an_id_are_not_taken_for_one_another(ollang: Sandbox, hook: OllangHook) -> None:
+def test_rows_without_an_id_are_all_returned(ollang: Sandbox, hook: OllangHook) -> None:
     scripted(ollang, {"data": [{"name": "a"}, {"name": "b"}, {"id": None, "name": "c"}], "meta": {}})
     assert [row["name"] for row in hook.list_orders()] == ["a", "b", "c"]
 
 
-def test_empty_list(ollang: Sandbox, hook: OllangHook) -> None:
+def test_empty_list_has_no_rows(ollang: Sandbox, hook: OllangHook) -> None:
     scripted(ollang, page([], hasNextPage=False))
     assert list(hook.list_orders()) == []
 
@@ -230,9 +216,8 @@ def test_page_is_repeated_and_the_list_goes_on(ollang: Sandbox, hook: OllangHook
     assert len(clock.sleeps) == 2
 
 
-@pytest.mark.parametrize("body", ["[]", "{}", '{"data": {}}', '{"data": null}', "<html>"])
-def test_answer_that_is_no_page(ollang: Sandbox, hook: OllangHook, clock: Clock, body: str) -> None:
-    ollang.add_fault(status=200, body=body, times=None)
+def test_body_without_rows_is_repeated_and_then_fails(ollang: Sandbox, hook: OllangHook, clock: Clock) -> None:
+    ollang.add_fault(status=200, body='{"data": null}', times=None)
     with pytest.raises(OllangUnavailableError, match="list orders") as caught:
         list(hook.list_orders())
     assert (caught.value.status_code, caught.value.order_id) == (200, None)
@@ -240,7 +225,7 @@ def test_answer_that_is_no_page(ollang: Sandbox, hook: OllangHook, clock: Clock,
     assert (len(ollang.request_log), len(clock.sleeps)) == (5, 4)
 
 
-def test_error_in_the_middle_of_the_list(ollang: Sandbox, hook: OllangHook) -> None:
+def test_error_comes_when_its_page_is_read(ollang: Sandbox, hook: OllangHook) -> None:
     rows = hook.list_orders(page_size=2)
     next(rows)
     ollang.api_key = "another"
@@ -250,7 +235,7 @@ def test_error_in_the_middle_of_the_list(ollang: Sandbox, hook: OllangHook) -> N
     assert len(ollang.request_log) == 2
 
 
-def test_bad_filter_is_the_servers_to_refuse(ollang: Sandbox, hook: OllangHook) -> None:
+def test_bad_filter_is_refused_by_the_server(ollang: Sandbox, hook: OllangHook) -> None:
     with pytest.raises(OllangBadRequestError, match="ISO 8601"):
         next(hook.list_orders(created_from="yesterday"))
     assert len(ollang.request_log) == 1
