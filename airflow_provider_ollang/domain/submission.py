@@ -90,9 +90,9 @@ class Tries:
         """
         return self.try_number > 1 and (self.clear_number != 0 or self.first_try > 1)
 
-    def cleared_since(self, record: Record) -> bool:
+    def cleared_since(self, record: Record | Tries) -> bool:
         """
-        Tell whether the task was cleared after a record was written; a retry is no clear.
+        Tell whether the task was cleared after a record was written, or after an earlier try; a retry is no clear.
 
         ``max_tries`` alone does not tell: where ``retries`` was lowered before the clear it comes out unchanged.
         ``clear_number`` alone does not tell either: it counts the clears of all tasks of the run.

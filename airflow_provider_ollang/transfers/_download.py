@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.transfers._file_host import FileHost
     from airflow_provider_ollang.transfers._plan import File
     from airflow_provider_ollang.transfers._store import Delivered, StagedFile, Store
-    from airflow_provider_ollang.transfers._transfer import SignedFile, SignedUrls
+    from airflow_provider_ollang.transfers._transfer import SignedUrls
 
 #: What is read at a time: less costs more CPU, and more is lost if the connection breaks off.
 _PIECE = 128 << 10
@@ -49,7 +49,7 @@ _HEAD = 512
 #: So many more bytes than ever before make up for failures.
 _PROGRESS = 1 << 20
 _LOG_SECONDS, _LOG_BYTES = 30.0, 256 << 20
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 class NotListedError(Exception):
@@ -57,8 +57,8 @@ class NotListedError(Exception):
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What the downloads of a task share."""
+class Delivery:
+    """What the downloads of a task share: where from, where to."""
 
     order_id: str
     settings: Settings
@@ -79,7 +79,7 @@ class AttemptError(Exception):
         self.retry_after = retry_after
 
 
-class _DoubtError(Exception):
+class StaleOrderError(Exception):
     """The response contradicts the order, or refuses its URL; a fresh order may agree with it."""
 
     def __init__(
@@ -101,20 +101,22 @@ class Download:
     One file on its way.
 
     :param file: what to download.
-    :param tools: where from, where to.
+    :param delivery: where from, where to.
     """
 
-    def __init__(self, file: File, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, file: File, delivery: Delivery) -> None:
+        self._delivery = delivery
         self._file = file
         #: What has come so far, and what a request for the rest goes by (``If-Range``): empty if there can be none.
         self._staged: StagedFile | None = None
         self._validator = ""
         #: Attempts that failed in a row; the most bytes there ever were; those that have made up for failures.
         self._failures, self._most, self._paid_for = 0, 0, 0
-        self._doubted = ""
+        #: What the last fresh order was got for, unless something new has come since.
+        self._refreshed_for = ""
+        #: The size it must have; ``None`` if the order does not say. Another one that is accepted.
+        self._size: int | None = file.size
         self._accepted: int | None = None
-        self._signed: SignedFile
         self._logged_at, self._logged_bytes = _clock.monotonic(), 0
 
     @property
@@ -130,15 +132,14 @@ class Download:
         """
         try:
             # Another download may have got a fresh order meanwhile.
-            self._signed = self._tools.urls.of(self._file)
-            self._file = self._signed.file
+            self._file = self._delivery.urls.latest(self._file)
             return self._retrying()(self._attempt)
         except AttemptError as error:
             raise (OllangRateLimitError if error.status == 429 else OllangUnavailableError)(
                 self._message(f"{error}; {self._failures} attempts failed in a row"),
                 retry_after=error.retry_after,
                 status_code=error.status,
-                order_id=self._tools.order_id,
+                order_id=self._delivery.order_id,
             ) from None
         except (RefusedLinkError, NotListedError) as error:
             kind = OllangPermanentError if isinstance(error, RefusedLinkError) else OllangUnavailableError
@@ -155,10 +156,10 @@ class Download:
             return self._failures
 
         return retrying(
-            self._tools.settings.max_attempts,
+            self._delivery.settings.max_attempts,
             retry_if=lambda error: isinstance(error, AttemptError),
-            log=self._tools.log,
-            sleep=self._tools.token.sleep,
+            log=self._delivery.log,
+            sleep=self._delivery.token.sleep,
             max_total=math.inf,
             count_failures=count_failures,
             describe=lambda error: f"{self._title}: {error}. {self._received} bytes so far.",
@@ -168,34 +169,28 @@ class Download:
 
     def _attempt(self) -> Delivered:
         """Fetch it, and once more with a fresh order if the response contradicts the order at hand."""
-        try:
-            return self._fetch()
-        except _DoubtError as doubt:
-            self._doubt(doubt)
-        try:
-            return self._fetch()
-        except _DoubtError as doubt:
-            self._doubt(doubt)
-            raise AttemptError(str(doubt), status=doubt.status) from None
+        for _ in range(2):
+            try:
+                with self._network_errors(), self._delivery.host.open(self._file.link, self._range()) as response:
+                    self._require_content(response)
+                    return self._receive(response)
+            except StaleOrderError as error:
+                self._refresh(error)
+                stale = error
+        raise AttemptError(str(stale), status=stale.status)
 
-    def _doubt(self, doubt: _DoubtError) -> None:
+    def _refresh(self, error: StaleOrderError) -> None:
         """Get a fresh order; fail if that was done for the same reason, and nothing new has come since."""
-        self._tools.token.raise_if_cancelled()
-        if str(doubt) == self._doubted:
-            reason = f"{doubt}, and so it was again with a fresh order{doubt.advice}"
-            raise self._error(doubt.kind, reason, doubt.status) from None
-        self._doubted = str(doubt)
-        self._tools.log.info("%s: %s. Getting a fresh order.", self._title, doubt)
+        self._delivery.token.raise_if_cancelled()
+        if str(error) == self._refreshed_for:
+            reason = f"{error}, and so it was again with a fresh order{error.advice}"
+            raise self._error(error.kind, reason, error.status) from None
+        self._refreshed_for = str(error)
+        self._delivery.log.info("%s: %s. Getting a fresh order.", self._title, error)
         state = self._file.state
-        self._signed = self._tools.urls.refresh(self._signed)
-        self._file = self._signed.file
+        self._file = self._delivery.urls.latest(self._file, refresh=True)
         if self._file.state != state:
             self._discard()
-
-    def _fetch(self) -> Delivered:
-        with self._network_errors(), self._tools.host.open(self._file.link, self._range()) as response:
-            self._require_content(response)
-            return self._receive(response)
 
     def _range(self) -> dict[str, str]:
         if not self._validator or not self._received:
@@ -214,7 +209,9 @@ class Download:
             raise AttemptError("the file host no longer has the rest of it", status=status)
         if status >= 400:
             # 401, 403, 404 and 410 say that a signed URL has expired, and some hosts 400.
-            raise _DoubtError(f"the file host refuses its URL ({status}), so the file may not be there", status=status)
+            raise StaleOrderError(
+                f"the file host refuses its URL ({status}), so the file may not be there", status=status
+            )
         raise AttemptError(f"the file host answered {status}", status=status)
 
     def _receive(self, response: requests.Response) -> Delivered:
@@ -224,24 +221,25 @@ class Download:
         if packed is None:
             raise self._error(OllangPermanentError, f"the file host sends it encoded as {encoding!r:.40}, unasked")
         length = self._length(response)
+        # Some orders tell the size of what is stored, which is packed. Any other size bounds what is unpacked.
+        self._size = None if packed and length == self._file.size else self._file.size
         self._refuse_web_page(headers.get("Content-Type", ""), b"")
         if length is not None and not packed:
             self._require_size(length)
         if self._staged is None:
             name = with_suffix(self._file.file_name, headers.get("Content-Type"))
-            self._staged = self._tools.store.open(name, self._file.size)
+            self._staged = self._delivery.store.open(name, self._file.size)
         self._validator = "" if packed else validator_of(headers)
-        with self._tools.token.reading(response):
+        with self._delivery.token.reading(response):
             for piece in self._pieces(response, packed=packed):
-                self._write(self._staged, piece, packed=packed)
-        self._tools.token.raise_if_cancelled()
+                self._write(self._staged, piece)
+        self._delivery.token.raise_if_cancelled()
         received = self._received
         if length is not None and not packed and received != length:
             if received > length or not self._validator:
                 self._discard()
             raise AttemptError(f"{received} of {length} bytes came")
-        if not packed or self._file.size != response.raw.tell() or not received:
-            self._require_size(received)
+        self._require_size(received)
         return self._publish(self._staged)
 
     def _length(self, response: requests.Response) -> int | None:
@@ -250,8 +248,8 @@ class Download:
             self._discard()
             length = response.headers.get("Content-Length", "")
             return int(length) if length.isdecimal() else None
-        told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-        if not self._received or told is None or int(told[1]) != self._received:
+        part = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        if not self._received or part is None or int(part[1]) != self._received:
             self._discard()
             raise AttemptError("the file host sent another part than the one asked for")
         validator = validator_of(response.headers)
@@ -259,11 +257,11 @@ class Download:
         if validator != self._validator and (validator or self._validator.startswith('"')):
             self._discard()
             raise AttemptError("the file host sent the rest of another version of it")
-        return int(told[2]) if told[2] != "*" else None
+        return int(part[2])
 
     def _pieces(self, response: requests.Response, *, packed: bool) -> Iterator[bytes]:
         def read() -> bytes:
-            self._tools.token.raise_if_cancelled()
+            self._delivery.token.raise_if_cancelled()
             return bytes(response.raw.read(_PIECE, decode_content=False))
 
         pieces = iter(read, b"")
@@ -282,22 +280,21 @@ class Download:
             yield head
         yield from pieces
 
-    def _write(self, staged: StagedFile, piece: bytes, *, packed: bool) -> None:
+    def _write(self, staged: StagedFile, piece: bytes) -> None:
         staged.write(piece)
-        size = self._file.size
-        if size is not None and staged.size > size and not packed and self._tools.size_must_agree:
+        if self._size is not None and staged.size > self._size and self._delivery.size_must_agree:
             self._discard()
-            raise self._size_doubt(size, "more")
+            raise self._size_mismatch("more")
         if staged.size > self._most:
-            # There is something new: what was doubted before may be doubted again.
-            self._most, self._doubted = staged.size, ""
+            # There is something new, so a fresh order may help again.
+            self._most, self._refreshed_for = staged.size, ""
         self._log_progress()
 
     def _publish(self, staged: StagedFile) -> Delivered:
         delivered = staged.publish()
         # Now it is complete and there, and nothing is left to discard.
         self._staged = None
-        self._tools.log.info("Delivered %s: %s, %d bytes.", self._title, delivered.file_name, delivered.size)
+        self._delivery.log.info("Delivered %s: %s, %d bytes.", self._title, delivered.file_name, delivered.size)
         return delivered
 
     # --- What may be wrong with it ----------------------------------------------------------------------------
@@ -308,29 +305,28 @@ class Download:
             return
         self._discard()
         # Some hosts answer to an expired URL with a page that says so.
-        raise _DoubtError("the file host sent a web page in place of the file")
+        raise StaleOrderError("the file host sent a web page in place of the file")
 
     def _require_size(self, length: int) -> None:
         """Compare a length with the one that the order tells."""
-        size = self._file.size
-        if length in {size, self._accepted} or (size is None and length):
+        if length in {self._size, self._accepted} or (self._size is None and length):
             return
         if not length:
             self._discard()
             raise AttemptError("the file is empty")
-        doubt = self._size_doubt(size, length)
-        if not self._tools.size_must_agree and self._doubted == str(doubt):
+        mismatch = self._size_mismatch(length)
+        if not self._delivery.size_must_agree and self._refreshed_for == str(mismatch):
             self._accepted = length
-            self._tools.log.warning(
-                "%s: %s. Delivering it all the same (on_size_mismatch='deliver').", self._title, doubt
+            self._delivery.log.warning(
+                "%s: %s. Delivering it all the same (on_size_mismatch='deliver').", self._title, mismatch
             )
             return
         self._discard()
-        raise doubt
+        raise mismatch
 
-    def _size_doubt(self, size: int | None, sent: int | str) -> _DoubtError:
-        return _DoubtError(
-            f"the order says it has {size} bytes, but the file host sends {sent}",
+    def _size_mismatch(self, sent: int | str) -> StaleOrderError:
+        return StaleOrderError(
+            f"the order says it has {self._size} bytes, but the file host sends {sent}",
             OllangPermanentError,
             advice=". Look at the document in Ollang; to deliver it as it is, set on_size_mismatch='deliver'",
         )
@@ -348,10 +344,10 @@ class Download:
         try:
             yield
         except NETWORK_ERRORS as error:
-            self._tools.token.raise_if_cancelled()
+            self._delivery.token.raise_if_cancelled()
             if not self._validator:
                 self._discard()
-            reason = self._tools.settings.redact(innermost(error))
+            reason = self._delivery.settings.redact(innermost(error))
             raise AttemptError(f"the connection to the file host failed or broke off ({reason})") from None
 
     def _log_progress(self) -> None:
@@ -360,14 +356,14 @@ class Download:
             return
         self._logged_at, self._logged_bytes = now, self._received
         total = f" of {self._file.size >> 20}" if self._file.size else ""
-        self._tools.log.info("%s: %d%s MiB so far.", self._title, self._received >> 20, total)
+        self._delivery.log.info("%s: %d%s MiB so far.", self._title, self._received >> 20, total)
 
     @property
     def _title(self) -> str:
-        return self._tools.settings.redact(self._file.title)
+        return self._delivery.settings.redact(self._file.title)
 
     def _message(self, reason: str) -> str:
-        return f"Order {self._tools.order_id}: {self._title} was not delivered: {reason}."
+        return f"Order {self._delivery.order_id}: {self._title} was not delivered: {reason}."
 
     def _error(self, kind: type[OllangError], reason: str, status: int | None = None) -> OllangError:
-        return kind(self._message(reason), status_code=status, order_id=self._tools.order_id)
+        return kind(self._message(reason), status_code=status, order_id=self._delivery.order_id)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import re
+import threading
 import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.client.settings import Settings
 
 _MOST_REDIRECTS = 5
-_URLLIB3 = logging.getLogger("urllib3.connectionpool")
 #: How the names of the threads begin in which files are fetched, and in no others.
 THREADS = "ollang-delivery"
 #: What is unpacked at a time at most.
@@ -38,15 +38,18 @@ class RefusedLinkError(Exception):
     """A link leads to where nothing is fetched from."""
 
 
-class _NoQueries(logging.Filter):
-    """Keeps signatures out of what ``urllib3`` writes at DEBUG: the path of each request, query and all."""
+class _NotInDeliveries(logging.Filter):
+    """
+    Drops what ``urllib3`` logs of the requests for files: signed URLs, at DEBUG, and at WARNING for a malformed header.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and (record.threadName or THREADS).startswith(THREADS):
-            record.args = tuple(
-                f"{one.partition('?')[0]}?…" if isinstance(one, str) and "?" in one else one for one in record.args
-            )
-        return True
+    It stays for as long as the process runs, since a thread that hangs may be left behind. Other threads log as ever.
+    """
+
+    def filter(self, _: logging.LogRecord) -> bool:
+        return not threading.current_thread().name.startswith(THREADS)
+
+
+_FILTER = _NotInDeliveries()
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -68,13 +71,12 @@ class FileHost:
         self._settings = settings
         self._session = new_session(settings, _Adapter(pool_maxsize=connections))
         self._proxy_of: Callable[[str], str | None] = functools.cache(_proxies(settings))
-        self._filter = _NoQueries()
-        _URLLIB3.addFilter(self._filter)
+        for name in ("urllib3.connection", "urllib3.connectionpool"):
+            logging.getLogger(name).addFilter(_FILTER)
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-        _URLLIB3.removeFilter(self._filter)
 
     def open(self, link: str, headers: dict[str, str]) -> requests.Response:
         """

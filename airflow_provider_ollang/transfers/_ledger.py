@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.domain.submission import Tries
+from airflow_provider_ollang.domain.values import known_fields
 from airflow_provider_ollang.exceptions import OllangUnavailableError
-from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState
+from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState, read_tries
+from airflow_provider_ollang.transfers._names import is_with_suffix
 from airflow_provider_ollang.transfers._store import Delivered
 
 if TYPE_CHECKING:
@@ -50,23 +54,25 @@ class Ledger:
         self._batches = [[file.key for file in files[start : start + BATCH]] for start in range(0, len(files), BATCH)]
         self._batch_of = {key: number for number, keys in enumerate(self._batches) for key in keys}
         self._entries: dict[str, list[Any]] = {}
-        subject = {**subject, "max_tries": context["ti"].max_tries}
+        self._tries = read_tries(context)
         self._states = [
             TaskState(context, f"{STATE_KEY}_{number}", subject=subject, retention=RETENTION)
             for number in range(len(self._batches))
         ]
         for state in self._states:
             with self._trouble_logged():
-                self._entries.update(_entries_in(state.load()))
+                self._entries.update(_entries_in(state.load(), self._tries))
         self._changed: set[int] = set()
         self._written_at: float | None = None
 
     def delivered(self, file: File) -> Delivered | None:
-        """Return what an earlier try delivered of a file, if the file is still the same."""
+        """Return what an earlier try delivered of a file, if the file is still the same, and so is its name."""
         entry = self._entries.get(file.key)
         if file.is_vtt or entry is None or entry[0] != file.state:
             return None
-        return Delivered(*entry[1:])
+        delivered = Delivered(*entry[1:])
+        # Under another name there may be another document by now.
+        return delivered if is_with_suffix(delivered.file_name, file.file_name) else None
 
     def enter(self, file: File, delivered: Delivered) -> None:
         """Record that a file is there."""
@@ -83,7 +89,7 @@ class Ledger:
         for number in sorted(self._changed):
             entries = {key: self._entries[key] for key in self._batches[number] if key in self._entries}
             with self._trouble_logged():
-                self._states[number].save({"value": entries})
+                self._states[number].save({"tries": dataclasses.asdict(self._tries), "value": entries})
         self._changed.clear()
 
     @contextmanager
@@ -94,10 +100,18 @@ class Ledger:
             self._log.warning("%s", error)
 
 
-def _entries_in(stored: dict[str, Any] | None) -> dict[str, list[Any]]:
-    """Return the entries of a stored value; another version of the provider may have stored something else."""
+def _entries_in(stored: dict[str, Any] | None, tries: Tries) -> dict[str, list[Any]]:
+    """
+    Return the entries that were stored since the task was cleared last.
+
+    Another version of the provider may have stored something else.
+    """
+    try:
+        earlier = Tries(**known_fields(Tries, (stored or {})["tries"]))
+    except (KeyError, TypeError):
+        return {}
     value = (stored or {}).get("value")
-    entries = value.items() if isinstance(value, dict) else ()
+    entries = value.items() if isinstance(value, dict) and not tries.cleared_since(earlier) else ()
     return {
         key: entry for key, entry in entries if isinstance(entry, list) and [type(part) for part in entry] == _ENTRY
     }

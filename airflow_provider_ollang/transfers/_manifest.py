@@ -56,13 +56,9 @@ def to_xcom(manifest: dict[str, Any], store: Store) -> dict[str, Any]:
     name = safe_name(f"ollang-manifest-{manifest['order_id']}.json")
     while name.casefold() in names:
         name = f"_{name}"
-    staged = store.open(name, len(content))
-    try:
+    with store.open(name, len(content)) as staged:
         staged.write(content)
         written = staged.publish()
-    except BaseException:
-        staged.discard()
-        raise
     file = {"path": store.path_of(name), "bytes": written.size, "sha256": written.sha256}
     return {**manifest, "files": None, "manifest": file}
 

@@ -121,6 +121,11 @@ def with_suffix(name: str, media_type: str | None) -> str:
     return _fitting(name, (_TYPES.guess_extension(kind) or "") if suffix is None else suffix)
 
 
+def is_with_suffix(name: str, planned: str) -> bool:
+    """Tell whether a name may be what :func:`with_suffix` makes of a planned one; by it no other file has that name."""
+    return name == planned or (not suffix_of(planned) and name == planned + suffix_of(name))
+
+
 def suffix_of(name: str) -> str:
     """Return the suffix of a name, in lower case, if it is one that says what kind of file it is."""
     suffix = PurePosixPath(name).suffix.casefold()

@@ -38,7 +38,7 @@ KINDS = ("output", "auxiliary", "source")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Criteria:
     """
     What a task is to deliver.
 
@@ -66,7 +66,7 @@ class Wanted:
     def includes(self, document_type: object) -> bool:
         """Tell whether documents of this type are wanted."""
         return document_kind(document_type) in self.kinds and (
-            self.types is None or plain_type(document_type) in {plain_type(wanted) for wanted in self.types}
+            self.types is None or plain_type(document_type) in set(map(plain_type, self.types))
         )
 
 
@@ -124,7 +124,7 @@ class Plan:
     warnings: list[str]
 
 
-def plan(order: Order, wanted: Wanted) -> Plan:
+def plan(order: Order, criteria: Criteria) -> Plan:
     """
     Choose the files of an order.
 
@@ -134,26 +134,26 @@ def plan(order: Order, wanted: Wanted) -> Plan:
     :raises OllangUnavailableError: the order is not finished, or there is nothing to deliver, or no link to it, yet.
     :raises OllangConfigurationError: the order has documents, and none of a wanted type.
     """
-    warnings = check_finished(order, wanted)
-    selection = select_documents(order, wanted)
-    files = list_files(order, wanted, selection)
-    require_urls(order, wanted, files)
+    warnings = check_finished(order, criteria)
+    selection = select_documents(order, criteria)
+    files = list(list_files(order, criteria, selection).values())
+    require_urls(order, criteria, files)
     return Plan(assign_names(order, files), selection.outputs_changed, [*warnings, *selection.warnings])
 
 
-def check_finished(order: Order, wanted: Wanted) -> list[str]:
+def check_finished(order: Order, criteria: Criteria) -> list[str]:
     """Refuse the outputs of an order that is not finished, or return a warning where they are accepted."""
     status = order.get("status")
-    if not wanted.outputs or status in DONE_STATUSES:
+    if not criteria.outputs or status in DONE_STATUSES:
         return []
-    problem = f"{_told(order, wanted)}, so what it has now may not be its result."
-    if wanted.accept_unchanged:
+    problem = f"{_status_of(order, criteria)}, so what it has now may not be its result."
+    if criteria.accept_unchanged:
         return [f"{problem} Delivering it all the same (on_unchanged='deliver')."]
     failed = status in FAILURE_STATUSES
     first = "Check the order in Ollang for the reason" if failed else "Wait for it with OllangOrderStatusSensor first"
     raise (OllangOrderFailedError if failed else OllangUnavailableError)(
         f"{problem} Nothing was delivered. {first}, or deliver what is there with on_unchanged='deliver'.",
-        order_id=wanted.order_id,
+        order_id=criteria.order_id,
     )
 
 
@@ -164,72 +164,69 @@ class Selection:
 
     :param documents: by what names each within its order.
     :param outputs_changed: whether every wanted type of output is newer than before the rerun; ``None`` without one.
-    :param fresh: those that are newer.
+    :param fresh: the outputs that are newer; ``None`` without a rerun.
     :param warnings: what a user should know.
     """
 
     documents: list[tuple[str, Mapping[str, Any]]]
     outputs_changed: bool | None = None
-    fresh: frozenset[Document] = frozenset()
+    fresh: frozenset[Document] | None = None
     warnings: tuple[str, ...] = ()
 
 
-def select_documents(order: Order, wanted: Wanted) -> Selection:
+def select_documents(order: Order, criteria: Criteria) -> Selection:
     """Choose the wanted documents; after a rerun only outputs that are newer than before it."""
-    documents = [(key, raw) for key, raw in _keyed(order) if wanted.includes(raw.get("type"))]
-    if wanted.rerun is None or not wanted.outputs:
+    documents = [(key, raw) for key, raw in _keyed(order) if criteria.includes(raw.get("type"))]
+    if criteria.rerun is None or not criteria.outputs:
         return Selection(documents)
-    rerun, narrowed = _narrowed(wanted.rerun, order, wanted)
+    rerun, narrowed = _narrowed(criteria.rerun, order, criteria)
+    changed = rerun.outputs_changed(narrowed)
     fresh = frozenset(rerun.new_outputs(narrowed))
-    if not rerun.outputs_changed(narrowed):
+    warnings: tuple[str, ...] = ()
+    if not changed:
         compared = rerun.describe_comparison(narrowed)
-        stale = f"{_told(order, wanted)}, but not every type of output is newer than before the rerun: {compared}."
-        if not wanted.accept_unchanged:
+        stale = (
+            f"{_status_of(order, criteria)}, but not every type of output is newer than before the rerun: {compared}."
+        )
+        if not criteria.accept_unchanged:
             raise OllangStaleResultError(
                 f"{stale} Nothing was delivered. Wait for it with OllangOrderStatusSensor(rerun=...) first, or accept "
                 "what is there with on_unchanged='deliver'.",
-                order_id=wanted.order_id,
+                order_id=criteria.order_id,
             )
-        # Both the old and the newer documents of a type may be listed.
-        renewed = {plain_type(document.type) for document in fresh}
-        newest = [
-            (key, raw)
-            for key, raw in documents
-            if plain_type(raw.get("type")) not in renewed or Document.from_order_doc(raw) in fresh
-        ]
-        warning = f"{stale} Delivering what is there (on_unchanged='deliver')."
-        return Selection(newest, outputs_changed=False, fresh=fresh, warnings=(warning,))
-    # What else there is of the outputs was there before, has no type to tell by, or is a reviewer's draft.
-    newer = [
-        (key, raw)
-        for key, raw in documents
-        if document_kind(raw.get("type")) != "output" or Document.from_order_doc(raw) in fresh
-    ]
-    fewer = f"Order {wanted.order_id} has fewer new output documents than it had before the rerun."
-    warnings = () if rerun.outputs_complete(narrowed) else (fewer,)
-    return Selection(newer, outputs_changed=True, fresh=fresh, warnings=warnings)
+        warnings = (f"{stale} Delivering what is there (on_unchanged='deliver').",)
+    elif not rerun.outputs_complete(narrowed):
+        warnings = (f"Order {criteria.order_id} has fewer new output documents than it had before the rerun.",)
+    renewed = {plain_type(document.type) for document in fresh}
+
+    def counts(raw: Mapping[str, Any]) -> bool:
+        # What else there is of these outputs was there before, has no type to tell by, or is a reviewer's draft.
+        kind = raw.get("type")
+        is_renewed = document_kind(kind) == "output" and (changed or plain_type(kind) in renewed)
+        return not is_renewed or Document.from_order_doc(raw) in fresh
+
+    return Selection([(key, raw) for key, raw in documents if counts(raw)], changed, fresh, warnings)
 
 
-def list_files(order: Order, wanted: Wanted, selection: Selection) -> list[File]:
-    """Return each file once, and the one behind ``vttUrl``, at least one in all; without names yet."""
-    fresh = None if selection.outputs_changed is None else selection.fresh
+def list_files(order: Order, criteria: Criteria, selection: Selection) -> dict[str, File]:
+    """Return each file once by its key, and the one behind ``vttUrl``; without names yet."""
     files: dict[str, File] = {}
     for key, raw in selection.documents:
-        files.setdefault(key, _file(key, raw, fresh))
+        files.setdefault(key, _file(key, raw, selection.fresh))
     link = order.get("vttUrl")
-    if wanted.includes(VTT) and isinstance(link, str) and link:
+    if criteria.includes(VTT) and isinstance(link, str) and link:
         files[_VTT_KEY] = File(_VTT_KEY, None, None, VTT, None, "", None, link)
+    return files
+
+
+def require_urls(order: Order, criteria: Criteria, files: list[File]) -> None:
+    """Require that there are files, and that each has a URL."""
     if not files:
-        raise _nothing(order, wanted)
-    return list(files.values())
-
-
-def require_urls(order: Order, wanted: Wanted, files: list[File]) -> None:
-    """Require that each file has a URL."""
+        raise _nothing(order, criteria)
     if without := [file for file in files if not file.link]:
         raise OllangUnavailableError(
-            f"{_told(order, wanted)}, and its {without[0].title} has no link, so it cannot be delivered yet.",
-            order_id=wanted.order_id,
+            f"{_status_of(order, criteria)}, and its {without[0].title} has no link, so it cannot be delivered yet.",
+            order_id=criteria.order_id,
         )
 
 
@@ -241,22 +238,18 @@ def assign_names(order: Order, files: list[File]) -> list[File]:
     return [dataclasses.replace(file, file_name=name) for file, name in zip(files, names, strict=True)]
 
 
-def refreshed(order: Order, files: Iterable[File]) -> dict[str, File | None]:
-    """Return files as a fresh order has them, under the names they were planned with; ``None`` for one that is gone."""
-    link = order.get("vttUrl")
-    # Of a document that is listed twice the first counts.
-    documents = dict(reversed(_keyed(order)))
-    result: dict[str, File | None] = {}
-    for file in files:
-        if file.is_vtt:
-            latest = dataclasses.replace(file, link=link if isinstance(link, str) else "")
-        elif file.key in documents:
-            fresh = _file(file.key, documents[file.key], None)
-            latest = dataclasses.replace(fresh, is_new=file.is_new, file_name=file.file_name)
-        else:
-            latest = dataclasses.replace(file, link="")
-        result[file.key] = latest if latest.link else None
-    return result
+def refreshed(order: Order, criteria: Criteria, files: Iterable[File]) -> dict[str, File]:
+    """
+    Return files as a fresh order has them, by key, under the names they were planned with; without those that are gone.
+
+    :raises OllangStaleResultError: the order does not show what is newer than before the rerun any more.
+    """
+    latest = list_files(order, criteria, select_documents(order, criteria))
+    return {
+        file.key: dataclasses.replace(latest[file.key], file_name=file.file_name)
+        for file in files
+        if file.key in latest and latest[file.key].link
+    }
 
 
 def _keyed(order: Order) -> list[tuple[str, Mapping[str, Any]]]:
@@ -295,9 +288,9 @@ def _file(key: str, raw: Mapping[str, Any], fresh: frozenset[Document] | None) -
     )
 
 
-def _narrowed(rerun: Rerun, order: Order, wanted: Wanted) -> tuple[Rerun, Order]:
+def _narrowed(rerun: Rerun, order: Order, criteria: Criteria) -> tuple[Rerun, Order]:
     """Return a rerun and an order that know only documents of the wanted types, so that no other type counts."""
-    types = {plain_type(one) for one in wanted.types or ()} - {VTT}
+    types = {plain_type(one) for one in criteria.types or ()} - {VTT}
     if not types:
         # A vttUrl is made from the outputs, and has nothing else to tell its age by.
         return rerun, order
@@ -310,15 +303,17 @@ def _narrowed(rerun: Rerun, order: Order, wanted: Wanted) -> tuple[Rerun, Order]
     return dataclasses.replace(rerun, baseline=baseline), {**order, "orderDocs": documents}
 
 
-def _told(order: Order, wanted: Wanted) -> str:
-    return f"Order {wanted.order_id} is {order.get('status')!r}"
+def _status_of(order: Order, criteria: Criteria) -> str:
+    return f"Order {criteria.order_id} is {order.get('status')!r}"
 
 
-def _nothing(order: Order, wanted: Wanted) -> OllangError:
+def _nothing(order: Order, criteria: Criteria) -> OllangError:
     there = sorted({f"{raw.get('type')!r:.80}" for raw in only_mappings(order.get("orderDocs"))})
-    asked = f"kinds {', '.join(wanted.kinds)}" + (f" and types {', '.join(wanted.types)}" if wanted.types else "")
-    of_kind = [raw for raw in only_mappings(order.get("orderDocs")) if document_kind(raw.get("type")) in wanted.kinds]
-    missing = f"{_told(order, wanted)} and has nothing to deliver of the {asked}; it has {', '.join(there) or 'none'}."
-    if wanted.types is not None and of_kind and order.get("status") in DONE_STATUSES:
-        return OllangConfigurationError(f"{missing} Correct document_types.", order_id=wanted.order_id)
-    return OllangUnavailableError(f"{missing} It may come later.", order_id=wanted.order_id)
+    asked = f"kinds {', '.join(criteria.kinds)}" + (f" and types {', '.join(criteria.types)}" if criteria.types else "")
+    of_kind = [raw for raw in only_mappings(order.get("orderDocs")) if document_kind(raw.get("type")) in criteria.kinds]
+    missing = (
+        f"{_status_of(order, criteria)} and has nothing to deliver of the {asked}; it has {', '.join(there) or 'none'}."
+    )
+    if criteria.types is not None and of_kind and order.get("status") in DONE_STATUSES:
+        return OllangConfigurationError(f"{missing} Correct document_types.", order_id=criteria.order_id)
+    return OllangUnavailableError(f"{missing} It may come later.", order_id=criteria.order_id)

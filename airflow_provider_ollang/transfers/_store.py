@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import os
@@ -9,7 +10,7 @@ import secrets
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
@@ -122,6 +123,13 @@ class Store:
         options = {"block_size": max(_BLOCK, -(-(size or 0) // _BLOCKS))} if self._protocol in _BUCKETS else {}
         with self._in_words("be written to"):
             handle = self._fs.open(path, "wb", **options)
+        if type(handle).__name__ == "ZonalFile":
+            # Closing it, or forgetting it, would make an empty object.
+            handle.closed = True
+            raise OllangConfigurationError(
+                f"destination {self.address} is in a zonal bucket of Google's, where a file is there before it is "
+                "complete. Deliver to a bucket of another kind."
+            )
         return StagedFile(self, name, path, handle)
 
     def _publish(self, path: str, name: str, size: int) -> None:
@@ -149,6 +157,13 @@ class Store:
                 )
         else:
             self._fs.mv(path, final)
+            self._fs.invalidate_cache(self._folder)
+            # WebHDFS answers "false" to a rename to where a file is, and fsspec does not look at it.
+            if self._fs.exists(path):
+                raise OllangTransientError(
+                    f"destination {self.address} did not rename {path} to {final.rpartition('/')[2]}. If that file is "
+                    "there from before, remove it: this store may not replace files."
+                )
 
     def _remove(self, path: str) -> None:
         with suppress(Exception):
@@ -193,26 +208,28 @@ class Store:
             yield
         except OllangError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a store raises
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a store raises
             # The words of the libraries may show signed addresses, so none of them goes on as a cause.
             raise self._error(what, error) from None
 
-    def _error(self, what: str, error: Exception) -> OllangError:
-        said = self._clean(f"{type(error).__name__}: {error}")
+    def _error(self, what: str, error: BaseException) -> OllangError:
+        words = type(error).__name__
+        with suppress(Exception):
+            words = self._clean(f"{words}: {error}")
         names = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
-        if isinstance(error, ValueError) and "No filesystem registered" in str(error):
+        if isinstance(error, ValueError) and "No filesystem registered" in words:
             package = _PROVIDERS.get(self._protocol)
             advice = f"install {package}" if package else "install the provider that brings it, or attach() one"
             reason = f": Airflow has no file system for {self._protocol}://; {advice}, on every worker."
         elif isinstance(error, ImportError):
-            reason = f": a package is missing on this worker ({said})."
+            reason = f": a package is missing on this worker ({words})."
         elif isinstance(error, AirflowNotFoundException):
-            reason = f": {said}. Create that connection, or name another before the @ of the destination."
+            reason = f": {words}. Create that connection, or name another before the @ of the destination."
         elif isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS or names & _LASTING_NAMES:
             advice = "Check that the bucket or folder exists and that the destination's connection may write there."
-            reason = f" ({said}). {advice}"
+            reason = f" ({words}). {advice}"
         else:
-            return OllangTransientError(f"destination {self.address} could not {what} ({said}).")
+            return OllangTransientError(f"destination {self.address} could not {what} ({words}).")
         return OllangConfigurationError(f"destination {self.address} cannot {what}{reason}")
 
 
@@ -225,7 +242,7 @@ class Delivered(NamedTuple):
 
 
 class StagedFile:
-    """A file that is being written, and is not there yet; `size` bytes so far."""
+    """A file that is being written, `size` bytes so far, and is not there yet; an error in its context discards it."""
 
     def __init__(self, store: Store, name: str, path: str, handle: Any) -> None:
         self.size = 0
@@ -234,6 +251,13 @@ class StagedFile:
         self._store = store
         self._path = path
         self._handle = handle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.discard()
 
     def write(self, piece: bytes) -> None:
         """Write a piece."""

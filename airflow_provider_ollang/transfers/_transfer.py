@@ -6,7 +6,7 @@ import concurrent.futures
 import queue
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError
 from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
@@ -15,14 +15,14 @@ from airflow_provider_ollang.transfers._file_host import THREADS
 from airflow_provider_ollang.transfers._plan import refreshed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from airflow_provider_ollang.domain.orders import Order
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
-    from airflow_provider_ollang.transfers._download import Tools
+    from airflow_provider_ollang.transfers._download import Delivery
     from airflow_provider_ollang.transfers._ledger import Ledger
-    from airflow_provider_ollang.transfers._plan import File
+    from airflow_provider_ollang.transfers._plan import Criteria, File
     from airflow_provider_ollang.transfers._store import Delivered
 
 _Result = TypeVar("_Result")
@@ -35,6 +35,9 @@ class Workers:
     """
     Threads for all that talks to the store: they are left behind if it hangs, so that the task ends all the same.
 
+    Daemon threads, which an interpreter that exits does not wait for; it does for those of a ``ThreadPoolExecutor``,
+    even after ``shutdown(wait=False)`` (https://bugs.python.org/issue39812).
+
     Whatever ends the context early, such as an ``execution_timeout`` that Airflow raises in the task's own thread, ends
     their work too.
 
@@ -44,9 +47,14 @@ class Workers:
 
     def __init__(self, number: int, token: CancellationToken) -> None:
         self._token = token
-        self._pool = concurrent.futures.ThreadPoolExecutor(number, thread_name_prefix=THREADS)
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{THREADS}_{index}", daemon=True) for index in range(number)
+        ]
 
     def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -54,11 +62,22 @@ class Workers:
     ) -> None:
         if error is not None:
             self._token.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for _ in self._threads:
+            self._calls.put(None)
 
     def submit(self, function: Callable[..., _Result], *arguments: Any) -> concurrent.futures.Future[_Result]:
         """Begin a call as soon as a thread is free."""
-        return self._pool.submit(function, *arguments)
+        future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+
+        def call() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(*arguments))
+                except BaseException as error:  # noqa: BLE001 - whoever waits for it raises it
+                    future.set_exception(error)
+
+        self._calls.put(call)
+        return future
 
     def run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """
@@ -72,15 +91,19 @@ class Workers:
             concurrent.futures.wait([future], timeout=_POLL_SECONDS)
         return future.result()
 
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
 
-def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, workers: Workers) -> Mapping[str, Delivered]:
+
+def deliver(files: Sequence[File], delivery: Delivery, ledger: Ledger, workers: Workers) -> Mapping[str, Delivered]:
     """
     Deliver all files.
 
     A file that fails with a transient error does not keep the others: the next try of the task finds them there.
 
     :param files: what to deliver.
-    :param tools: where from, where to.
+    :param delivery: where from, where to.
     :param ledger: what earlier tries have delivered, and where what this one delivers is recorded.
     :param workers: as many files at the same time.
     :return: what was delivered, by the key of its file.
@@ -101,21 +124,21 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, workers: Worker
             return
         errors.append(error)
         if not isinstance(error, OllangError) or isinstance(error, OllangPermanentError):
-            tools.token.cancel()
-        elif running and not tools.token.is_cancelled:
-            tools.log.warning("%s The other files go on.", error)
+            delivery.token.cancel()
+        elif running and not delivery.token.is_cancelled:
+            delivery.log.warning("%s The other files go on.", error)
 
     try:
         for file in files:
-            future = workers.submit(_deliver_one, file, tools, ledger.delivered(file))
+            future = workers.submit(_deliver_one, file, delivery, ledger.delivered(file))
             running[future] = file
             future.add_done_callback(ended.put)
-        while running and not tools.token.is_cancelled:
+        while running and not delivery.token.is_cancelled:
             with suppress(queue.Empty):
                 settle(ended.get(timeout=_POLL_SECONDS))
     finally:
         if running:
-            tools.token.cancel()
+            delivery.token.cancel()
             for future in running:
                 future.cancel()
             for future in concurrent.futures.wait(running, timeout=_LAST_SECONDS).done:
@@ -124,16 +147,16 @@ def deliver(files: Sequence[File], tools: Tools, ledger: Ledger, workers: Worker
         ledger.write()
     if errors:
         raise min(errors, key=_rank)
-    tools.token.raise_if_cancelled()
+    delivery.token.raise_if_cancelled()
     return delivered
 
 
-def _deliver_one(file: File, tools: Tools, delivered: Delivered | None) -> Delivered:
-    tools.token.raise_if_cancelled()
-    if delivered is not None and tools.store.holds(delivered.file_name, delivered.size):
-        tools.log.info("An earlier try delivered %s: %s.", tools.settings.redact(file.title), delivered.file_name)
+def _deliver_one(file: File, delivery: Delivery, delivered: Delivered | None) -> Delivered:
+    delivery.token.raise_if_cancelled()
+    if delivered is not None and delivery.store.holds(delivered.file_name, delivered.size):
+        delivery.log.info("An earlier try delivered %s: %s.", delivery.settings.redact(file.title), delivered.file_name)
         return delivered
-    return Download(file, tools).run()
+    return Download(file, delivery).run()
 
 
 def _rank(error: BaseException) -> int:
@@ -145,53 +168,33 @@ def _rank(error: BaseException) -> int:
     return 0
 
 
-class SignedFile(NamedTuple):
-    """A file with a signed URL, and the number of the order that it comes from."""
-
-    file: File
-    order: int
-
-
 class SignedUrls:
     """
-    The signed URLs of an order's files, refreshed once for all downloads when they expire.
+    The files of an order with their signed URLs, which are refreshed once for all downloads when they expire.
 
     :param files: as planned.
+    :param criteria: what they were planned by.
     :param get_order: gets a fresh order.
     """
 
-    def __init__(self, files: Iterable[File], get_order: Callable[[], Order]) -> None:
-        self._files: dict[str, File | None] = {file.key: file for file in files}
+    def __init__(self, files: Sequence[File], criteria: Criteria, get_order: Callable[[], Order]) -> None:
+        self._planned = files
+        self._latest: Mapping[str, File] = {file.key: file for file in files}
+        self._criteria = criteria
         self._get_order = get_order
-        self._number = 0
         self._lock = threading.Lock()
 
-    def of(self, file: File) -> SignedFile:
+    def latest(self, file: File, *, refresh: bool = False) -> File:
         """
         Return a file with its latest URL.
 
-        :raises NotListedError: the latest order no longer has it.
-        """
-        with self._lock:
-            return self._latest(file)
-
-    def refresh(self, seen: SignedFile) -> SignedFile:
-        """
-        Return a file with a newer URL than the one seen, getting the order unless another download has meanwhile.
-
+        :param refresh: whether the URL at hand is no good: gets the order, unless another download has meanwhile.
         :raises OllangError: the order cannot be got.
-        :raises NotListedError: it no longer has the file.
+        :raises NotListedError: the latest order no longer has the file.
         """
         with self._lock:
-            if self._number == seen.order:
-                order = self._get_order()
-                latest = refreshed(order, [file for file in self._files.values() if file is not None])
-                self._files = {key: latest.get(key) for key in self._files}
-                self._number += 1
-            return self._latest(seen.file)
-
-    def _latest(self, file: File) -> SignedFile:
-        latest = self._files[file.key]
-        if latest is None:
-            raise NotListedError("the order no longer lists it; its documents were replaced meanwhile")
-        return SignedFile(latest, self._number)
+            if refresh and self._latest.get(file.key) is file:
+                self._latest = refreshed(self._get_order(), self._criteria, self._planned)
+            if file.key not in self._latest:
+                raise NotListedError("the order no longer lists it; its documents were replaced meanwhile")
+            return self._latest[file.key]

@@ -16,12 +16,12 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators._base import OllangOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
-from airflow_provider_ollang.transfers._download import Tools
+from airflow_provider_ollang.transfers._download import Delivery
 from airflow_provider_ollang.transfers._file_host import FileHost
 from airflow_provider_ollang.transfers._ledger import Ledger
 from airflow_provider_ollang.transfers._manifest import lineage_of, to_manifest, to_xcom
 from airflow_provider_ollang.transfers._names import safe_name
-from airflow_provider_ollang.transfers._plan import KINDS, Wanted, plan
+from airflow_provider_ollang.transfers._plan import KINDS, Criteria, plan
 from airflow_provider_ollang.transfers._store import Store
 from airflow_provider_ollang.transfers._transfer import SignedUrls, Workers, deliver
 
@@ -127,7 +127,8 @@ class OllangToObjectStorageOperator(OllangOperator):
         hook, token = self._connect(order_id)
         settings = hook.settings
         check_host(settings, receipt)
-        planned = plan(hook.get_order(order_id), self._wanted(order_id, receipt))
+        criteria = self._criteria(order_id, receipt)
+        planned = plan(hook.get_order(order_id), criteria)
         for warning in planned.warnings:
             self.log.warning("%s", settings.redact(warning))
         host = FileHost(settings, self.max_files_at_once)
@@ -141,18 +142,18 @@ class OllangToObjectStorageOperator(OllangOperator):
                 "destination": store.address,
                 "requested_at": receipt.requested_at if receipt else None,
             }
-            tools = Tools(
+            delivery = Delivery(
                 order_id=order_id,
                 settings=settings,
                 host=host,
-                urls=SignedUrls(planned.files, lambda: hook.get_order(order_id)),
+                urls=SignedUrls(planned.files, criteria, lambda: hook.get_order(order_id)),
                 store=store,
                 token=token,
                 log=self.log,
                 size_must_agree=self.on_size_mismatch == "fail",
             )
             ledger = Ledger(planned.files, context, subject=subject, log=self.log)
-            delivered = deliver(planned.files, tools, ledger, workers)
+            delivered = deliver(planned.files, delivery, ledger, workers)
             result = workers.run(to_xcom, to_manifest(order_id, store, planned, delivered), store)
         self._lineage = (settings.base_url, order_id, store.folder)
         for asset in self.outlets:
@@ -167,8 +168,8 @@ class OllangToObjectStorageOperator(OllangOperator):
         """Name the order as input and its folder as output, for OpenLineage."""
         return None if self._lineage is None else lineage_of(*self._lineage)
 
-    def _wanted(self, order_id: str, receipt: Receipt | None) -> Wanted:
-        return Wanted(
+    def _criteria(self, order_id: str, receipt: Receipt | None) -> Criteria:
+        return Criteria(
             order_id=order_id,
             kinds=self.kinds,
             types=None if self.document_types is None else parse_names("document_types", self.document_types),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.domain.submission import Tries
 from airflow_provider_ollang.transfers._ledger import STATE_KEY, Ledger
-from airflow_provider_ollang.transfers._plan import File, Wanted, plan
+from airflow_provider_ollang.transfers._plan import Criteria, File, plan
 from airflow_provider_ollang.transfers._store import Delivered
 from tests.unit.builders import AFTER, ORDER_ID, document, order
 
@@ -23,8 +25,9 @@ SUBJECT = {
     "destination": "s3://bucket/x",
     "requested_at": None,
 }
-FILE, VTT = plan(order(), Wanted(ORDER_ID)).files
+FILE, VTT = plan(order(), Criteria(ORDER_ID)).files
 DONE = Delivered("French Subtitles.srt", 8192, "ab" * 32)
+FIRST_TRY = Tries(try_number=1, max_tries=2, retries=2, clear_number=0)
 
 
 class StateStore:
@@ -46,9 +49,14 @@ class StateStore:
 
 
 def ledger(
-    store: StateStore | None, *, files: Sequence[File] = (FILE, VTT), max_tries: int = 2, **subject: str
+    store: StateStore | None, *, files: Sequence[File] = (FILE, VTT), tries: Tries = FIRST_TRY, **subject: str
 ) -> Ledger:
-    context: Any = {"ti": SimpleNamespace(max_tries=max_tries), "task_state_store": store}
+    context: Any = {
+        "ti": SimpleNamespace(try_number=tries.try_number, max_tries=tries.max_tries),
+        "task": SimpleNamespace(retries=tries.retries),
+        "dag_run": SimpleNamespace(clear_number=tries.clear_number),
+        "task_state_store": store,
+    }
     return Ledger(files, context, subject={**SUBJECT, **subject}, log=LOG)
 
 
@@ -73,7 +81,6 @@ def test_vtt_on_record_does_not_count() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"max_tries": 4},
         {"order_id": "another"},
         {"host": "https://other.example"},
         {"destination": "s3://bucket/y"},
@@ -89,6 +96,44 @@ def test_record_of_another_subject_does_not_count(other: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    ("tries", "counts"),
+    [
+        pytest.param(replace(FIRST_TRY, try_number=2), True, id="a retry"),
+        pytest.param(Tries(2, 4, 3, clear_number=1), False, id="a clear"),
+        pytest.param(Tries(2, 2, 1, clear_number=1), False, id="a clear after retries was lowered"),
+        pytest.param(Tries(2, 2, 2, clear_number=1), True, id="a clear of another task"),
+    ],
+)
+def test_record_counts_for_a_retry_and_not_after_a_clear(tries: Tries, counts: bool) -> None:
+    store = StateStore()
+    first = ledger(store)
+    first.enter(FILE, DONE)
+    first.write()
+    assert (ledger(store, tries=tries).delivered(FILE) is not None) == counts
+
+
+@pytest.mark.parametrize(
+    ("planned", "on_record", "counts"),
+    [
+        ("Episode", "Episode", True),
+        ("Episode", "Episode.srt", True),
+        ("Episode.srt", "Episode.srt", True),
+        ("Episode (A)", "Episode.srt", False),
+        ("Episode (A).srt", "Episode.srt", False),
+        ("Episode", "Episode.srt.srt", False),
+        ("Episode.srt", "Episode.srt.srt", False),
+    ],
+)
+def test_record_under_another_name_does_not_count(planned: str, on_record: str, counts: bool) -> None:
+    """Another document may have that name by now."""
+    store = StateStore()
+    file = replace(FILE, file_name=planned)
+    first = ledger(store)
+    first.enter(file, DONE._replace(file_name=on_record))
+    assert (ledger(store).delivered(file) is not None) == counts
+
+
+@pytest.mark.parametrize(
     "change", [{"updatedAt": AFTER}, {"createdAt": AFTER}, {"size": 1}, {"wordCount": 77}, {"duration": 7.7}]
 )
 def test_record_of_a_changed_document_does_not_count(change: dict[str, Any]) -> None:
@@ -97,7 +142,7 @@ def test_record_of_a_changed_document_does_not_count(change: dict[str, Any]) -> 
     first = ledger(store)
     first.enter(FILE, DONE)
     first.write()
-    (changed,) = plan(order(orderDocs=[document(**change)], vttUrl=None), Wanted(ORDER_ID)).files
+    (changed,) = plan(order(orderDocs=[document(**change)], vttUrl=None), Criteria(ORDER_ID)).files
     assert changed.key == FILE.key
     assert ledger(store).delivered(changed) is None
 
@@ -119,7 +164,7 @@ def test_missing_or_broken_store_costs_a_download_only(caplog: pytest.LogCapture
 @pytest.mark.parametrize("own", [True, False])
 def test_stored_value_of_another_kind_does_not_count(value: Any, own: bool) -> None:
     store = StateStore()
-    stored = {**SUBJECT, "max_tries": 2, "value": value} if own else value
+    stored = {**SUBJECT, "tries": asdict(FIRST_TRY), "value": value} if own else value
     store.values[f"{STATE_KEY}_0"] = json.dumps(stored)
     second = ledger(store)
     assert second.delivered(FILE) is None
@@ -148,7 +193,7 @@ def test_small_files_are_stored_together(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_record_of_many_files_is_complete(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_clock, "monotonic", lambda: 100.0)
     documents = [document(id=f"doc_{index:05}", name=f"{index:05}{'日' * 80}.srt") for index in range(number)]
-    files = plan(order(orderDocs=documents, vttUrl=None), Wanted(ORDER_ID)).files
+    files = plan(order(orderDocs=documents, vttUrl=None), Criteria(ORDER_ID)).files
     store = StateStore()
     first = ledger(store, files=files)
     for file in files[1:]:

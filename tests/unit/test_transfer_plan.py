@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.transfers._plan import VTT, File, Wanted, plan, refreshed
+from airflow_provider_ollang.transfers._plan import VTT, Criteria, File, plan, refreshed
 from tests.unit.builders import (
     AFTER,
     LONG_BEFORE,
@@ -30,8 +30,8 @@ from tests.unit.builders import (
 )
 
 
-def wanted(**changes: Any) -> Wanted:
-    return Wanted(**{"order_id": ORDER_ID, **changes})
+def wanted(**changes: Any) -> Criteria:
+    return Criteria(**{"order_id": ORDER_ID, **changes})
 
 
 def names(files: list[File]) -> list[str]:
@@ -91,7 +91,7 @@ def test_documents_with_one_id_are_two_files() -> None:
     files = plan(order(orderDocs=documents, vttUrl=None), wanted()).files
     assert len({file.key for file in files}) == len(set(names(files))) == 3
     again = order(orderDocs=[{**one, "url": f"{one['url'].partition('?')[0]}?again"} for one in documents])
-    assert [file and file.link for file in refreshed(again, files).values()] == [
+    assert [file.link for file in refreshed(again, wanted(), files).values()] == [
         one["url"] for one in again["orderDocs"]
     ]
 
@@ -101,8 +101,8 @@ def test_documents_without_ids_are_told_apart() -> None:
     files = plan(order(orderDocs=documents, vttUrl=None), wanted()).files
     assert len({file.key for file in files}) == len(set(names(files))) == 2
     again = [document(id=None, url=f"https://h/{name}.srt?X-Signature=other") for name in "ba"]
-    found = list(refreshed(order(orderDocs=again), files).values())
-    assert [one and one.link for one in found] == [again[1]["url"], again[0]["url"]]
+    found = list(refreshed(order(orderDocs=again), wanted(), files).values())
+    assert [one.link for one in found] == [again[1]["url"], again[0]["url"]]
 
 
 # --- Nothing to deliver -------------------------------------------------------------------------------------------
@@ -236,14 +236,22 @@ def test_fewer_new_documents_than_before_are_warned_of() -> None:
 def test_a_fresh_link_under_the_planned_name() -> None:
     files = plan(order(orderDocs=[document(), document(id="doc_2")]), wanted()).files
     fresh = order(orderDocs=[document(url="https://h/new.srt", size=9000, updatedAt=AFTER)], vttUrl="https://h/new.vtt")
-    same, gone, vtt = refreshed(fresh, files).values()
-    assert same is not None
+    same, vtt = refreshed(fresh, wanted(), files).values()
     assert (same.link, same.size, same.file_name) == ("https://h/new.srt", 9000, files[0].file_name)
     assert same.state != files[0].state
-    assert gone is None
-    assert vtt is not None
     assert (vtt.link, vtt.file_name) == ("https://h/new.vtt", files[2].file_name)
-    assert list(refreshed(order(vttUrl=None), files[2:]).values()) == [None]
+    assert refreshed(order(vttUrl=None), wanted(), files[2:]) == {}
+
+
+def test_fresh_link_is_that_of_the_new_version_of_a_document() -> None:
+    """Its old version may still be listed under the same id, and first."""
+    old = document(url="https://h/e.srt?versionId=1")
+    new = document(url="https://h/e.srt?versionId=2", size=9000, updatedAt=AFTER)
+    asked = wanted(rerun=rerun_of(order(orderDocs=[old])))
+    now = order(orderDocs=[old, new], vttUrl=None)
+    (file,) = plan(now, asked).files
+    assert (file.link, file.is_new) == (new["url"], True)
+    assert list(refreshed(now, asked, [file]).values()) == [file]
 
 
 def test_no_link_is_shown() -> None:
@@ -281,7 +289,7 @@ def test_any_order_ends_in_a_plan_or_an_error_of_ours(
     assert files
     assert all(file.link and file.file_name for file in files)
     assert len(set(names(files))) == len(files) == len({file.key for file in files})
-    assert list(refreshed(found, files).values()) == files
+    assert list(refreshed(found, asked, files).values()) == files
 
 
 VIDEO = document(id="doc_video", name="Old.mp4", type="vendor_video")

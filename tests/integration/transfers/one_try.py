@@ -84,9 +84,14 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     operator = OllangToObjectStorageOperator(task_id="deliver", **arguments)
     signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     signal.signal(signal.SIGALRM, time_is_over)
-    ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="deliver", map_index=-1, max_tries=3)
+    context: Any = {
+        "ti": SimpleNamespace(try_number=1, max_tries=3),
+        "task": SimpleNamespace(retries=3),
+        "dag_run": SimpleNamespace(clear_number=0),
+        "task_state_store": FileStore(state),
+    }
     before = highest_memory()
-    manifest = operator.execute({"ti": ti, "task_state_store": FileStore(state)})  # type: ignore[typeddict-item]
+    manifest = operator.execute(context)
     return {"manifest": manifest, "idle": before, "highest": highest_memory()}
 
 

@@ -46,11 +46,20 @@ class StateStore(dict[str, Any]):
         self[key] = value
 
 
+def context_of(state: StateStore | None = None) -> Any:
+    """Return the context of a task's only try."""
+    return {
+        "ti": SimpleNamespace(try_number=1, max_tries=0),
+        "task": SimpleNamespace(retries=0),
+        "dag_run": SimpleNamespace(clear_number=0),
+        "task_state_store": state,
+    }
+
+
 def execute(ollang: Sandbox, state: StateStore | None = None, **arguments: Any) -> dict[str, Any]:
     """Run a delivery as one try of a task does."""
-    context: Any = {"ti": SimpleNamespace(max_tries=0), "task_state_store": state}
     with mock.patch.dict(os.environ, AIRFLOW_CONN_OLLANG_DEFAULT=ollang.connection_json):
-        return OllangToObjectStorageOperator(task_id="deliver", **arguments).execute(context)
+        return OllangToObjectStorageOperator(task_id="deliver", **arguments).execute(context_of(state))
 
 
 def order_is_delivered_twice(place: Place) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_ollang.client.settings import Settings, resolve_environment
-from airflow_provider_ollang.transfers._file_host import FileHost, RefusedLinkError
+from airflow_provider_ollang.transfers._file_host import THREADS, FileHost, RefusedLinkError
 
 KEY = "secret-key"
 
@@ -127,10 +127,20 @@ def test_the_environment_says_which_file_host_needs_a_proxy(server: Server, monk
     assert host._proxy_of("http://inside.example") is None
 
 
-def test_log_of_urllib3_is_left_as_it_was() -> None:
-    logger = logging.getLogger("urllib3.connectionpool")
-    before = list(logger.filters)
-    host = FileHost(settings_of("https://api.example"), 1)
-    assert len(logger.filters) == len(before) + 1
-    host.close()
-    assert logger.filters == before
+@pytest.mark.parametrize("name", ["urllib3.connection", "urllib3.connectionpool"])
+def test_urllib3_logs_nothing_in_threads_of_deliveries(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor once the delivery is over: a thread that hangs is left behind. All other threads log as ever."""
+    logger = logging.getLogger(name)
+    for _ in range(2):
+        FileHost(settings_of("https://api.example"), 1).close()
+
+    def log(words: str) -> None:
+        logger.warning("%s", words)
+
+    for thread in (f"{THREADS}_1", "other"):
+        running = threading.Thread(target=log, args=(thread,), name=thread)
+        running.start()
+        running.join()
+    log("main")
+    assert caplog.messages == ["other", "main"]
+    assert len(logger.filters) == 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from airflow_provider_ollang.transfers import _manifest, _transfer
 from airflow_provider_ollang.transfers._transfer import Workers
 from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToObjectStorageOperator
 from tests.integration.transfers.places import Place
+from tests.integration.transfers.stories import context_of
 
 #: Seconds.
 LIMIT = 10.0
@@ -87,7 +89,6 @@ def test_task_with_a_hung_store_ends(
     operator = OllangToObjectStorageOperator(
         task_id="deliver", order_id=order_id, destination="strict://conn@delivered/here"
     )
-    context: Any = {"ti": SimpleNamespace(max_tries=0), "task_state_store": None}
     begun = 0.0
 
     def end(*_: object) -> None:
@@ -109,8 +110,33 @@ def test_task_with_a_hung_store_ends(
     request.addfinalizer(lambda: signal.signal(signal.SIGALRM, earlier))
     threading.Thread(target=end_when_it_hangs, daemon=True).start()
     with pytest.raises(kind):
-        operator.execute(context)
+        operator.execute(context_of())
     assert time.monotonic() - begun < LIMIT
+
+
+LEFT_BEHIND = """
+import threading
+from airflow_provider_ollang.runtime.cancellation import CancellationToken, TaskCancelledError
+from airflow_provider_ollang.transfers._transfer import Workers
+token, hangs = CancellationToken(), threading.Event()
+def hang():
+    hangs.set()
+    threading.Event().wait()
+threading.Thread(target=lambda: hangs.wait() and token.cancel()).start()
+try:
+    with Workers(2, token) as workers:
+        workers.run(hang)
+except TaskCancelledError:
+    print("ended", flush=True)
+"""
+
+
+def test_process_exits_though_a_thread_hangs() -> None:
+    """As ``dag.test()`` and ``airflow tasks test`` do, which have no supervisor to end them."""
+    process = subprocess.run(
+        [sys.executable, "-c", LEFT_BEHIND], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (process.returncode, process.stdout) == (0, "ended\n"), process.stderr
 
 
 def test_downloads_end_with_a_task_that_ends_while_they_begin(
@@ -129,7 +155,7 @@ def test_downloads_end_with_a_task_that_ends_while_they_begin(
 
     monkeypatch.setattr(Workers, "submit", submitted)
     with pytest.raises(TimeIsOverError):
-        operator.execute({"ti": SimpleNamespace(max_tries=0), "task_state_store": None})  # type: ignore[typeddict-item]
+        operator.execute(context_of())
     assert operator._token is not None
     assert operator._token.is_cancelled
     assert strict.files() == {}

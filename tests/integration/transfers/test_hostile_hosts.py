@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.receipts import Receipt
 from airflow_provider_ollang.exceptions import OllangPermanentError, OllangUnavailableError
 from airflow_provider_ollang.sandbox import Sandbox
+from airflow_provider_ollang.transfers._store import StagedFile
 from tests.integration.transfers.conftest import Deliver
 from tests.integration.transfers.places import Place
 from tests.integration.transfers.stories import StateStore, execute
@@ -22,6 +24,7 @@ from tests.integration.transfers.stories import StateStore, execute
 #: Status, headers, body; without a Content-Length the end of the connection ends the body.
 Response = tuple[int, dict[str, str], bytes]
 CONTENT = bytes(range(256)) * 400
+SIGNATURE = "X-Signature=c4na7y"
 
 
 @dataclass
@@ -153,6 +156,64 @@ def test_rest_longer_than_its_range_is_fetched_again(
     assert deliver(place.url, order_id=order_id).errors == {}
     assert list(place.files().values()) == [CONTENT]
     assert [part for _, part in file_server.paths] == [None, "bytes=1000-", None]
+
+
+def test_part_of_a_file_of_unknown_length_is_fetched_again(
+    order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
+) -> None:
+    """By its own length alone it could end anywhere (RFC 9110, 14.4)."""
+    order_id = order_of(None)
+    total = str(len(CONTENT))
+    etag = {"ETag": '"one"'}
+    file_server.responses = [
+        (200, {**etag, "Content-Length": total}, CONTENT[:1000]),
+        (206, {**etag, "Content-Range": "bytes 1000-1999/*", "Content-Length": "1000"}, CONTENT[1000:2000]),
+        (200, {**etag, "Content-Length": total}, CONTENT),
+    ]
+    assert deliver(place.url, order_id=order_id).errors == {}
+    assert list(place.files().values()) == [CONTENT]
+    assert [part for _, part in file_server.paths] == [None, "bytes=1000-", None]
+
+
+def test_log_of_a_malformed_header_shows_no_signature(
+    order_of: Order, file_server: FileServer, deliver: Deliver, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What follows the malformed line is no header to urllib3, which logs the URL and the rest."""
+    order_id = order_of(len(CONTENT), f"/a.mp4?{SIGNATURE}")
+    file_server.responses = [(200, {"no header": "x", "Link": f"<https://h/?{SIGNATURE}>"}, CONTENT)]
+    with caplog.at_level(logging.DEBUG):
+        assert deliver(place.url, order_id=order_id).errors == {}
+    assert SIGNATURE not in caplog.text
+
+
+def test_gzip_is_unpacked_no_further_than_its_order_says(
+    order_of: Order, file_server: FileServer, deliver: Deliver, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = StagedFile.write
+
+    def noted(self: StagedFile, piece: bytes) -> None:
+        written.append(len(piece))
+        write(self, piece)
+
+    monkeypatch.setattr(StagedFile, "write", noted)
+    order_id = order_of(100)
+    file_server.responses = [(200, GZIP, gzip.compress(bytes(64 << 20)))]
+    run = deliver(place.url, order_id=order_id)
+    assert isinstance(run.errors["deliver"], OllangPermanentError)
+    assert sum(written) < 2 << 20
+    assert place.files() == {}
+
+
+def test_size_of_the_packed_file_is_a_size_too(
+    order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
+) -> None:
+    """Some orders tell the size of what is stored, which is packed."""
+    body = gzip.compress(bytes(4 << 20))
+    order_id = order_of(len(body))
+    file_server.responses = [(200, {**GZIP, "Content-Length": str(len(body))}, body)]
+    assert deliver(place.url, order_id=order_id).errors == {}
+    assert list(place.files().values()) == [bytes(4 << 20)]
 
 
 def test_url_path_that_begins_with_two_slashes_is_kept(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 import pytest
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
+from fsspec.spec import AbstractBufferedFile  # type: ignore[import-untyped]
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.exceptions import OllangTransientError
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
 from airflow_provider_ollang.sandbox import Sandbox
 from tests.integration.transfers.places import Place, make_place
 from tests.integration.transfers.stories import LARGE, execute, store_at, write
@@ -147,12 +150,55 @@ class Stubborn(MemoryFileSystem):  # type: ignore[misc]
             super().mv(path1, path2, **kwargs)
 
 
-def test_file_that_was_not_replaced_is_no_success() -> None:
+@pytest.mark.parametrize("content", [b"version two", b"version two!"])
+def test_file_that_was_not_replaced_is_no_success(content: bytes) -> None:
+    """Of the same length, too."""
     fs = Stubborn(skip_instance_cache=True)
     fs.store, fs.pseudo_dirs = {}, [""]
     attach("memory", fs=fs)
     store = store_at("memory://delivered/stubborn")
     store.prepare(["a.txt"])
     write(store, b"version one")
-    with pytest.raises(OllangTransientError, match="has 11 bytes after 12 were written to it"):
-        write(store, b"version two!")
+    with pytest.raises(OllangTransientError, match=r"did not rename .* to a\.txt"):
+        write(store, content)
+
+
+class ZonalFile(AbstractBufferedFile):  # type: ignore[misc]
+    """What gcsfs writes to a zonal bucket with: it appends to the object, and cannot be discarded."""
+
+    def _initiate_upload(self) -> None:
+        self.fs.store[self.path] = b""
+
+    def _upload_chunk(self, final: bool = False) -> bool:  # noqa: ARG002 - as fsspec calls it
+        self.fs.store[self.path] += self.buffer.getvalue()
+        return True
+
+
+class ZonalBucket(MemoryFileSystem):  # type: ignore[misc]
+    protocol = "gs"
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> ZonalFile:
+        return ZonalFile(self, path, mode)
+
+
+def test_zonal_bucket_is_refused_before_anything_is_written() -> None:
+    fs = ZonalBucket(skip_instance_cache=True)
+    fs.store, fs.pseudo_dirs = {}, [""]
+    attach("gs", fs=fs)
+    with pytest.raises(OllangConfigurationError, match="zonal"):
+        store_at("gs://bucket/delivered").open("a.txt", 7)
+    gc.collect()
+    assert fs.store == {}
+
+
+class WordlessError(Exception):
+    def __str__(self) -> str:
+        raise TypeError
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), WordlessError()])
+def test_odd_error_of_a_store_is_an_error_of_ours(error: BaseException, tmp_path: Path) -> None:
+    place = make_place("strict", tmp_path, "")
+    place.fs.fails = {"open": error}
+    with pytest.raises(OllangTransientError, match=type(error).__name__):
+        store_at(place.url).open("a.txt", 7)
