@@ -109,15 +109,6 @@ def mode(request: pytest.FixtureRequest, at_once: None) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fast_ollang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox fifty times as fast as life, for tasks that Airflow itself starts again later."""
-    with Sandbox(speed=50) as sandbox:
-        monkeypatch.setenv("AIRFLOW_CONN_OLLANG_DEFAULT", sandbox.connection_json)
-        monkeypatch.setenv("OLLANG_POKE_INTERVAL", "0.2")
-        yield sandbox
-
-
-@pytest.fixture
 def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
     """Run a DAG to its end, retries included, and read back what became of it."""
 

@@ -1,5 +1,5 @@
 """
-The sensor in poke, reschedule and deferrable mode: the same story must end the same way.
+The sensor in poke, reschedule and deferrable mode: the same story ends the same way.
 
 Compared are the final state, the number of tries, the XCom, the error's class and text, and what was logged.
 """
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
 TIMEOUT = 1800
-#: Few, for each is a process in reschedule mode; the rules themselves are in tests/unit/test_waiting.py.
+#: Few, for each is a process in reschedule mode; the rules themselves are in tests/unit/domain/test_polling_errors.py.
 POLL_FAILURES = 4
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
     "reschedule": {"mode": "reschedule"},
     "deferrable": {"deferrable": True},
 }
-#: Without a store, reschedule mode remembers nothing from look to look, and cannot but differ.
+#: Without a store, reschedule mode remembers nothing from poll to poll, and cannot but differ.
 COMPARED = [mode for mode in MODES if mode != "reschedule" or TaskStateStoreAccessor is not None]
 
 
@@ -80,12 +80,12 @@ class Records:
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> Records:
     """Record the log lines of every decision, on a worker or in a trigger."""
-    found = Records()
+    records = Records()
 
     def recording(method: Any) -> Any:
         def record(self: Poller, *arguments: Any) -> Decision:
             decision: Decision = method(self, *arguments)
-            found.add(decision)
+            records.add(decision)
             return decision
 
         return record
@@ -94,14 +94,14 @@ def records(monkeypatch: pytest.MonkeyPatch) -> Records:
     monkeypatch.setattr(Poller, "on_error", recording(Poller.on_error))
     # Spread over the triggerer's time, polls would come at other moments of a story than in the other modes.
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
-    return found
+    return records
 
 
 def masked(text: str) -> str:
     return re.sub(r"\d{4}-\d\d-\d\dT[\d:.+Z]+|\bdoc_\w+|:\d{4,5}\b", "*", text)
 
 
-def told(run: Run, records: Records) -> dict[str, Any]:
+def outcome(run: Run, records: Records) -> dict[str, Any]:
     error = run.errors.get("wait")
     result = run.results["wait"]
     return {
@@ -137,7 +137,7 @@ def dag_of(mode: str, *, rerun: bool = False, **arguments: Any) -> DAG:
 def compare(ends: dict[str, Any]) -> None:
     assert ends["deferrable"] == ends["poke"]
     if "reschedule" not in ends:
-        pytest.skip(f"{MISSING}a memory from look to look in reschedule mode (Airflow 3.3)")
+        pytest.skip(f"{MISSING}a memory from poll to poll in reschedule mode (Airflow 3.3)")
     assert ends["reschedule"] == ends["poke"]
 
 
@@ -151,7 +151,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("story", "flag"), CELLS)
-def test_each_story_ends_the_same_way_in_every_mode(
+def test_story_ends_the_same_way_in_every_mode(
     ollang: Sandbox, run_dag: RunDag, records: Records, story: Story, flag: str
 ) -> None:
     ends = {}
@@ -160,7 +160,7 @@ def test_each_story_ends_the_same_way_in_every_mode(
         ollang.remove_faults()
         records.lines.clear()
         story(Act(ollang, ORDER))
-        ends[mode] = told(run_dag(dag_of(mode, **FLAGS[flag])), records)
+        ends[mode] = outcome(run_dag(dag_of(mode, **FLAGS[flag])), records)
     assert ends["poke"]["states"] == {"wait": ENDS[story][flag]}
     assert ends["poke"]["tries"] == (2 if (story, flag) in RETRIED else 1)
     compare(ends)
@@ -175,7 +175,7 @@ RERUN_CELLS = [
 
 
 @pytest.mark.parametrize(("options", "end", "flag"), RERUN_CELLS)
-def test_each_rerun_ends_the_same_way_in_every_mode(
+def test_rerun_ends_the_same_way_in_every_mode(
     ollang: Sandbox, run_dag: RunDag, records: Records, options: dict[str, Any], end: str, flag: str
 ) -> None:
     ends = {}
@@ -184,8 +184,12 @@ def test_each_rerun_ends_the_same_way_in_every_mode(
         records.lines.clear()
         ollang.change_order(ORDER, behaviour=options)
         dag = dag_of(mode, rerun=True, poke_interval=40, timeout=240, stale_timeout=150, **FLAGS[flag])
-        ends[mode] = told(run_dag(dag), records)
-    wanted = "skipped" if end == "failed" and flag == "soft_fail" else end
-    assert ends["poke"]["states"] == {"rerun": "success", "wait": wanted}
+        ends[mode] = outcome(run_dag(dag), records)
+    expected = "skipped" if end == "failed" and flag == "soft_fail" else end
+    assert ends["poke"]["states"] == {"rerun": "success", "wait": expected}
     assert ends["poke"]["tries"] == 1
+    if end == "success":
+        result = ends["poke"]["result"]
+        assert result["evidence"]
+        assert (result["outputs"] == ["French Subtitles (run 2)"]) is (options.get("outputs") != "unchanged")
     compare(ends)

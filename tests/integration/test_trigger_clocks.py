@@ -32,8 +32,8 @@ def deferred(ollang: Sandbox, *, ahead: float, failed: bool = False, timeout: fl
     poller = Poller(PollConfig(order_id=ORDER, timeout=timeout), StatusGoal(), PollState(), now + timeout)
     order = {"id": ORDER, "status": "ongoing"}
     decision = poller.on_error(OllangUnavailableError("503"), now) if failed else poller.on_order(order, now)
-    one = OllangOrderStatusTrigger.from_poller(poller, decision, ollang_conn_id="ollang_default", now=now)
-    path, arguments = one.serialize()
+    made = OllangOrderStatusTrigger.from_poller(poller, decision, ollang_conn_id="ollang_default", now=now)
+    path, arguments = made.serialize()
     assert path.endswith(".OllangOrderStatusTrigger")
     return OllangOrderStatusTrigger(**json.loads(json.dumps(arguments)))
 
@@ -43,14 +43,14 @@ def seconds_of_polls(ollang: Sandbox, started: Any) -> list[float]:
     return [round((time - started).total_seconds()) for time in times]
 
 
-@pytest.mark.parametrize("ahead", [-600, -100, -1, 0, 1, 100, 600, 10 * 86400])
+@pytest.mark.parametrize("ahead", [-600, 0, 10 * 86400])
 def test_first_poll_is_made_at_once_whatever_the_clocks(ollang: Sandbox, ahead: float) -> None:
     started = ollang.now
     assert event_of(deferred(ollang, ahead=ahead))["result"]["status"] == "completed"
     assert seconds_of_polls(ollang, started) == [0]
 
 
-@pytest.mark.parametrize("ahead", [0, 100, 600, 10 * 86400])
+@pytest.mark.parametrize("ahead", [0, 10 * 86400])
 def test_pause_after_failure_is_never_longer_than_it_was(ollang: Sandbox, ahead: float) -> None:
     started = ollang.now
     event_of(deferred(ollang, ahead=ahead, failed=True))
@@ -63,7 +63,7 @@ def test_pause_of_stored_trigger_without_its_length_is_bounded(ollang: Sandbox) 
     assert seconds_of_polls(ollang, started) == [300]
 
 
-@pytest.mark.parametrize("ahead", [0, 100, 600, 10 * 86400])
+@pytest.mark.parametrize("ahead", [0, 10 * 86400])
 def test_wait_is_never_longer_than_its_timeout(ollang: Sandbox, ahead: float) -> None:
     started = ollang.now
     ollang.change_order(ORDER, status="ongoing")
@@ -71,15 +71,14 @@ def test_wait_is_never_longer_than_its_timeout(ollang: Sandbox, ahead: float) ->
     assert (ollang.now - started).total_seconds() == pytest.approx(TIMEOUT, abs=0.1)
 
 
-@pytest.mark.parametrize("ahead", [-600, -100, 0, 100, 600])
-def test_airflows_own_timeout_tells_when_the_wait_ends(ollang: Sandbox, ahead: float) -> None:
+@pytest.mark.parametrize("ahead", [-600, 0, 600])
+def test_airflows_own_timeout_is_the_deadline(ollang: Sandbox, ahead: float) -> None:
     """Airflow's server counts it from the deferral, by its own clock, and stores it with the task."""
     started = ollang.now
     ollang.change_order(ORDER, status="ongoing")
-    one = deferred(ollang, ahead=ahead)
-    one.timeout_after = started + timedelta(seconds=TIMEOUT) + GRACE
-    again = type(one)(**one.serialize()[1])
-    again.timeout_after = one.timeout_after
+    wait = deferred(ollang, ahead=ahead)
+    again = type(wait)(**wait.serialize()[1])
+    again.timeout_after = started + timedelta(seconds=TIMEOUT) + GRACE
     ollang.advance(100)
     # Another triggerer, 100 s later, ends it when the first one would have.
     assert type(error_of(again)) is OllangTimeoutError
@@ -90,8 +89,8 @@ def test_new_rerun_is_polled_densely_at_first(ollang: Sandbox) -> None:
     baseline = Baseline.from_order(OllangHook().get_order(ORDER))
     started = ollang.now
     goal = RerunGoal(rerun=Rerun(baseline, started.isoformat()))
-    one = trigger(goal=goal.to_json(), config=config(timeout=100), deadline=started.timestamp() + 100)
-    assert type(error_of(one)) is OllangTimeoutError
+    wait = trigger(goal=goal.to_json(), config=config(timeout=100), deadline=started.timestamp() + 100)
+    assert type(error_of(wait)) is OllangTimeoutError
     assert seconds_of_polls(ollang, started)[1:] == [0, 1, 3, 6, 11, 19, 30, 90, 100]
 
 

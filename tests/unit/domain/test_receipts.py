@@ -122,6 +122,8 @@ BROKEN: list[tuple[type[PaidReceipt], dict[Any, Any]]] = [
     (Receipt, {}),
     (Receipt, {1: 2}),
     (Receipt, order()),
+    (Receipt, evaluation_receipt().to_json()),
+    (EvaluationReceipt, receipt().to_json()),
     *((Receipt, changed(receipt(), **{name: ...})) for name in receipt().to_json() if name != "baseline_confirmed"),
     *((Receipt, changed(receipt(), **{name: no})) for name in ("order_id", "host") for no in (None, "", 5)),
     *((Receipt, changed(receipt(), baseline=no)) for no in NO_BASELINES),

@@ -240,7 +240,15 @@ def test_report_is_read(passed: bool) -> None:
 
 @pytest.mark.parametrize(
     "report",
-    [None, True, "passed", [], {}, *({"order_id": ORDER_ID, "passed": value} for value in (None, 1, "true", [True]))],
+    [
+        None,
+        True,
+        "passed",
+        [],
+        {},
+        {"id": ORDER_ID, "status": "completed"},
+        *({"order_id": ORDER_ID, "passed": value} for value in (None, 1, "true", [True])),
+    ],
     ids=repr,
 )
 def test_other_value_is_no_report(report: Any) -> None:

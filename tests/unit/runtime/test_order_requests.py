@@ -144,7 +144,9 @@ def test_evaluation_attaches_to_a_running_one_of_an_hour_at_most(polled: Any, is
 
 
 @pytest.mark.parametrize(
-    ("polled", "rerun"), [(order("ongoing"), None), (order(), SUBMITTED)], ids=["not done", "old result"]
+    ("polled", "rerun"),
+    [*((order(status), None) for status in ("ongoing", "qualityCheck", "failed", "pondering")), (order(), SUBMITTED)],
+    ids=["ongoing", "qualityCheck", "failed", "unknown status", "old result"],
 )
 def test_evaluation_needs_a_done_order_with_the_new_result(polled: Any, rerun: Receipt | None) -> None:
     with pytest.raises(OllangOrderNotEligibleError, match=r"Nothing was sent\."):
