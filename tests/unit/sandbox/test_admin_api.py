@@ -125,7 +125,6 @@ def test_owner_and_behaviour_change_at_once(client: Client) -> None:
     [
         ("PUT", "/orders/a", {"order": {"id": "b"}}, "the body 'b'"),
         ("PUT", "/orders/a", {"behavior": {}}, "Unknown name 'behavior'"),
-        ("PUT", "/orders/a", {"behaviour": {"outputs_aftr": 1}}, "did you mean 'outputs_after'?"),
         ("PUT", "/orders/a", {"order": []}, "order must be a JSON object"),
         ("PUT", "/orders/a", {"owner": 5}, "owner must be a text"),
         ("PATCH", EXAMPLE, {"order": {"id": "b"}}, "cannot become 'b'"),
@@ -134,7 +133,6 @@ def test_owner_and_behaviour_change_at_once(client: Client) -> None:
         ("POST", "/clock", {"advance": -1}, "not -1"),
         ("POST", "/clock", {"advance": 1e300}, "advances by"),
         ("POST", "/clock", {"speed": -1}, "speed is 0 to"),
-        ("POST", "/clock", {"sped": 1}, "Unknown name 'sped'"),
         ("POST", "/clock", [], "must be a JSON object"),
         ("GET", "/requests?after=x", None, "after must be a whole number"),
         ("DELETE", "/faults?id=x", None, "id must be a whole number"),

@@ -86,8 +86,6 @@ def test_port_in_use_is_one_line(ollang: Sandbox, capfd: pytest.CaptureFixture[s
     ("arguments", "message"),
     [
         (["--behaviour", '{"end_stats": 1}'], "did you mean 'end_status'?"),
-        (["--behaviour", "[]"], "object of options"),
-        (["--speed", "-1"], "speed is 0 to"),
         (["--port", "99999"], "port must be 0-65535"),
         (["--host", "no.such.host.invalid"], "cannot start"),
     ],

@@ -92,7 +92,7 @@ def test_error_style(ollang: Sandbox, client: Client, style: str, body: dict[str
     assert (response.status_code, response.json()) == (400, body)
 
 
-def test_error_style__of_the_whole_sandbox() -> None:
+def test_error_style__of_a_sandbox() -> None:
     with Sandbox(behaviour={"error_style": "message_only"}) as ollang, Client(ollang) as client:
         assert client.get("nobody").json() == {"message": "No order found with the provided orderId"}
         client.session.headers["X-Api-Key"] = "wrong"
@@ -179,19 +179,15 @@ def test_ignored_filters() -> None:
         ({"rerun_success": "yes"}, "Behaviour.rerun_success takes true or false, not 'yes'."),
         ({"run_seconds": True}, "takes number"),
         ({"run_seconds": float("inf")}, "takes number"),
-        ({"run_seconds": -1}, "at least 0"),
         ({"no_credits": 500}, "takes `400`, `402`, `403` or null, not 500."),
         ({"rerun_accepted_status": 300}, "within 200 and 299"),
-        ({"error_status": 399}, "within 400 and 599"),
         ({"stale_every": 1.5}, "takes whole number"),
         ({"status_path": [["pending", 2]]}, "takes list of [number, text] or null"),
         ({"status_path": [[2]]}, "takes list of [number, text]"),
         ({"null_fields": "vttUrl"}, "takes list of text"),
         ({"wrong_sizes": [["*", 1.5]]}, "takes list of [text, whole number]"),
         ({"link_lifetime": 0}, "must be at least 1"),
-        ({"qc_seconds": -1}, "at least 0"),
         ({"qc_scores": [{"Accuracy": "good"}]}, "takes list of object of number"),
-        ({"outputs": "new"}, 'takes `"replaced"`'),
         ([], "behaviour is an object of options"),
     ],
 )
@@ -210,7 +206,7 @@ def test_options_by_name_as_object_and_over_http(client: Client, ollang: Sandbox
     assert reports[0]["behaviour"]["null_fields"] == ["vttUrl"]
 
 
-def test_behaviour_of_the_sandbox_is_every_order_s() -> None:
+def test_behaviour_of_the_sandbox_is_that_of_its_orders() -> None:
     with Sandbox(behaviour=Behaviour(run_seconds=300)) as ollang:
         added = ollang.add_order(behaviour={"end_status": "delivered"})
         reports = [ollang.order(line["id"])["behaviour"] for line in ollang.overview()["orders"]]

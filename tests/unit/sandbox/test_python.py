@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import json
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import requests
 
-import airflow_provider_ollang
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.request_log import RequestLog
 
 from .client import EXAMPLE_ID, Client, accepted
-
-SOURCES = Path(airflow_provider_ollang.__file__).parent / "sandbox"
 
 
 def test_several_sandboxes_are_independent() -> None:
@@ -148,22 +143,6 @@ def test_request_log_drops_the_oldest() -> None:
     assert [request.n for request in log.after()] == list(range(6, 16))
     log.clear()
     assert log.after() == []
-
-
-def test_sandbox_imports_nothing_of_the_provider() -> None:
-    imported = set()
-    for path in SOURCES.glob("**/*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0
-                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
-    own = {name for name in imported if name.startswith("airflow")}
-    allowed = "airflow_provider_ollang.sandbox"
-    assert {name for name in own if not name.startswith(f"{allowed}.") and name != allowed} == {
-        "airflow_provider_ollang.__version__"
-    }
 
 
 def test_sandbox_imports_nothing_of_airflow() -> None:
