@@ -5,6 +5,7 @@ The sandbox's time passes ten times as fast. Airflow gets more workers than usua
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CellT = TypeVar("CellT")
 _PLAYED = pytest.StashKey[dict[Cell, Outcome]]()
+#: A connection whose requests are given up soon.
+HASTY = "ollang_hasty"
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,7 @@ def ollang() -> Iterator[Sandbox]:
 def airflow(ollang: Sandbox) -> Iterator[AirflowStack]:
     env = {
         "AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json,
+        f"AIRFLOW_CONN_{HASTY.upper()}": json.dumps({**ollang.connection, "extra": {"timeout": 3}}),
         "AIRFLOW__CORE__PARALLELISM": "12",
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": "64",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "tests.crash.database.CONNECT_ARGS",

@@ -1,7 +1,4 @@
-"""A user clears a rerun: a new one is submitted only if the last was finished, or said to be gone.
-
-`tests/integration/test_rerun_clear.py` and `test_rerun_clear_state.py` have the other outcomes.
-"""
+"""What a person sets off by clearing a rerun: a new one only if the last was finished, or said to be gone."""
 
 from __future__ import annotations
 
@@ -24,7 +21,8 @@ if TYPE_CHECKING:
 SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": None, "run_seconds": 10}
 UNSEEN: dict[str, Any] = {**SHOWN, "end_status": None}
 AT_WORK: dict[str, Any] = {"rerun_while_running": "accept", "end_status": None}
-STALE, UNKNOWN, TIMEOUT = "OllangStaleResultError", "OllangOutcomeUnknownError", "OllangTimeoutError"
+STALE, UNKNOWN, FAILED = "OllangStaleResultError", "OllangOutcomeUnknownError", "OllangOrderFailedError"
+NOT_ELIGIBLE, TIMEOUT = "OllangOrderNotEligibleError", "OllangTimeoutError"
 #: All tries die with the record at "accepted".
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 
@@ -40,6 +38,12 @@ def _process(reruns: TaskRuns, index: int) -> None:
     wait_until(lambda: not reruns.ollang.order(order_id)["running"], LIMIT, "the late rerun")
 
 
+def _process_and_stumble(reruns: TaskRuns, index: int) -> None:
+    """Let Ollang process the request, and the first look at the order fail."""
+    _process(reruns, index)
+    reruns.ollang.add_fault("GET", f"/integration/orders/{reruns[index].order_id}", status=503)
+
+
 NO_WAIT = {"wait_for_completion": False}
 SHORT = {"timeout": 5}
 CASES = {
@@ -47,20 +51,52 @@ CASES = {
     "unknown, nothing was sent": Case(
         SHOWN, End(UNKNOWN, 0, 1), "unknown", End("success", 1, 2), fault={"drop": "before"}
     ),
+    "unknown, processed, no trace": Case(
+        UNSEEN, End(UNKNOWN, 1, 1), "unknown", End(STALE, 2, 2), fault={"drop": "after"}
+    ),
     "unknown, processed later": Case(
         SHOWN, End(UNKNOWN, 0, 1), "unknown", End("success", 1, 2), fault={"drop": "before"}, between=_process
     ),
+    "unknown, processed later, first look fails": Case(
+        SHOWN,
+        End(UNKNOWN, 0, 1),
+        "unknown",
+        End("success", 1, 2),
+        fault={"drop": "before"},
+        between=_process_and_stumble,
+    ),
+    "stale": Case(UNSEEN, End(STALE, 1, 1), "unknown", End(STALE, 2, 2)),
     "stale, come after all": Case(UNSEEN, End(STALE, 1, 1), "unknown", End("success", 1, 2), between=_complete),
+    "the order failed": Case({**SHOWN, "end_status": "failed"}, End(FAILED, 1, 1), "failed", End(NOT_ELIGIBLE, 1, 2)),
     "timeout": Case(
         AT_WORK, End("OllangTimeoutError", 1, 1), "accepted", End("success", 1, 2), {"timeout": 5}, between=_complete
     ),
     "retries exhausted": Case(
         AT_WORK, End("failed", 1, 3), "accepted", End("success", 1, 4), MORTAL, between=_complete
     ),
+    # Whoever deletes the record says that nothing was sent.
+    "retries exhausted, record deleted": Case(
+        SHOWN, End("failed", 1, 3), "accepted", End("success", 2, 4), MORTAL, between=forget
+    ),
     "success without waiting, at work": Case(AT_WORK, End("success", 1, 1), "finished", End("success", 1, 2), NO_WAIT),
+    "success without waiting, finished": Case(
+        AT_WORK, End("success", 1, 1), "finished", End("success", 2, 2), NO_WAIT, between=_complete
+    ),
     # Airflow 3.4 discards the record when it clears. What is at work is reconnected to all the same.
+    "state gone, success": Case(SHOWN, End("success", 1, 1), "finished", End("success", 2, 2), between=forget),
     "state gone, success without waiting, at work": Case(
         AT_WORK, End("success", 1, 1), "finished", End("success", 1, 2), NO_WAIT, between=forget
+    ),
+    "state gone, timeout, at work": Case(
+        AT_WORK, End(TIMEOUT, 1, 1), "accepted", End(TIMEOUT, 1, 2), SHORT, between=forget
+    ),
+    "state gone, killed before it is sent": Case(
+        AT_WORK,
+        End(UNKNOWN, 0, 2),
+        "unknown",
+        End(TIMEOUT, 1, 3),
+        {**SHORT, "kill_at": ["after", "sending"], "killed_tries": 2},
+        between=forget,
     ),
     "state gone, killed before it is recorded": Case(
         AT_WORK,
@@ -69,6 +105,9 @@ CASES = {
         End(TIMEOUT, 1, 4),
         {**SHORT, "kill_at": ["before", "accepted"], "killed_tries": 3},
         between=forget,
+    ),
+    "state gone, killed once it is recorded": Case(
+        AT_WORK, End("failed", 1, 3), "accepted", End(TIMEOUT, 1, 4), {**SHORT, **MORTAL}, between=forget
     ),
 }
 
@@ -82,13 +121,13 @@ def before_and_after(airflow: AirflowStack, ollang: Sandbox) -> tuple[Seen, Seen
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_cleared_rerun_is_submitted_only_if_none_is_at_work(name: str, before_and_after: tuple[Seen, Seen]) -> None:
+def test_clearing_a_task_that_has_ended(name: str, before_and_after: tuple[Seen, Seen]) -> None:
     first, second = before_and_after
     assert first[name] == (CASES[name].first, CASES[name].record)
     assert second[name][0] == CASES[name].second
 
 
-def test_cleared_deferred_or_running_wait_submits_nothing(airflow: AirflowStack, ollang: Sandbox) -> None:
+def test_clearing_a_deferred_and_a_running_wait_sends_nothing(airflow: AirflowStack, ollang: Sandbox) -> None:
     orders = [ollang.add_order(type="subtitle", behaviour=AT_WORK) for _ in range(2)]
     reruns = Reruns(airflow, ollang, [(orders[0], {"deferrable": True}), (orders[1], {})])
     deferred, running = reruns.all
@@ -115,7 +154,7 @@ WAITS = 200
 
 
 @pytest.mark.parametrize("state_kept", [True, False], ids=["state kept", "state gone"])
-def test_two_hundred_waits_cleared_at_once_submit_nothing(
+def test_clearing_two_hundred_waits_at_once_sends_nothing(
     airflow: AirflowStack, ollang: Sandbox, state_kept: bool
 ) -> None:
     orders = [ollang.add_order(type="subtitle", behaviour=AT_WORK) for _ in range(WAITS)]

@@ -15,7 +15,7 @@ def cells() -> list[object]:
 
 
 @pytest.mark.parametrize("cell", cells())
-def test_rerun_whose_process_dies_is_submitted_once(cell: Cell, played: dict[Cell, Outcome]) -> None:
+def test_a_rerun_happens_once_per_wish(cell: Cell, played: dict[Cell, Outcome]) -> None:
     seen = played[cell]
     assert seen.end == cell.expected, seen.error
     # The sandbox takes every request: had a second one been sent, it would have been billed.

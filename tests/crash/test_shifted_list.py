@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SHOWN = {"rerun_while_running": "accept", "run_seconds": 10}
 
 
-def test_shifted_list_submits_a_rerun_for_each_place(airflow: AirflowStack, ollang: Sandbox) -> None:
+def test_a_list_that_shifted_between_tries_is_another_wish_for_each_place(
+    airflow: AirflowStack, ollang: Sandbox
+) -> None:
     orders = [ollang.add_order(type="subtitle", behaviour=SHOWN) for _ in range(2)]
     options = {"kill_at": ["after", "accepted"]}
     reruns = Reruns(airflow, ollang, [(order_id, options) for order_id in orders], dag_id=SLOW_RETRIES, turn=True)
@@ -32,3 +34,14 @@ def test_shifted_list_submits_a_rerun_for_each_place(airflow: AirflowStack, olla
     for index in (0, 1):
         warnings = [str(entry["event"]) for entry in reruns.log(index, try_number=2) if entry.get("level") == "warning"]
         assert any("ignoring it" in words for words in warnings)
+
+
+def test_a_list_that_did_not_shift_is_joined(airflow: AirflowStack, ollang: Sandbox) -> None:
+    orders = [ollang.add_order(type="subtitle", behaviour=SHOWN) for _ in range(2)]
+    options = {"kill_at": ["after", "accepted"]}
+    reruns = Reruns(airflow, ollang, [(order_id, options) for order_id in orders], dag_id=SLOW_RETRIES)
+    reruns.until_all_are({"up_for_retry"})
+    airflow.clear(reruns.dag_id, reruns.run_id, ["arguments_of_each"])
+    reruns.until_all_are_over()
+    assert [reruns.result(index)["order_id"] for index in (0, 1)] == orders
+    assert [accepted(ollang, order_id) for order_id in orders] == [1, 1]
