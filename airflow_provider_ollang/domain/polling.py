@@ -49,8 +49,6 @@ from airflow_provider_ollang.exceptions import (
     OllangRateLimitError,
     OllangTimeoutError,
     OllangTransientError,
-    error_from_json,
-    error_to_json,
 )
 
 if TYPE_CHECKING:
@@ -357,9 +355,9 @@ class Poller:
             f"{self.state.consecutive_failures} consecutive polls of order {self.config.order_id} failed. The last "
             f"error: {error}"
         )
-        stored = error_to_json(error)
-        fields = {**stored["fields"], "order_id": self.config.order_id}
-        return error_from_json({**stored, "message": message, "fields": fields})
+        failure = type(error)(message)
+        vars(failure).update(vars(error), order_id=self.config.order_id)
+        return failure
 
     def _describe_status(self, status: str, now: float) -> list[LogLine]:
         """Return what to log about a status; what must not be logged again is noted in the state."""

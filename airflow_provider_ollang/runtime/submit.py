@@ -169,7 +169,7 @@ class _Submitter(Generic[ReceiptT]):
         *,
         resubmitted: bool = False,
         may_be_second: bool = False,
-        unknown: ReceiptT | None = None,
+        never_ran: ReceiptT | None = None,
     ) -> ReceiptT:
         """
         Send the request, unless there is something to reconnect to.
@@ -177,9 +177,9 @@ class _Submitter(Generic[ReceiptT]):
         :param receipt: what the precheck found.
         :param resubmitted: whether an unknown outcome is answered so.
         :param may_be_second: whether the record of an earlier request may have been discarded.
-        :param unknown: the receipt of an earlier request that a person says never ran.
+        :param never_ran: the earlier request of which a person says so, by clearing its unknown outcome.
         """
-        may_be_second = may_be_second or resubmitted or unknown is not None
+        may_be_second = may_be_second or resubmitted or never_ran is not None
         if receipt.reconnected:
             self.record.note("accepted", receipt)
             return receipt
@@ -192,7 +192,7 @@ class _Submitter(Generic[ReceiptT]):
                 self._stop_interrupted(error.__cause__)
             return self._reconcile(receipt, error)
         except OllangOrderNotEligibleError:
-            running = self._reconnect_after_refusal(receipt, may_be_second=may_be_second, unknown=unknown)
+            running = self._reconnect_after_refusal(receipt, may_be_second=may_be_second, never_ran=never_ran)
             if running is None:
                 raise
             return running
@@ -247,14 +247,14 @@ class _Submitter(Generic[ReceiptT]):
         raise interruption
 
     def _reconnect_after_refusal(
-        self, receipt: ReceiptT, *, may_be_second: bool, unknown: ReceiptT | None
+        self, receipt: ReceiptT, *, may_be_second: bool, never_ran: ReceiptT | None
     ) -> ReceiptT | None:
         """Reconnect to what a refused request ran into; ``None`` if nothing shows it."""
         if not self.request.refused_while_running:
             return None
-        if unknown is not None:
+        if never_ran is not None:
             # The order may show late that it ran after all; else the record stays, for the next clear.
-            processed = self._poll_for_effect(unknown, self.policy.reconcile_timeout)
+            processed = self._poll_for_effect(never_ran, self.policy.reconcile_timeout)
             return None if processed is None else self._reconnect(processed, "was processed after all")
         if may_be_second:
             return self._reconnect(receipt, "an earlier request submitted, since this one was refused")
@@ -308,7 +308,7 @@ class _Submitter(Generic[ReceiptT]):
                 _title(self.request),
                 self.request.noun,
             )
-        return self._submit(self._precheck(), unknown=receipt if stored.state == "unknown" else None)
+        return self._submit(self._precheck(), never_ran=receipt if stored.state == "unknown" else None)
 
     # --- Reconcile -------------------------------------------------------------------------------------------------
 
