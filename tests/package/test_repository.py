@@ -131,6 +131,14 @@ def test_the_map_names_every_module() -> None:
     assert [name for name in modules if name not in text] == []
 
 
+def test_no_file_is_too_long_or_half_merged() -> None:
+    files = [path for name in (PACKAGE, "tests", "dev", "benchmarks") for path in sorted((ROOT / name).rglob("*.py"))]
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in files}
+    assert [name for name, text in texts.items() if text.count("\n") > 400] == []
+    # In a docstring nothing else notices them.
+    assert [name for name, text in texts.items() if re.search(r"^\s*(<{7} |={7}$|>{7} )", text, re.MULTILINE)] == []
+
+
 def imports(path: Path) -> set[str]:
     """Return the modules that a file imports, wherever in it."""
     found: set[str] = set()
