@@ -104,8 +104,16 @@ class OllangAccessDeniedError(OllangPermanentError):
     """403: the order belongs to another account, or the key may not do this."""
 
 
-class OllangOrderNotFoundError(OllangPermanentError):
+class OllangNotFoundError(OllangPermanentError):
+    """404: there is no such project."""
+
+
+class OllangOrderNotFoundError(OllangNotFoundError):
     """404: no order has this id."""
+
+
+class OllangInsufficientCreditsError(OllangPermanentError):
+    """The account has fewer credits left than ``min_credits``; nothing was sent."""
 
 
 class OllangBadRequestError(OllangPermanentError):
@@ -113,11 +121,11 @@ class OllangBadRequestError(OllangPermanentError):
 
 
 class OllangOrderNotEligibleError(OllangPermanentError):
-    """The order is in no state to be rerun or evaluated; nothing was started."""
+    """The order is in no state for the request, for example not yet done; nothing was started."""
 
 
 class OllangRequestRefusedError(OllangPermanentError):
-    """The API answered a paid request, for a rerun or an evaluation, with ``success: false``; nothing was started."""
+    """The API answered with ``success: false``; nothing was started."""
 
 
 class OllangOrderFailedError(OllangPermanentError):
@@ -126,7 +134,7 @@ class OllangOrderFailedError(OllangPermanentError):
 
 class OllangOutcomeUnknownError(OllangPermanentError):
     """
-    A paid request, for a rerun or an evaluation, may or may not have been processed: it must not be sent again blindly.
+    A paid request may or may not have been processed: it must not be sent again blindly.
 
     :param message: as for :class:`OllangError`, and so are the other keyword arguments.
     :param reason: why it is unknown.

@@ -1,5 +1,5 @@
 """
-The client of triggers, over ``aiohttp``: it only gets orders.
+The client of triggers, over ``aiohttp``: it gets orders, and what their reviews are about.
 
 All waits on one connection in one event loop share one session, and a 429 throttles all of them.
 """
@@ -22,8 +22,8 @@ from yarl import URL
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.client.backoff import MAX_RETRY_AFTER
 from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, rate_limited, timed_out
-from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Request, get_order
-from airflow_provider_ollang.client.responses import Response, add_chunk, parse_order
+from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Request, get_order, get_review_info
+from airflow_provider_ollang.client.responses import Response, add_chunk, parse_object, parse_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,6 +94,14 @@ class OllangAsyncClient:
         :raises OllangError: as :meth:`.OllangHook.get_order`.
         """
         request = get_order(order_id)
+        return parse_order(self.settings, request, await self._send_throttled(request, ignore_throttle=ignore_throttle))
+
+    async def get_review_info(self, order_id: object) -> dict[str, Any]:
+        """Tell what an order in ``review`` is paused for, in one attempt: see :meth:`.OllangHook.get_review_info`."""
+        request = get_review_info(order_id)
+        return parse_object(self.settings, request, await self._send_throttled(request))
+
+    async def _send_throttled(self, request: Request, *, ignore_throttle: bool = False) -> Response:
         async with self._slot(ignore_throttle=ignore_throttle) as throttled_for:
             if throttled_for > 0:
                 raise rate_limited(request, throttled_for)
@@ -103,7 +111,7 @@ class OllangAsyncClient:
                 until = _clock.monotonic() + min(response.retry_after, MAX_RETRY_AFTER)
                 self._throttled = True
                 self._throttled_until = max(self._throttled_until, until)
-        return parse_order(self.settings, request, response)
+        return response
 
     @asynccontextmanager
     async def _slot(self, *, ignore_throttle: bool) -> AsyncIterator[float]:

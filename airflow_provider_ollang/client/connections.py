@@ -21,15 +21,21 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from airflow_provider_ollang.client.requests import Stream
+
 if TYPE_CHECKING:
     import socket
 
 
 @dataclass
 class Attempt:
-    """One attempt of a request; ``sent``: it has a connection, so some of it may be on its way."""
+    """One attempt of a request; ``sent``: all of it may be on its way, so that the server may process it."""
 
     sent: bool = False
+
+    def mark_sent(self) -> None:
+        """Note that the server may process the request from now on."""
+        self.sent = True
 
 
 #: The attempt that the connections of this thread serve.
@@ -87,12 +93,16 @@ class _Response(http.client.HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _Response
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Connect first: what fails until here was surely not sent."""
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Connect first: what fails until here was surely not sent; nor was a stream without its last piece."""
         if self.is_closed:
             self.connect()
-        ATTEMPT.get().sent = True
-        super().request(*args, **kwargs)
+        attempt = ATTEMPT.get()
+        if isinstance(body, Stream):
+            body = body.pieces(on_last=attempt.mark_sent)
+        else:
+            attempt.mark_sent()
+        super().request(method, url, body, *args, **kwargs)
 
 
 class _TLSConnection(_Connection, HTTPSConnection):

@@ -12,10 +12,12 @@ from airflow_provider_ollang.exceptions import (
     OllangBadRequestError,
     OllangConfigurationError,
     OllangError,
+    OllangNotFoundError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
     OllangOutcomeUnknownError,
     OllangRateLimitError,
+    OllangRequestRefusedError,
     OllangUnavailableError,
 )
 
@@ -80,6 +82,16 @@ _CLIENT_ERRORS = (
         "credits",
         "Nothing was started. Add credits to the Ollang account of connection {conn_id!r}, then clear this task.",
     ),
+    _ClientError(
+        OllangBadRequestError,
+        413,
+        None,
+        None,
+        "The file is larger than Ollang takes: 30 GB for a video, 100 MB for a document.",
+    ),
+)
+_NO_PROJECT = _ClientError(
+    OllangNotFoundError, 404, None, None, "Check the project id, and that connection {conn_id!r} is of its account."
 )
 _OTHER_CLIENT_ERROR = _ClientError(OllangBadRequestError, None, None, None, "The same request would be refused again.")
 
@@ -96,6 +108,18 @@ def rejected(settings: Settings, request: Request, response: Response) -> Ollang
     return _client_error(settings, request, response)
 
 
+def refused(settings: Settings, request: Request, response: Response) -> OllangRequestRefusedError:
+    """Return the error of a response with ``success: false``."""
+    detail = server_message(settings, response)
+    return OllangRequestRefusedError(
+        f"Ollang refused to {request.what}: {detail or 'no reason given'}. Nothing was started.",
+        status_code=response.status,
+        code=error_code(settings, response),
+        detail=detail,
+        **request.fields(),
+    )
+
+
 def garbled(settings: Settings, request: Request, response: Response, what: str) -> OllangUnavailableError:
     """Return the error of a 2xx that is not what the API documents; ``what`` it has or lacks."""
     return _unavailable(settings, request, response, f"the server answered {response.status} {what}")
@@ -107,8 +131,8 @@ def unknown_outcome(
     """Return the error of a paid request of which it is unknown whether it was processed, and why."""
     return OllangOutcomeUnknownError(
         f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since "
-        "that could be billed twice. Check the order in Ollang: if it is being processed or has a new result, "
-        "the request was processed; if not, clear this task to send it again.",
+        f"that could be billed twice. Check {'the order' if request.order_id else 'the project'} in Ollang: if it is "
+        "being processed or has a new result, the request was processed; if not, clear this task to send it again.",
         reason=reason,
         status_code=status,
         **fields,
@@ -185,6 +209,8 @@ def _client_error(settings: Settings, request: Request, response: Response) -> O
     if value is None or (request.method == "GET" and response.status in {409, 423, 425}):
         return _unavailable(settings, request, response, f"the server answered {status}")
     row = _find_client_error(response.status, fields["code"], text)
+    if row.error is OllangOrderNotFoundError and request.order_id is None:
+        row = _NO_PROJECT
     advice = row.advice.format(conn_id=settings.conn_id)
     return row.error(f"Could not {request.what}: Ollang answered {status}.\n{advice}", **fields)
 

@@ -54,18 +54,27 @@ class Stream:
         return self.length
 
     def __iter__(self) -> Iterator[bytes]:
+        """Yield the body piece by piece: see :meth:`pieces`."""
+        return self.pieces()
+
+    def pieces(self, on_last: Callable[[], None] = lambda: None) -> Iterator[bytes]:
         """
         Yield the body piece by piece.
 
+        :param on_last: called before the last piece: until then the server has no whole request.
         :raises ValueError: the file is not as long as it was said to be.
         """
         left = self.length
         with self.open() as file:
             while left and (piece := file.read(min(left, _CHUNK))):
                 left -= len(piece)
+                if not left:
+                    left = -len(file.read(1))
+                    if not left:
+                        on_last()
                 yield piece
-            if left or file.read(1):
-                raise ValueError(f"the body to send is not of {self.length} bytes any more")
+        if left:
+            raise ValueError(f"the body to send is not of {self.length} bytes any more")
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,33 @@ def _criteria_switches(criteria: Iterable[str] | str, order_id: str) -> dict[str
     return {switch: key in names for key, switch in switches.items()}
 
 
+def cancel_order(order_id: object) -> Request:
+    """Return the request of `Cancel Order`; a repeated one changes nothing, so it may be sent again."""
+    order_id = parse_order_id(order_id)
+    path = f"/integration/orders/cancel/{quote(order_id, safe='')}"
+    return Request("POST", path, f"cancel order {order_id}", order_id, expects="empty")
+
+
+def review_order(order_id: object) -> Request:
+    """Return the request of `Human Review`, which people at Ollang do and which is billed."""
+    order_id = parse_order_id(order_id)
+    what = f"request a human review of order {order_id}"
+    return Request("POST", _order_path(order_id, "/human-review"), what, order_id, paid=True, expects="empty")
+
+
+def cancel_review(order_id: object) -> Request:
+    """Return the request of `Cancel Human Review`; a repeated one is refused and changes nothing."""
+    order_id = parse_order_id(order_id)
+    what = f"cancel the human review of order {order_id}"
+    return Request("POST", _order_path(order_id, "/cancel-human-review"), what, order_id)
+
+
+def get_review_info(order_id: object) -> Request:
+    """Return the request that tells what an order in ``review`` is paused for; only the vendor's SDKs have it."""
+    order_id = parse_order_id(order_id)
+    return Request("GET", _order_path(order_id, "/review/info"), f"get the review of order {order_id}", order_id)
+
+
 def list_orders(page: int, take: int, filters: Mapping[str, str | None]) -> Request:
     """
     Return the request of one page of `List Orders`.
@@ -164,14 +200,22 @@ def list_orders(page: int, take: int, filters: Mapping[str, str | None]) -> Requ
     :param filters: names as the API nests them, such as ``filter[type]``; those that are ``None`` are left out.
     :raises OllangConfigurationError: a filter is no text that can be sent.
     """
+    paging = {"pageOptions[page]": str(page), "pageOptions[take]": str(take)}
+    return Request("GET", "/integration/orders", "list orders", query=parse_filters({**paging, **filters}))
+
+
+def parse_filters(filters: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+    """
+    Return the filters of a list that are not ``None``, as names and values.
+
+    :raises OllangConfigurationError: one is no text that can be sent.
+    """
     for name, value in filters.items():
         if not isinstance(value, str | None):
             raise OllangConfigurationError(f"{name} must be a text, not {value!r:.80}.")
         if any(unicodedata.category(character) == "Cs" for character in value or ""):
             raise OllangConfigurationError(f"{name} {value!r:.80} holds half a character.")
-    query = {"pageOptions[page]": str(page), "pageOptions[take]": str(take), **filters}
-    pairs = tuple((name, value) for name, value in query.items() if value is not None)
-    return Request("GET", "/integration/orders", "list orders", query=pairs)
+    return tuple((name, value) for name, value in filters.items() if value is not None)
 
 
 def _order_path(order_id: str, action: str = "") -> str:

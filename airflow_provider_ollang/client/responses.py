@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ollang.client.errors import (
     error_code,
     garbled,
+    refused,
     rejected,
     server_message,
     status_text,
@@ -25,11 +26,11 @@ from airflow_provider_ollang.client.errors import (
 )
 from airflow_provider_ollang.client.strict_json import parse_json
 from airflow_provider_ollang.domain.arguments import is_same_order
-from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError, OllangRequestRefusedError
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.client.requests import Request
     from airflow_provider_ollang.client.settings import Settings
+    from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 
@@ -130,9 +131,14 @@ def require_expected(settings: Settings, request: Request, response: Response) -
     return response
 
 
+def parse_object(settings: Settings, request: Request, response: Response) -> dict[str, Any]:
+    """Return the JSON object of a response; raises as :func:`require_expected`."""
+    return require_expected(settings, request, response).json_object or {}
+
+
 def parse_order(settings: Settings, request: Request, response: Response) -> dict[str, Any]:
     """Return the order of a response to :func:`.get_order`; anything else is raised as an :class:`.OllangError`."""
-    order = require_expected(settings, request, response).json_object or {}
+    order = parse_object(settings, request, response)
     status = order.get("status")
     if not isinstance(status, str) or not status.isprintable() or len(status) > _MAX_STATUS_LENGTH:
         raise garbled(settings, request, response, "with an order without a status")
@@ -144,12 +150,20 @@ def parse_order(settings: Settings, request: Request, response: Response) -> dic
 
 def parse_page(settings: Settings, request: Request, response: Response) -> tuple[list[dict[str, Any]], bool]:
     """Return the rows of a response to :func:`.list_orders`, and whether there is another page; raises likewise."""
-    page = require_expected(settings, request, response).json_object or {}
+    page = parse_object(settings, request, response)
     rows, meta = page.get("data"), page.get("meta")
     if not isinstance(rows, list):
         raise garbled(settings, request, response, "with a list without rows")
     has_more = isinstance(meta, Mapping) and meta.get("hasNextPage") is True
     return [row for row in rows if isinstance(row, dict)], has_more
+
+
+def parse_confirmed(settings: Settings, request: Request, response: Response) -> dict[str, Any]:
+    """Return the JSON object of a response whose ``success`` is not false; raises as :func:`require_expected`."""
+    value = parse_object(settings, request, response)
+    if value.get("success") is False:
+        raise refused(settings, request, response)
+    return value
 
 
 # --- Paid requests --------------------------------------------------------------------------------------------
@@ -200,14 +214,7 @@ def parse_accepted(settings: Settings, request: Request, response: Response) -> 
     if status >= 300:
         raise rejected(settings, request, response)
     if value.get("success") is False:
-        detail = server_message(settings, response)
-        raise OllangRequestRefusedError(
-            f"Ollang refused to {request.what}: {detail or 'no reason given'}. Nothing was started.",
-            status_code=status,
-            code=error_code(settings, response),
-            detail=detail,
-            **request.fields(),
-        )
+        raise refused(settings, request, response)
     if value.get("success") is not True and ("error" in value or isinstance(value.get("code"), int | str)):
         raise _unknown(settings, request, response, f"{answered}, which is an error")
     order_id = value.get("orderId")

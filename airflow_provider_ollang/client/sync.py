@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import urllib3
 
 from airflow_provider_ollang import _clock
+from airflow_provider_ollang.client.account_requests import get_credits, get_project, list_projects
 from airflow_provider_ollang.client.backoff import Log, is_transient, retrying, was_not_processed
 from airflow_provider_ollang.client.connections import ATTEMPT, Attempt, DeadlineAdapter
 from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, timed_out, unknown_outcome
@@ -17,6 +19,9 @@ from airflow_provider_ollang.client.requests import (
     EXACT_FILTERS,
     MAX_PAGE_SIZE,
     Request,
+    Stream,
+    cancel_order,
+    cancel_review,
     get_order,
     list_orders,
 )
@@ -25,10 +30,19 @@ from airflow_provider_ollang.client.responses import (
     Response,
     add_chunk,
     parse_accepted,
+    parse_confirmed,
+    parse_object,
     parse_order,
     parse_page,
+    require_expected,
 )
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes, new_session, proxies
+from airflow_provider_ollang.domain.values import parse_score
+from airflow_provider_ollang.exceptions import (
+    OllangAccessDeniedError,
+    OllangOrderNotEligibleError,
+    OllangUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -89,22 +103,86 @@ class OllangClient:
     ) -> Iterator[dict[str, Any]]:
         """List orders: see :meth:`.OllangHook.list_orders`; ``filters`` are named as the API nests them."""
         fields = {field: filters[name] for name, field in EXACT_FILTERS.items() if filters.get(name) is not None}
-        order_ids: set[str] = set()
+        for row in self._list(lambda page: list_orders(page, page_size, filters)):
+            if all(row.get(field) == value for field, value in fields.items()):
+                yield row
+
+    def list_projects(
+        self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE
+    ) -> Iterator[dict[str, Any]]:
+        """List projects, the newest first: see :meth:`.OllangHook.list_projects`."""
+        return self._list(lambda page: list_projects(page, page_size, filters))
+
+    def get_dated_page(self, request: Request) -> tuple[list[dict[str, Any]], datetime | None]:
+        """Get one page of a list, and the server's time when it responded; ``None`` if it did not say."""
+        (rows, _), response = self._repeat(request, parse_page)
+        return rows, response.server_time
+
+    def _list(self, request_page: Callable[[int], Request]) -> Iterator[dict[str, Any]]:
+        """Yield each row of a list once, requesting page by page, from 1."""
+        ids: set[str] = set()
         page, has_more = 1, True
         while has_more:
-            (rows, has_more), _ = self._repeat(list_orders(page, page_size, filters), parse_page)
-            count_before = len(order_ids)
+            (rows, has_more), _ = self._repeat(request_page(page), parse_page)
+            count_before = len(ids)
             for row in rows:
-                order_id = row.get("id")
-                if order_id is not None and str(order_id) in order_ids:
+                row_id = row.get("id")
+                if row_id is not None and str(row_id) in ids:
                     continue
-                if order_id is not None:
-                    order_ids.add(str(order_id))
-                if all(row.get(field) == value for field, value in fields.items()):
-                    yield row
+                if row_id is not None:
+                    ids.add(str(row_id))
+                yield row
             # A page without any new id means that the server ignores the page number.
-            has_more = has_more and len(order_ids) > count_before
+            has_more = has_more and len(ids) > count_before
             page += 1
+
+    def get_project(self, project_id: object) -> dict[str, Any]:
+        """Get a project: see :meth:`.OllangHook.get_project`."""
+        return self.get(get_project(project_id))
+
+    def get_credits(self) -> dict[str, Any]:
+        """Get the account's credits: see :meth:`.OllangHook.get_credits`."""
+        try:
+            return self.get(get_credits())
+        except OllangAccessDeniedError as error:
+            conn_id = self.settings.conn_id
+            message = (
+                f"The key of connection {conn_id!r} may not see the account's credits (403). It must be the key of a "
+                "user with the role Owner, or with the permission Access Billing."
+            )
+            denied = OllangAccessDeniedError(message)
+            vars(denied).update(vars(error))
+            raise denied from None
+
+    def get_remaining_credits(self) -> float:
+        """
+        Return how many credits the account has left.
+
+        :raises OllangUnavailableError: the response does not tell.
+        :raises OllangError: as :meth:`.OllangHook.get_credits`.
+        """
+        left = parse_score(self.get_credits().get("remainingCredits"))
+        if left is None:
+            raise OllangUnavailableError("Ollang's response does not tell how many credits are left.")
+        return left
+
+    def cancel_order(self, order_id: object) -> bool:
+        """Cancel an order: see :meth:`.OllangHook.cancel_order`."""
+        try:
+            self._repeat(cancel_order(order_id), require_expected)
+        except OllangOrderNotEligibleError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            return False
+        return True
+
+    def cancel_review(self, order_id: object) -> dict[str, Any]:
+        """Cancel a human review: see :meth:`.OllangHook.cancel_human_review`."""
+        return self._repeat(cancel_review(order_id), parse_confirmed)[0]
+
+    def get(self, request: Request) -> dict[str, Any]:
+        """Return the JSON object that a request which costs nothing is answered with."""
+        return self._repeat(request, parse_object)[0]
 
     def check(self) -> None:
         """List one order, to see whether the connection works: free, one request, at most 10 seconds."""
@@ -170,7 +248,9 @@ class OllangClient:
         attempt = Attempt()
         token = ATTEMPT.set(attempt)
         seconds = timeout or self.settings.timeout
-        connect_seconds = min(CONNECT_TIMEOUT, seconds)
+        # Each write to the server has as long as a connection: a file may stall on its way.
+        is_stream = isinstance(request.body, Stream)
+        connect_seconds = seconds if is_stream else min(CONNECT_TIMEOUT, seconds)
         started = _clock.monotonic()
         try:
             with session.request(

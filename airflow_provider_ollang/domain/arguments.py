@@ -143,45 +143,68 @@ def parse_order_id(value: object) -> str:
     :raises OllangConfigurationError: it is empty, ``None``, an unrendered template, a URL, a name or a list, or could
         not be one path segment. Of a URL the message shows no path and no query.
     """
+    return _parse_id("order", value)
+
+
+def parse_project_id(value: object) -> str:
+    """
+    Read the id of a project from whatever a DAG hands on.
+
+    :param value: the id as text or number, or a mapping with ``project_id`` or ``id``, such as the result of
+        :class:`.ObjectStorageToOllangOperator`, or a project.
+    :return: the id, trimmed.
+    :raises OllangConfigurationError: as :func:`parse_order_id`.
+    """
+    return _parse_id("project", value)
+
+
+def _parse_id(kind: str, value: object) -> str:
+    """Read the id of an order or a project: the name of the argument is its ``kind`` and ``_id``."""
+    name = f"{kind}_id"
     if isinstance(value, Mapping):
-        if not {"order_id", "id"} & value.keys():
+        if not {name, "id"} & value.keys():
             raise OllangConfigurationError(
-                "order_id is a mapping without 'order_id' or 'id'; it has the keys "
-                f"{sorted(map(str, value))[:20]}. Hand on one that has, such as an order with 'id' among its fields."
+                f"{name} is a mapping without {name!r} or 'id'; it has the keys "
+                f"{sorted(map(str, value))[:20]}. Hand on one that has, such as {_article(kind)} with 'id' among its "
+                "fields."
             )
-        value = value.get("order_id", value.get("id"))
+        value = value.get(name, value.get("id"))
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64:
         return str(value)
     if not isinstance(value, str):
         # Only its type is shown: an order would bring its links along.
         raise OllangConfigurationError(
-            "order_id must be an Ollang order id, or a mapping with 'order_id' or 'id', not "
-            f"{'None' if value is None else type(value).__name__}; {_advice_for(value)}."
+            f"{name} must be an Ollang {kind} id, or a mapping with {name!r} or 'id', not "
+            f"{'None' if value is None else type(value).__name__}; {_advice_for(name, value)}."
         )
-    order_id = value.strip()
-    if _DOCUMENTED_ID.fullmatch(order_id) and order_id != "None":
-        return order_id
-    if order_id.startswith(('{"', "{'", "{\n", "[")):
+    text = value.strip()
+    if _DOCUMENTED_ID.fullmatch(text) and text != "None":
+        return text
+    if text.startswith(('{"', "{'", "{\n", "[")):
         raise OllangConfigurationError(
-            f"order_id {order_id[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
-            "template, or name the key: \"{{ ti.xcom_pull('task')['order_id'] }}\"."
+            f"{name} {text[:20]!r}… is a whole value rendered as text; hand on `task.output` instead of a "
+            f"template, or name the key: \"{{{{ ti.xcom_pull('task')['{name}'] }}}}\"."
         )
-    if _URL_PARTS.search(order_id) or _URL_PARTS.search(_fully_unquoted(order_id)):
+    if _URL_PARTS.search(text) or _URL_PARTS.search(_fully_unquoted(text)):
         raise OllangConfigurationError(
-            f"order_id is a URL ({_start_of_url(order_id)}), not an Ollang order id; nothing was sent. Check the key "
-            "in the template it comes from: hand on the order's 'id'."
+            f"{name} is a URL ({_start_of_url(text)}), not an Ollang {kind} id; nothing was sent. Check the key "
+            f"in the template it comes from: hand on the {kind}'s 'id'."
         )
-    if order_id in {"", "None", ".", ".."} or "{{" in order_id or printable(order_id) != order_id:
+    if text in {"", "None", ".", ".."} or "{{" in text or printable(text) != text:
         raise OllangConfigurationError(
-            f"order_id {readable(order_id, 40)!r} is no Ollang order id; check the task or template it comes from."
+            f"{name} {readable(text, 40)!r} is no Ollang {kind} id; check the task or template it comes from."
         )
     # What else an id may hold is not for us to say.
-    if re.search(r"[\s,]", order_id):
+    if re.search(r"[\s,]", text):
         raise OllangConfigurationError(
-            f"order_id {order_id[:40]!r} holds a space or a comma, so it is a name or a list and not an Ollang order "
-            "id; nothing was sent. For several orders use .expand(order_id=[...])."
+            f"{name} {text[:40]!r} holds a space or a comma, so it is a name or a list and not an Ollang {kind} "
+            f"id; nothing was sent. For several {kind}s use .expand({name}=[...])."
         )
-    return order_id
+    return text
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun.startswith("o") else f"a {noun}"
 
 
 def _fully_unquoted(text: str) -> str:
@@ -191,10 +214,10 @@ def _fully_unquoted(text: str) -> str:
     return text
 
 
-def _advice_for(value: object) -> str:
-    """Say what to hand on in place of something that is no order id."""
+def _advice_for(name: str, value: object) -> str:
+    """Say what to hand on in place of something that is no id."""
     if isinstance(value, list | tuple | set | frozenset):
-        return "for several orders use .expand(order_id=[...]), which makes a task for each"
+        return f"for several use .expand({name}=[...]), which makes a task for each"
     if hasattr(value, "task_id") and hasattr(value, "output"):
         return "it is a task itself: hand on its result, `task.output`"
     return "an upstream task may have returned nothing"

@@ -27,7 +27,6 @@ class PaidReceipt:
     """
     One accepted paid request, as an XCom.
 
-    :param order_id: the order.
     :param host: base URL of the Ollang API that accepted it.
     :param message: the API's message.
     :param requested_at: a time by the server's clock, ISO 8601, at which the request had not arrived yet; as close to
@@ -35,7 +34,6 @@ class PaidReceipt:
     :param reconnected: whether this try of the task reconnected to it, or attached, instead of submitting it.
     """
 
-    order_id: str
     host: str
     message: str | None
     requested_at: str | None
@@ -48,6 +46,10 @@ class PaidReceipt:
     def to_json(self) -> dict[str, Any]:
         """Return the receipt as a plain dict."""
         return asdict(self)
+
+    def to_xcom(self) -> Any:
+        """Return what the task hands on."""
+        return self.to_json()
 
     @classmethod
     def from_value(cls, value: object) -> Self:
@@ -64,7 +66,6 @@ class PaidReceipt:
             )
         try:
             return cls(
-                order_id=_required_text(value["order_id"]),
                 host=_required_text(value["host"]),
                 message=value["message"],
                 requested_at=value["requested_at"],
@@ -87,7 +88,22 @@ class PaidReceipt:
 
 
 @dataclass(frozen=True)
-class Receipt(PaidReceipt):
+class OrderReceipt(PaidReceipt):
+    """
+    One accepted paid request about an order.
+
+    :param order_id: the order.
+    """
+
+    order_id: str
+
+    @classmethod
+    def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {"order_id": _required_text(value["order_id"])}
+
+
+@dataclass(frozen=True)
+class Receipt(OrderReceipt):
     """
     One accepted rerun.
 
@@ -115,6 +131,7 @@ class Receipt(PaidReceipt):
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
         return {
+            **super()._own_fields(value),
             "seen_running": bool(value["seen_running"]),
             "last_status": value["last_status"],
             "baseline": Baseline.from_json(value["baseline"]),
@@ -125,7 +142,7 @@ class Receipt(PaidReceipt):
 
 
 @dataclass(frozen=True)
-class EvaluationReceipt(PaidReceipt):
+class EvaluationReceipt(OrderReceipt):
     """
     One accepted evaluation.
 
@@ -160,6 +177,7 @@ class EvaluationReceipt(PaidReceipt):
         if before is not None and not {"id", "created_at"} <= before.keys():
             raise TypeError("no evaluation")
         return {
+            **super()._own_fields(value),
             "evaluation_id": value["evaluation_id"],
             "credits_used": value["credits_used"],
             "before": None if before is None else dict(before),
@@ -168,7 +186,7 @@ class EvaluationReceipt(PaidReceipt):
         }
 
 
-def agreed_order_id(order_id: Any, *receipts: PaidReceipt | None) -> str:
+def agreed_order_id(order_id: Any, *receipts: OrderReceipt | None) -> str:
     """
     Return the order that a task is about.
 
@@ -198,7 +216,7 @@ class Service(Protocol):
         """Base URL of its Ollang API."""
 
 
-def check_host(settings: Service, *receipts: PaidReceipt | None) -> None:
+def check_host(settings: Service, *receipts: OrderReceipt | None) -> None:
     """Refuse receipts of another API than the one that a connection leads to."""
     for receipt in receipts:
         if receipt is not None and receipt.host != settings.base_url:

@@ -33,7 +33,7 @@ class OllangOperator(BaseOperator):
             self._token.cancel()
         self.log.info("The task was killed; it sends no further requests.")
 
-    def _connect(self, order_id: str) -> tuple[OllangHook, CancellationToken]:
+    def _connect(self, order_id: str | None = None) -> tuple[OllangHook, CancellationToken]:
         """Return a hook whose sleeps end when the task is killed, and what ends them."""
         self._token = CancellationToken(order_id)
         return OllangHook(self.ollang_conn_id, sleep=self._token.sleep), self._token
@@ -57,5 +57,5 @@ class OllangOperator(BaseOperator):
             policy=policy,
             token=token,
             log=self.log,
-            on_receipt=lambda receipt: push_early(self, context, receipt.to_json()),
+            on_receipt=lambda receipt: push_early(self, context, receipt.to_xcom()),
         )

@@ -26,7 +26,7 @@ def require_task_instance(context: Mapping[str, object]) -> None:
         )
 
 
-def push_early(task: BaseOperator, context: Context, value: dict[str, Any] | None) -> None:
+def push_early(task: BaseOperator, context: Context, value: Any) -> None:
     """
     Push a task's result before its end: if the task fails then, the tasks downstream can still go on with it.
 

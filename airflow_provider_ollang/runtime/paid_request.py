@@ -23,11 +23,13 @@ class Effect(Generic[ReceiptT]):
     :param receipt: what is known of the request now; ``None``: nothing proves that it was processed.
     :param is_likely: whether something speaks for it all the same: then it is never submitted again.
     :param comparison: what was compared, for the log.
+    :param rest: what is known of the request if only a part of it was processed: the rest is still to be sent.
     """
 
     receipt: ReceiptT | None
     comparison: str = ""
     is_likely: bool = False
+    rest: ReceiptT | None = None
 
 
 class PaidRequest(Protocol[ReceiptT]):
@@ -82,8 +84,10 @@ class SubmissionPolicy:
     :param on_running: ``"fail"``, or ``"attach"`` to what Ollang is at work on already.
     :param on_unknown_outcome: ``"fail"``, or ``"resubmit"`` once when the outcome stays unknown.
     :param reconcile_timeout: seconds to look for evidence before.
+    :param min_credits: send nothing if the account has fewer credits left; ``None``: do not ask.
     """
 
     on_running: OnRunning = "fail"
     on_unknown_outcome: OnUnknownOutcome = "fail"
     reconcile_timeout: float = RECONCILE_TIMEOUT
+    min_credits: float | None = None

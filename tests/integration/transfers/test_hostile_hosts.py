@@ -269,7 +269,7 @@ def test_file_of_an_older_rerun_does_not_count_as_on_record(
 
     def receipt(requested_at: str, size: int) -> dict[str, Any]:
         before = Baseline.from_order({**ollang.order(order_id), "orderDocs": [document(size)]})
-        rerun = Receipt(order_id, ollang.url, None, requested_at, False, True, "completed", before)
+        rerun = Receipt(ollang.url, None, requested_at, False, order_id, True, "completed", before)
         return rerun.to_json()
 
     def document(size: int) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from tests.unit.builders import AFTER, BEFORE, LONG_BEFORE, ORDER_ID, REQUESTED,
 HOST = "https://api.example"
 EVALUATED = Baseline.from_order(order(latestEvaluation=evaluation()))
 NOT_EVALUATED = Baseline.from_order(order())
-RERUN = Receipt(ORDER_ID, HOST, None, REQUESTED, False, seen_running=True, last_status="completed", baseline=EVALUATED)
+RERUN = Receipt(HOST, None, REQUESTED, False, ORDER_ID, seen_running=True, last_status="completed", baseline=EVALUATED)
 
 
 def requested(at: str | None, name: str | None = "eval_2", *, attached: bool = False) -> EvaluationReceipt:
-    return EvaluationReceipt(ORDER_ID, HOST, None, at, attached, name, None, before=None, attached=attached)
+    return EvaluationReceipt(HOST, None, at, attached, ORDER_ID, name, None, before=None, attached=attached)
 
 
 #: Whether it was attached to, its id, its time, the rerun's baseline, and whether it is of the rerun's result.

@@ -54,15 +54,18 @@ class Creation:
         self.outcomes = list(outcomes)
         self.sent = 0
         self.shows_effect = False
+        self.shows_part = False
+        self.receipts_sent: list[CreationReceipt] = []
         self.while_sending: Callable[[], None] = lambda: None
 
     def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> CreationReceipt:
         attached = self.shows_effect and on_running != "fail"
-        return CreationReceipt("none", HOST, None, "2026-01-01T00:00:00+00:00", reconnected=attached)
+        return CreationReceipt(HOST, None, "2026-01-01T00:00:00+00:00", reconnected=attached)
 
     def send(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt:
         self.while_sending()
         self.sent += 1
+        self.receipts_sent.append(receipt)
         outcome = self.outcomes.pop(0) if self.outcomes else "created"
         if isinstance(outcome, BaseException):
             raise outcome
@@ -71,7 +74,8 @@ class Creation:
     def find_effect(
         self, client: OllangClient, receipt: CreationReceipt, *, max_attempts: int | None = None
     ) -> Effect[CreationReceipt]:
-        return Effect(receipt if self.shows_effect else None, "no new order in project 7")
+        rest = dataclasses.replace(receipt, message="the rest") if self.shows_part else None
+        return Effect(receipt if self.shows_effect else None, "no new order in project 7", rest=rest)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
         return receipt if self.shows_effect else None
@@ -98,6 +102,7 @@ class Harness:
         self.token = CancellationToken()
         self.receipts: list[CreationReceipt] = []
         self.waits: list[Any] = []
+        self.credits = 100.0
 
     def submit(self, request: Creation, tries: Tries = FIRST_TRY, **policy: Any) -> Submission[CreationReceipt]:
         def retry(attempt: Callable[[], T]) -> T:
@@ -107,7 +112,9 @@ class Harness:
                 self.waits.append(self.state)
                 return attempt()
 
-        client = SimpleNamespace(settings=SimpleNamespace(base_url=HOST), retry=retry)
+        client = SimpleNamespace(
+            settings=SimpleNamespace(base_url=HOST), retry=retry, get_remaining_credits=lambda: self.credits
+        )
         context: Any = {"task_state_store": self.store}
         return submit_once(
             request,

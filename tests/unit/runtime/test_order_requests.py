@@ -21,11 +21,11 @@ LOG = logging.getLogger("test")
 SUBMITTED_AT, POLLED_AT = (datetime(2024, 3, 1, 12, minute, tzinfo=UTC) for minute in (0, 30))
 RERUN = RerunRequest(ORDER_ID, stale_timeout=3600, log=LOG)
 SUBMITTED = Receipt(
-    ORDER_ID,
     HOST,
     None,
     REQUESTED,
     False,
+    ORDER_ID,
     seen_running=False,
     last_status="completed",
     baseline=Baseline.from_order(order()),
