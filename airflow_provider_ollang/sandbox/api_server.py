@@ -5,14 +5,16 @@ To add a route, add a line to `ROUTES`, and a method to `Service` that a test ca
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from airflow_provider_ollang.sandbox import uploads
 from airflow_provider_ollang.sandbox.admin_api import admin_routes
 from airflow_provider_ollang.sandbox.request_log import is_authorized, logged_application
-from airflow_provider_ollang.sandbox.responses import UNAUTHORIZED, Response, unknown_error
+from airflow_provider_ollang.sandbox.responses import TOO_LARGE, UNAUTHORIZED, Response, unknown_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox.service import Service
 
     Respond = Callable[[Service, web.Request], Awaitable[Response]]
+
+_CHUNKED = (
+    "The first argument must be of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like "
+    "Object. Received undefined"
+)
+#: So much of an upload may be the form around the file.
+_FORM = 64 * 1024
 
 
 async def _list_orders(service: Service, request: web.Request) -> Response:
@@ -40,12 +49,79 @@ async def _evaluate_order(service: Service, request: web.Request) -> Response:
     return service.evaluate_order(request.match_info["id"], await _read_object(request))
 
 
+async def _create_orders(service: Service, request: web.Request) -> Response:
+    await _require_length(request)
+    return service.create_orders(await _read_object(request))
+
+
+async def _cancel_order(service: Service, request: web.Request) -> Response:
+    return service.cancel_order(request.match_info["id"])
+
+
+async def _request_review(service: Service, request: web.Request) -> Response:
+    return service.request_review(request.match_info["id"])
+
+
+async def _cancel_review(service: Service, request: web.Request) -> Response:
+    return service.cancel_review(request.match_info["id"])
+
+
+async def _review_info(service: Service, request: web.Request) -> Response:
+    return service.review_info(request.match_info["id"])
+
+
+async def _credits(service: Service, _: web.Request) -> Response:
+    return service.credits()
+
+
+async def _upload(service: Service, request: web.Request) -> Response:
+    await _require_length(request)
+    behaviour = service.behaviour
+    if behaviour.upload_refused_early and (request.content_length or 0) > uploads.largest(behaviour) + _FORM:
+        return TOO_LARGE.response(behaviour)
+    try:
+        upload = await uploads.read_form(request)
+    except uploads.FormError as error:
+        raise _BodyError(str(error)) from None
+    response = service.upload(upload)
+    await asyncio.sleep(behaviour.upload_answer_after)
+    return response
+
+
+async def _upload_link(service: Service, request: web.Request) -> Response:
+    await _require_length(request)
+    return service.upload(uploads.from_link(await _read_object(request)))
+
+
+async def _get_project(service: Service, request: web.Request) -> Response:
+    return service.get_project(request.match_info["id"])
+
+
+async def _list_projects(service: Service, request: web.Request) -> Response:
+    return service.list_projects(request.rel_url.raw_query_string)
+
+
+async def _list_folders(service: Service, request: web.Request) -> Response:
+    return service.list_folders(request.rel_url.raw_query_string)
+
+
 #: Method, path, and what responds to a request with the right key.
 ROUTES: tuple[tuple[str, str, Respond], ...] = (
     ("GET", "/integration/orders", _list_orders),
     ("GET", "/integration/orders/{id}", _get_order),
     ("POST", "/integration/orders/{id}/rerun", _rerun_order),
     ("POST", "/integration/orders/{id}/qc", _evaluate_order),
+    ("POST", "/integration/orders/{id}/human-review", _request_review),
+    ("POST", "/integration/orders/{id}/cancel-human-review", _cancel_review),
+    ("GET", "/integration/orders/{id}/review/info", _review_info),
+    ("POST", "/integration/orders/create", _create_orders),
+    ("POST", "/integration/orders/cancel/{id}", _cancel_order),
+    ("GET", "/integration/credits", _credits),
+    ("POST", "/integration/upload/direct", _upload),
+    ("POST", "/integration/upload/direct-url", _upload_link),
+    ("GET", "/integration/project", _list_projects),
+    ("GET", "/integration/project/{id}", _get_project),
+    ("GET", "/integration/folder", _list_folders),
 )
 
 
@@ -56,12 +132,12 @@ def api_application(service: Service) -> web.Application:
     def with_key(respond: Respond) -> Handler:
         async def handler(request: web.Request) -> web.Response:
             if not is_authorized(service, request):
-                await request.read()
+                await uploads.drain(request)
                 return _to_http(UNAUTHORIZED.response(service.behaviour))
             try:
                 return _to_http(await respond(service, request))
             except _BodyError as error:
-                return _to_http(unknown_error(400, str(error)))
+                return _to_http(unknown_error(error.status, str(error)))
 
         return handler
 
@@ -81,7 +157,18 @@ def api_application(service: Service) -> web.Application:
 
 
 class _BodyError(ValueError):
-    """A body that is neither empty nor a JSON object; the message is the `detail` of the response."""
+    """A body that cannot be read; the message is the `detail` of the response."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def _require_length(request: web.Request) -> None:
+    """Refuse a chunked body, as the vendor warns that some endpoints do."""
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        await uploads.drain(request)
+        raise _BodyError(_CHUNKED, 500)
 
 
 async def _read_object(request: web.Request) -> dict[str, Any]:
@@ -98,6 +185,8 @@ async def _read_object(request: web.Request) -> dict[str, Any]:
 
 
 def _to_http(response: Response) -> web.Response:
+    if response.status == 204:
+        return web.Response(status=204)
     text = json.dumps(response.body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(
         status=response.status,
