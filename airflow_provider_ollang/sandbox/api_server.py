@@ -15,12 +15,12 @@ from airflow_provider_ollang.sandbox import uploads
 from airflow_provider_ollang.sandbox.admin_api import admin_routes
 from airflow_provider_ollang.sandbox.request_log import is_authorized, logged_application
 from airflow_provider_ollang.sandbox.responses import TOO_LARGE, UNAUTHORIZED, Response, unknown_error
+from airflow_provider_ollang.sandbox.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from airflow_provider_ollang.sandbox.faults import Handler
-    from airflow_provider_ollang.sandbox.service import Service
 
     Respond = Callable[[Service, web.Request], Awaitable[Response]]
 
@@ -32,12 +32,22 @@ _CHUNKED = (
 _FORM = 64 * 1024
 
 
-async def _list_orders(service: Service, request: web.Request) -> Response:
-    return service.list_orders(request.rel_url.raw_query_string)
+def _by_id(respond: Callable[[Service, str], Response]) -> Respond:
+    """Respond by the id in the path alone; a body is ignored."""
+
+    async def by_id(service: Service, request: web.Request) -> Response:
+        return respond(service, request.match_info["id"])
+
+    return by_id
 
 
-async def _get_order(service: Service, request: web.Request) -> Response:
-    return service.get_order(request.match_info["id"])
+def _by_query(respond: Callable[[Service, str], Response]) -> Respond:
+    """Respond by the query alone."""
+
+    async def by_query(service: Service, request: web.Request) -> Response:
+        return respond(service, request.rel_url.raw_query_string)
+
+    return by_query
 
 
 async def _rerun_order(service: Service, request: web.Request) -> Response:
@@ -52,22 +62,6 @@ async def _evaluate_order(service: Service, request: web.Request) -> Response:
 async def _create_orders(service: Service, request: web.Request) -> Response:
     await _require_length(request)
     return service.create_orders(await _read_object(request))
-
-
-async def _cancel_order(service: Service, request: web.Request) -> Response:
-    return service.cancel_order(request.match_info["id"])
-
-
-async def _request_review(service: Service, request: web.Request) -> Response:
-    return service.request_review(request.match_info["id"])
-
-
-async def _cancel_review(service: Service, request: web.Request) -> Response:
-    return service.cancel_review(request.match_info["id"])
-
-
-async def _review_info(service: Service, request: web.Request) -> Response:
-    return service.review_info(request.match_info["id"])
 
 
 async def _credits(service: Service, _: web.Request) -> Response:
@@ -93,35 +87,23 @@ async def _upload_link(service: Service, request: web.Request) -> Response:
     return service.upload(uploads.from_link(await _read_object(request)))
 
 
-async def _get_project(service: Service, request: web.Request) -> Response:
-    return service.get_project(request.match_info["id"])
-
-
-async def _list_projects(service: Service, request: web.Request) -> Response:
-    return service.list_projects(request.rel_url.raw_query_string)
-
-
-async def _list_folders(service: Service, request: web.Request) -> Response:
-    return service.list_folders(request.rel_url.raw_query_string)
-
-
 #: Method, path, and what responds to a request with the right key.
 ROUTES: tuple[tuple[str, str, Respond], ...] = (
-    ("GET", "/integration/orders", _list_orders),
-    ("GET", "/integration/orders/{id}", _get_order),
+    ("GET", "/integration/orders", _by_query(Service.list_orders)),
+    ("GET", "/integration/orders/{id}", _by_id(Service.get_order)),
     ("POST", "/integration/orders/{id}/rerun", _rerun_order),
     ("POST", "/integration/orders/{id}/qc", _evaluate_order),
-    ("POST", "/integration/orders/{id}/human-review", _request_review),
-    ("POST", "/integration/orders/{id}/cancel-human-review", _cancel_review),
-    ("GET", "/integration/orders/{id}/review/info", _review_info),
+    ("POST", "/integration/orders/{id}/human-review", _by_id(Service.request_review)),
+    ("POST", "/integration/orders/{id}/cancel-human-review", _by_id(Service.cancel_review)),
+    ("GET", "/integration/orders/{id}/review/info", _by_id(Service.review_info)),
     ("POST", "/integration/orders/create", _create_orders),
-    ("POST", "/integration/orders/cancel/{id}", _cancel_order),
+    ("POST", "/integration/orders/cancel/{id}", _by_id(Service.cancel_order)),
     ("GET", "/integration/credits", _credits),
     ("POST", "/integration/upload/direct", _upload),
     ("POST", "/integration/upload/direct-url", _upload_link),
-    ("GET", "/integration/project", _list_projects),
-    ("GET", "/integration/project/{id}", _get_project),
-    ("GET", "/integration/folder", _list_folders),
+    ("GET", "/integration/project", _by_query(Service.list_projects)),
+    ("GET", "/integration/project/{id}", _by_id(Service.get_project)),
+    ("GET", "/integration/folder", _by_query(Service.list_folders)),
 )
 
 

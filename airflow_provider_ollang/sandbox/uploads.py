@@ -52,7 +52,7 @@ class Upload:
         return PurePosixPath(self.filename or "").suffix[1:].lower()
 
 
-class FormError(ValueError):
+class FormError(Exception):
     """A form that cannot be read; the message is the `detail` of the response."""
 
 
@@ -67,7 +67,7 @@ async def read_form(request: web.Request) -> Upload:
         reader = MultipartReader(request.headers, request.content)
         while (part := await reader.next()) is not None:
             if isinstance(part, MultipartReader):
-                raise FormError("Unexpected part")
+                continue
             if part.name == "file" and part.filename is not None:
                 filename = part.filename
                 while piece := await part.read_chunk(_PIECE):
@@ -81,10 +81,11 @@ async def read_form(request: web.Request) -> Upload:
 
 
 async def _read_text(part: BodyPartReader) -> str:
-    """Return the value of a field, of a long one its beginning."""
     value = b""
     while piece := await part.read_chunk(_PIECE):
-        value += piece[: _PIECE - len(value)]
+        value += piece
+        if len(value) > _PIECE:
+            raise FormError("Field value too long")
     return value.decode(errors="replace")
 
 

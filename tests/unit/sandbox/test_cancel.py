@@ -17,7 +17,7 @@ def counted(ollang: Sandbox, order_id: str) -> tuple[int, int]:
 def test_cancelled_order_brings_nothing(ollang: Sandbox, client: Client) -> None:
     (order_id,) = client.created()
     answer = client.cancel(order_id)
-    assert (answer.status_code, answer.content) == (204, b"")
+    assert (answer.status_code, answer.content, answer.headers.get("Content-Type")) == (204, b"", None)
     ollang.advance(1000)
     assert (client.status(order_id), client.names(order_id)) == ("cancelled", [])
     assert [row["status"] for row in client.listed("pageOptions[take]=1")] == ["cancelled"]

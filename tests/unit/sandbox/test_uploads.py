@@ -142,6 +142,11 @@ def test_body_that_is_no_form_is_refused(ollang: Sandbox, client: Client, kind: 
     assert (answer.status_code, counts(ollang)) == (400, (0, 0))
 
 
+def test_field_that_is_too_long_is_refused(ollang: Sandbox, client: Client) -> None:
+    assert client.upload(notes="x" * 65_537).json()["detail"] == "Field value too long"
+    assert counts(ollang) == (0, 0)
+
+
 def test_file_is_never_held_in_memory(ollang: Sandbox) -> None:
     zeros = bytes(1_000_000)
     connection = raw_upload(ollang, b"", len(FORM) + 40 * len(zeros) + len(END))
