@@ -95,7 +95,7 @@ CASES = {
         End(UNKNOWN, 0, 2),
         "unknown",
         End(TIMEOUT, 1, 3),
-        {**SHORT, "kill_at": ["after", "sending"], "killed_tries": 2},
+        {**SHORT, "kill_at": ["after", "sending"], "killed_tries": 1},
         between=forget,
     ),
     "state gone, killed before it is recorded": Case(
