@@ -123,7 +123,8 @@ class OllangOrderStatusTrigger(BaseTrigger):
                 "state": self.state,
                 "not_before": self.not_before,
                 "pause": self.pause,
-                "cancel_on_kill": self.cancel_on_kill,
+                # Most waits cancel nothing, and an older triggerer does not know it.
+                **({"cancel_on_kill": self.cancel_on_kill} if self.cancel_on_kill else {}),
             },
         )
 
