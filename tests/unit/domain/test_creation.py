@@ -107,7 +107,8 @@ def test_wrong_argument_is_refused_by_name(changes: dict[str, Any], message: str
 
 
 @pytest.mark.parametrize(
-    "url", ["hooks.example/done?key=c4na7y", "ftp://h/c4na7y", "https:///c4na7y", "https://h/ c4na7y", "https://[c4na7y"]
+    "url",
+    ["hooks.example/done?key=c4na7y", "ftp://h/c4na7y", "https:///c4na7y", "https://h/ c4na7y", "https://[c4na7y"],
 )
 def test_wrong_callback_url_is_not_shown(url: str) -> None:
     with pytest.raises(OllangConfigurationError, match="callback_url must be an http or https URL") as caught:
