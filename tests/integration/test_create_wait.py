@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.bases.operator import TriggerFailureReason
 
-from airflow_provider_ollang._compat import AirflowTaskTimeout, TaskDeferralTimeout
+from airflow_provider_ollang._compat import AirflowTaskTimeout
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangOrderFailedError, OllangTimeoutError
 from airflow_provider_ollang.operators.orders import OllangCreateOrderOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
@@ -188,22 +189,13 @@ def test_timeout_that_airflow_ends_cancels_likewise(
 ) -> None:
     ollang.change_behaviour(SLOW)
 
-    def no_event(self: Any, context: Any, event: Any) -> None:
-        raise AssertionError("no triggerer runs")
-
-    def time_out(self: Any, *_: Any) -> None:
-        raise TaskDeferralTimeout("Trigger/execution timeout")
-
-    monkeypatch.setattr(OllangCreateOrderOperator, "execute_complete", no_event)
-    monkeypatch.setattr(OllangCreateOrderOperator.__mro__[2], "resume_execution", time_out)
     resume = OllangCreateOrderOperator.resume_execution
-    monkeypatch.setattr(
-        OllangCreateOrderOperator,
-        "resume_execution",
-        lambda self, next_method, next_kwargs, context: resume(
-            self, next_method[:0] or "__fail__", next_kwargs, context
-        ),
-    )
+
+    def fail(self: OllangCreateOrderOperator, next_method: str, next_kwargs: Any, context: Any) -> Any:
+        assert next_method == "execute_complete"
+        return resume(self, "__fail__", {"error": TriggerFailureReason.TRIGGER_TIMEOUT}, context)
+
+    monkeypatch.setattr(OllangCreateOrderOperator, "resume_execution", fail)
     run = run_dag(create_dag(**WAITING, deferrable=True, cancel_on_timeout=True))
     assert isinstance(run.errors["create"], OllangTimeoutError)
     assert "Check that a triggerer is running" in str(run.errors["create"])
