@@ -221,11 +221,11 @@ def test_effect_of_a_request_is_one_new_order_each(rows: Any, verdict: str) -> N
 
 
 def test_effect_of_the_rest_is_looked_for_in_missing_languages_only() -> None:
-    client: Any = Client(*THREE, row("f2", "fr"))
-    rest = UNSENT.with_orders({"fr": "f1", "pt-PT": "p1"})
+    client: Any = Client(*THREE)
+    rest = UNSENT.with_orders({"fr": "f0", "pt-PT": "p1"})
     effect = request().find_effect(client, rest)
     assert effect.receipt is not None
-    assert effect.receipt.orders == ALL
+    assert effect.receipt.orders == {**ALL, "fr": "f0"}
 
 
 def test_comparison_names_each_language() -> None:
