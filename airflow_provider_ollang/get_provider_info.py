@@ -121,7 +121,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": _modules("airflow_provider_ollang.hooks.ollang"),
-        "operators": _modules("airflow_provider_ollang.operators.ollang", "airflow_provider_ollang.operators.quality"),
+        "operators": _modules(
+            "airflow_provider_ollang.operators.cancel",
+            "airflow_provider_ollang.operators.ollang",
+            "airflow_provider_ollang.operators.orders",
+            "airflow_provider_ollang.operators.quality",
+        ),
         "sensors": _modules("airflow_provider_ollang.sensors.ollang"),
         "triggers": _modules("airflow_provider_ollang.triggers.ollang"),
         "transfers": [

@@ -1,5 +1,5 @@
 """
-The client of triggers, over ``aiohttp``: it gets orders, and what their reviews are about.
+The client of triggers, over ``aiohttp``: it gets orders, and what their reviews are about; it cancels orders.
 
 All waits on one connection in one event loop share one session, and a 429 throttles all of them.
 """
@@ -22,8 +22,8 @@ from yarl import URL
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.client.backoff import MAX_RETRY_AFTER
 from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, rate_limited, timed_out
-from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Request, get_order, get_review_info
-from airflow_provider_ollang.client.responses import Response, add_chunk, parse_object, parse_order
+from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Request, cancel_order, get_order, get_review_info
+from airflow_provider_ollang.client.responses import Response, add_chunk, parse_object, parse_order, require_expected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -100,6 +100,11 @@ class OllangAsyncClient:
         """Tell what an order in ``review`` is paused for, in one attempt: see :meth:`.OllangHook.get_review_info`."""
         request = get_review_info(order_id)
         return parse_object(self.settings, request, await self._send_throttled(request))
+
+    async def cancel_order(self, order_id: object) -> None:
+        """Cancel an order, in one attempt, whatever the rate limit: see :meth:`.OllangHook.cancel_order`."""
+        request = cancel_order(order_id)
+        require_expected(self.settings, request, await self._send_throttled(request, ignore_throttle=True))
 
     async def _send_throttled(self, request: Request, *, ignore_throttle: bool = False) -> Response:
         async with self._slot(ignore_throttle=ignore_throttle) as throttled_for:

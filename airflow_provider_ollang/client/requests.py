@@ -14,9 +14,10 @@ from airflow_provider_ollang.domain.values import plain_name
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_ollang.client.settings import Settings
+    from airflow_provider_ollang.domain.creation import OrderSpec
 
 
 CONNECT_TIMEOUT = 10.0
@@ -162,6 +163,18 @@ def _criteria_switches(criteria: Iterable[str] | str, order_id: str) -> dict[str
             f"criteria names {unknown[0]!r}; there are {', '.join(CRITERIA)}.", order_id=order_id
         )
     return {switch: key in names for key, switch in switches.items()}
+
+
+def create_order(spec: OrderSpec, languages: Sequence[str] | None = None) -> Request:
+    """
+    Return the request of `Create Order`: one for all languages.
+
+    :param spec: what to create.
+    :param languages: the languages to create it for now; default all.
+    """
+    body = json.dumps(spec.to_body(spec.languages if languages is None else languages)).encode()
+    what = f"create orders of {spec.label}"
+    return Request("POST", "/integration/orders/create", what, body=body, paid=True, expects="list")
 
 
 def cancel_order(order_id: object) -> Request:

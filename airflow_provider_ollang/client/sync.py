@@ -99,11 +99,11 @@ class OllangClient:
         return order, response.server_time
 
     def list_orders(
-        self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE
+        self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE, max_attempts: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """List orders: see :meth:`.OllangHook.list_orders`; ``filters`` are named as the API nests them."""
         fields = {field: filters[name] for name, field in EXACT_FILTERS.items() if filters.get(name) is not None}
-        for row in self._list(lambda page: list_orders(page, page_size, filters)):
+        for row in self._list(lambda page: list_orders(page, page_size, filters), max_attempts):
             if all(row.get(field) == value for field, value in fields.items()):
                 yield row
 
@@ -118,12 +118,14 @@ class OllangClient:
         (rows, _), response = self._repeat(request, parse_page)
         return rows, response.server_time
 
-    def _list(self, request_page: Callable[[int], Request]) -> Iterator[dict[str, Any]]:
+    def _list(
+        self, request_page: Callable[[int], Request], max_attempts: int | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Yield each row of a list once, requesting page by page, from 1."""
         ids: set[str] = set()
         page, has_more = 1, True
         while has_more:
-            (rows, has_more), _ = self._repeat(request_page(page), parse_page)
+            (rows, has_more), _ = self._repeat(request_page(page), parse_page, max_attempts)
             count_before = len(ids)
             for row in rows:
                 row_id = row.get("id")

@@ -102,6 +102,11 @@ class Baseline:
             evaluation=None if evaluation is None else evaluation.key,
         )
 
+    @classmethod
+    def for_new_order(cls, level: float) -> Baseline:
+        """Return the baseline of an order that was just created: it had no status, no result and no event before."""
+        return cls(status=None, level=level, events=[], newest_event=None, outputs=[], evaluation=None)
+
     @cached_property
     def types(self) -> Counter[str]:
         """How many output documents it has of each type."""

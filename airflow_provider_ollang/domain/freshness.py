@@ -269,9 +269,9 @@ class Rerun:
         )
 
     def _level_dropped(self, order: Order) -> bool:
-        # Cancelling a human review forces `completed` and level 0 without any new result.
+        # Cancelling a human review forces `completed` and level 0 without any new result. A new order had no old one.
         level, before = parse_number(order.get("level")), self.baseline.level
-        return level is not None and before is not None and level < before
+        return self.baseline.status is not None and level is not None and before is not None and level < before
 
     # --- Words ------------------------------------------------------------------------------------------------
 

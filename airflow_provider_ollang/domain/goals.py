@@ -256,7 +256,8 @@ class RerunGoal(StatusGoal):
         log: tuple[LogLine, ...] = ()
         if state.verified_since is None:
             state.verified_since = poll.now
-            lag = "some of its new outputs may be missing" if changed else "its outputs are still the previous ones"
+            lag = "it has no outputs yet" if rerun.baseline.outputs == [] else "its outputs are still the previous ones"
+            lag = "some of its new outputs may be missing" if changed else lag
             log = (info("Order %s is %s (evidence: %s); %s.", *about, lag),)
         left = state.verified_since + self.outputs_timeout - poll.now
         if left > 0 and not poll.is_last:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ollang.client.requests import (
     MAX_PAGE_SIZE,
     Request,
+    create_order,
     evaluate_order,
     get_review_info,
     rerun_order,
@@ -14,6 +15,7 @@ from airflow_provider_ollang.client.requests import (
 )
 from airflow_provider_ollang.client.sync import InterruptedBeforeSending
 from airflow_provider_ollang.domain.arguments import parse_count
+from airflow_provider_ollang.domain.creation import OrderSpec
 from airflow_provider_ollang.domain.values import parse_number, parse_text
 
 if TYPE_CHECKING:
@@ -95,6 +97,51 @@ class Endpoints:
             "evaluation_id": parse_text(accepted.value.get("evalId")),
             "credits_used": parse_number(accepted.value.get("creditsUsed")),
         }
+
+    def create_order(
+        self,
+        project_id: object,
+        order_type: str,
+        target_languages: Iterable[str] | str,
+        *,
+        level: int = 0,
+        rush: bool = False,
+        order_sub_type: str | None = None,
+        dubbing_style: str | None = None,
+        callback_url: str | None = None,
+        auto_qc: bool = False,
+        memories: Iterable[str] | str | None = None,
+    ) -> dict[str, Any]:
+        """
+        Create orders (`Create Order`), once. A ``@task`` that calls this is not protected: its retry creates others.
+
+        This method knows nothing of earlier tries, so call it with ``retries=0`` only.
+        :class:`.OllangCreateOrderOperator` submits at most one request, whatever is retried or killed, and says which
+        order is of which language.
+
+        :param project_id: the project's id, or a mapping with ``project_id`` or ``id``.
+        :param order_type: as in :class:`.OllangCreateOrderOperator`, and so are the other parameters.
+        :return: ``{"order_ids": list[str], "entries": list[dict], "requested_at": str | None}``; ``entries`` is the
+            response as it is. There may be more orders than languages, since some types of orders make others first.
+        :raises OllangNotFoundError: no project has this id.
+        :raises OllangConfigurationError: also for an argument that Ollang does not take; nothing was sent.
+        :raises OllangError: as :meth:`rerun_order`.
+        """
+        spec = OrderSpec.parse(
+            project_id,
+            order_type,
+            target_languages,
+            level=level,
+            rush=rush,
+            order_sub_type=order_sub_type,
+            dubbing_style=dubbing_style,
+            callback_url=callback_url,
+            auto_qc=auto_qc,
+            memories=memories,
+        )
+        accepted = self._submit(create_order(spec))
+        order_ids = [order_id for entry in accepted.items if (order_id := parse_text(entry.get("orderId")))]
+        return {"order_ids": order_ids, "entries": accepted.items, "requested_at": accepted.requested_at}
 
     def list_orders(
         self,

@@ -10,6 +10,7 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import AirflowSkipException, conf
 from airflow_provider_ollang.domain.arguments import (
     NOT_GIVEN,
+    parse_credits,
     parse_names,
     parse_order_id,
     parse_seconds,
@@ -139,12 +140,14 @@ class OllangRerunOperator(OllangOperator):
     :param deferrable: wait in the triggerer, which holds no worker slot; default ``[operators] default_deferrable``.
         The worker polls until it has observed the run, 30 s after the request at most: what only a triggerer has
         observed is lost if that dies.
+    :param min_credits: submit nothing if the account has fewer credits left; default ``None``: do not ask.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "seen_running",
         "last_status", "baseline", "result", "baseline_confirmed"}``; it is pushed as XCom as
         soon as the rerun is accepted, or its outcome unknown.
         ``result`` is ``None``, or after a wait what :class:`.OllangOrderStatusSensor` returns.
     :raises OllangOrderNotEligibleError: the order is not completed or delivered; nothing was sent or started.
+    :raises OllangInsufficientCreditsError: the account has fewer than ``min_credits``; nothing was sent.
     :raises OllangRequestRefusedError: the API refused it.
     :raises OllangOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
     :raises OllangOrderFailedError, OllangStaleResultError, OllangTimeoutError: the wait failed, as in the sensor.
@@ -172,6 +175,7 @@ class OllangRerunOperator(OllangOperator):
         outputs_timeout: float | timedelta = OUTPUTS_TIMEOUT,
         stale_timeout: float | timedelta = STALE_TIMEOUT,
         deferrable: bool = DEFERRABLE,
+        min_credits: float | None = None,
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -190,6 +194,7 @@ class OllangRerunOperator(OllangOperator):
         self.outputs_timeout = parse_seconds("outputs_timeout", outputs_timeout)
         self.stale_timeout = parse_seconds("stale_timeout", stale_timeout)
         self.deferrable = deferrable
+        self.min_credits = parse_credits("min_credits", min_credits)
         self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -206,7 +211,7 @@ class OllangRerunOperator(OllangOperator):
             token,
             RerunRequest(order_id, stale_timeout=self.stale_timeout, log=self.log),
             state=self._state(context),
-            policy=SubmissionPolicy(self.on_running, self.on_unknown_outcome, self.reconcile_timeout),
+            policy=SubmissionPolicy(self.on_running, self.on_unknown_outcome, self.reconcile_timeout, self.min_credits),
         )
         receipt, record = submission.receipt, submission.record
         if submission.is_finished:

@@ -9,6 +9,7 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import BranchMixIn
 from airflow_provider_ollang.domain.arguments import (
     NOT_GIVEN,
+    parse_credits,
     parse_names,
     parse_seconds,
     parse_timeout,
@@ -72,11 +73,13 @@ class OllangEvaluateOrderOperator(OllangOperator):
         it once, which may be billed twice.
     :param reconcile_timeout: how long to look for evidence before that, in all tries together, seconds or
         ``timedelta``; default 300 s. Each try takes 30 s of it at least.
+    :param min_credits: submit nothing if the account has fewer credits left; default ``None``: do not ask.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "evaluation_id",
         "credits_used", "before", "attached"}``.
     :raises OllangOrderNotEligibleError: the order is not completed or delivered, it is being evaluated already, or
         nothing shows the result of the rerun whose receipt was given.
+    :raises OllangInsufficientCreditsError: the account has fewer than ``min_credits``; nothing was sent.
     :raises OllangRequestRefusedError: the API refused it.
     :raises OllangOutcomeUnknownError: it may or may not have been accepted; the message says what to check.
     :raises OllangError: as :meth:`.OllangHook.evaluate_order`.
@@ -96,6 +99,7 @@ class OllangEvaluateOrderOperator(OllangOperator):
         on_running: OnRunning = "fail",
         on_unknown_outcome: OnUnknownOutcome = "fail",
         reconcile_timeout: float | timedelta = RECONCILE_TIMEOUT,
+        min_credits: float | None = None,
         ollang_conn_id: str = OllangHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -106,6 +110,7 @@ class OllangEvaluateOrderOperator(OllangOperator):
         self.on_running = require_choice("on_running", on_running, ("fail", "attach"))
         self.on_unknown_outcome = require_choice("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
         self.reconcile_timeout = parse_seconds("reconcile_timeout", reconcile_timeout)
+        self.min_credits = parse_credits("min_credits", min_credits)
         self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -128,7 +133,7 @@ class OllangEvaluateOrderOperator(OllangOperator):
             token,
             request,
             state=TaskState(context, self.record_key, retention=RETENTION),
-            policy=SubmissionPolicy(self.on_running, self.on_unknown_outcome, self.reconcile_timeout),
+            policy=SubmissionPolicy(self.on_running, self.on_unknown_outcome, self.reconcile_timeout, self.min_credits),
         )
         if not submission.is_finished:
             submission.record.note("finished", submission.receipt)

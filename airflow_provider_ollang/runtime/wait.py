@@ -21,7 +21,7 @@ from airflow_provider_ollang.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow.sdk import BaseOperator
     from airflow.triggers.base import BaseTrigger
@@ -49,7 +49,9 @@ class OrderHook(Protocol):
 class WaitTrigger(Protocol):
     """What a wait needs of the class of its trigger."""
 
-    def from_poller(self, poller: Poller, decision: Decision, *, ollang_conn_id: str, now: float) -> BaseTrigger:
+    def from_poller(
+        self, poller: Poller, decision: Decision, *, ollang_conn_id: str, now: float, cancel_on_kill: Sequence[str]
+    ) -> BaseTrigger:
         """Return the trigger that continues a wait after its last poll on the worker."""
 
 
@@ -66,6 +68,7 @@ def wait_for(
     resume_with: dict[str, Any] | None = None,
     is_started: bool = False,
     observe_start: bool = False,
+    cancel_on_kill: Sequence[str] = (),
 ) -> Decision:
     """
     Poll until the wait is over, or defer: then the triggerer calls ``execute_complete``.
@@ -84,6 +87,7 @@ def wait_for(
     :param observe_start: defer after the dense start, or a failed poll: what the worker observes can be put on record,
         and what only the triggerer has observed is lost if it dies, or the task that it resumes. Default: defer after
         the first poll.
+    :param cancel_on_kill: orders that the triggerer cancels if a user ends the deferred task (Airflow 3.3 or newer).
     :return: the final decision.
     """
     if not is_started:
@@ -99,7 +103,10 @@ def wait_for(
             return decision
         observes = observe_start and not decision.after_error and poller.is_dense(_clock.now())
         if deferrable and not observes:
-            _defer(task, poller, decision, ollang_conn_id=ollang_conn_id, trigger=trigger, resume_with=resume_with)
+            trigger_of_wait = trigger.from_poller(
+                poller, decision, ollang_conn_id=ollang_conn_id, now=_clock.now(), cancel_on_kill=cancel_on_kill
+            )
+            _defer(task, trigger_of_wait, deadline=poller.deadline, resume_with=resume_with)
         sleep(decision.pause)
 
 
@@ -131,20 +138,14 @@ def write_log(log: Any, decision: Decision) -> None:
 
 
 def _defer(
-    task: BaseOperator,
-    poller: Poller,
-    decision: Decision,
-    *,
-    ollang_conn_id: str,
-    trigger: WaitTrigger,
-    resume_with: dict[str, Any] | None,
+    task: BaseOperator, trigger: BaseTrigger, *, deadline: float, resume_with: dict[str, Any] | None
 ) -> NoReturn:
-    now = _clock.now()
+    left = min(max(deadline - _clock.now(), 0.0), LONGEST_TIMEOUT)
     task.defer(
-        trigger=trigger.from_poller(poller, decision, ollang_conn_id=ollang_conn_id, now=now),
+        trigger=trigger,
         method_name="execute_complete",
         kwargs=resume_with,
-        timeout=timedelta(seconds=min(max(poller.deadline - now, 0.0), LONGEST_TIMEOUT)) + GRACE,
+        timeout=timedelta(seconds=left) + GRACE,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.wait import GRACE, to_event, write_log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from airflow_provider_ollang.client.aio import OllangAsyncClient
@@ -47,6 +48,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
     :param state: what polls had shown when the task was deferred, as :meth:`.PollState.to_json` returned it.
     :param not_before: epoch seconds before which nothing is sent, because the last poll failed.
     :param pause: how many seconds that was from the last poll, whatever the clocks say; ``None``: unknown.
+    :param cancel_on_kill: orders to cancel if a user ends the deferred task (Airflow 3.3 or newer); default none.
     :param stored: arguments that another version of this provider stored: earlier ones had ``rules`` for config and
         goal, and ``memory`` for the state; others are ignored.
     """
@@ -62,6 +64,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         state: dict[str, Any] | None = None,
         not_before: float = 0.0,
         pause: float | None = None,
+        cancel_on_kill: Sequence[str] = (),
         **stored: Any,
     ) -> None:
         # An error raised here takes the whole triggerer down, so nothing is checked before run().
@@ -74,10 +77,17 @@ class OllangOrderStatusTrigger(BaseTrigger):
         self.state = stored.get("memory", state)
         self.not_before = not_before
         self.pause = pause
+        self.cancel_on_kill = list(cancel_on_kill)
 
     @classmethod
     def from_poller(
-        cls, poller: Poller, decision: Decision, *, ollang_conn_id: str, now: float
+        cls,
+        poller: Poller,
+        decision: Decision,
+        *,
+        ollang_conn_id: str,
+        now: float,
+        cancel_on_kill: Sequence[str] = (),
     ) -> OllangOrderStatusTrigger:
         """
         Return the trigger that continues a wait where a worker defers it.
@@ -86,6 +96,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         :param decision: what came of its last poll.
         :param ollang_conn_id: the Airflow connection.
         :param now: epoch seconds.
+        :param cancel_on_kill: orders to cancel if a user ends the deferred task.
         """
         return cls(
             ollang_conn_id=ollang_conn_id,
@@ -96,6 +107,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
             state=poller.state.to_json(),
             not_before=now + decision.pause if decision.after_error else now,
             pause=decision.pause if decision.after_error else 0.0,
+            cancel_on_kill=cancel_on_kill,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -111,8 +123,26 @@ class OllangOrderStatusTrigger(BaseTrigger):
                 "state": self.state,
                 "not_before": self.not_before,
                 "pause": self.pause,
+                # Most waits cancel nothing, and an older triggerer does not know it.
+                **({"cancel_on_kill": self.cancel_on_kill} if self.cancel_on_kill else {}),
             },
         )
+
+    async def on_kill(self) -> None:
+        """Cancel what is to be cancelled when a user ends the deferred task: clears it, or marks it."""
+        if not self.cancel_on_kill:
+            return
+        async with OllangHook(self.ollang_conn_id).async_client() as client:
+            # All at once, since Airflow gives this half a minute.
+            await asyncio.gather(*(self._cancel(client, order_id) for order_id in self.cancel_on_kill))
+
+    async def _cancel(self, client: OllangAsyncClient, order_id: str) -> None:
+        try:
+            await client.cancel_order(order_id)
+        except OllangError as error:
+            self.log.warning("Order %s was not cancelled: %s", order_id, error)
+        else:
+            self.log.info("Order %s was cancelled (cancel_on_kill).", order_id)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the end."""

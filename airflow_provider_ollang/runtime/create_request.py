@@ -1,0 +1,255 @@
+"""The paid request for new orders, as :func:`.submit_once` submits it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, create_order, list_orders
+from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.creation import CreationReceipt
+from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
+from airflow_provider_ollang.domain.submission import POLL_FIRST_TIMEOUT, reconcile_delays
+from airflow_provider_ollang.domain.values import parse_text, parse_time
+from airflow_provider_ollang.exceptions import (
+    OllangAccessDeniedError,
+    OllangOrderNotFoundError,
+    OllangOutcomeUnknownError,
+)
+from airflow_provider_ollang.runtime.paid_request import Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from airflow_provider_ollang.client.sync import OllangClient
+    from airflow_provider_ollang.domain.creation import OrderSpec
+    from airflow_provider_ollang.domain.orders import Order
+
+#: The Date header has whole seconds.
+_DATE_RESOLUTION = timedelta(seconds=1)
+#: Orders dated this long before the request are looked at, too: the clocks behind the two dates may differ.
+_LONGEST_SKEW = timedelta(hours=1)
+
+
+class CreateRequest:
+    """
+    `Create Order`: what it makes shows as new orders of the project, one for each language.
+
+    :param spec: what to create.
+    :param sleep: waits, given seconds, for orders that do not show yet.
+    :param log: the task's logger.
+    """
+
+    noun = "order"
+    order_id: str | None = None
+    # A second request makes other orders.
+    refused_while_running = False
+    receipt_class = CreationReceipt
+
+    def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:
+        self.subject = spec.subject
+        self.label = spec.label
+        self._spec = spec
+        self._sleep = sleep
+        self._log = log
+
+    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> CreationReceipt:
+        """
+        Note which orders there are, and the server's time.
+
+        :param client: sends the poll.
+        :param on_running: ``"reconnect"``: to orders that are not done or failed yet, if there is exactly one for each
+            language. Otherwise there is nothing to attach to: orders of another task are no result of this one.
+        """
+        rows, polled_at = client.get_dated_page(list_orders(1, MAX_PAGE_SIZE, self._filters))
+        rows = [row for row in rows if self._is_alike(row)]
+        receipt = CreationReceipt(
+            host=client.settings.base_url,
+            message=None,
+            requested_at=polled_at.isoformat() if polled_at else None,
+            reconnected=False,
+            subject=self.subject,
+            project_id=self._spec.project_id,
+            order_type=self._spec.order_type,
+            level=self._spec.level,
+            languages=list(self._spec.languages),
+            before=[row["id"] for row in rows],
+        )
+        if on_running != "reconnect":
+            return receipt
+        running = _by_language(receipt, (row for row in rows if _is_at_work(row)))
+        if any(len(running[language]) != 1 for language in receipt.languages):
+            return receipt
+        orders = {language: running[language][0]["id"] for language in receipt.languages}
+        self._log.info("There are such orders already: %s. Not submitting.", ", ".join(orders.values()))
+        return receipt.with_orders(orders).as_reconnected()
+
+    def send(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt:
+        """Send the request once, for the languages that have no order yet."""
+        request = create_order(self._spec, receipt.missing)
+        accepted = client.submit(request)
+        ids = (parse_text(entry.get("orderId")) for entry in accepted.items)
+        order_ids = list(dict.fromkeys(order_id for order_id in ids if order_id))
+        if len(order_ids) < len(receipt.missing):
+            reason = f"Ollang answered with {len(order_ids)} order(s) for {len(receipt.missing)} language(s)"
+            raise OllangOutcomeUnknownError(reason=reason, **request.fields())
+        return dataclasses.replace(
+            receipt, message=f"order(s) {', '.join(order_ids)}", order_ids=[*receipt.order_ids, *order_ids]
+        )
+
+    def resolve(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt:
+        """
+        Find out which of the orders that Ollang answered is of which language; a later try may do it again.
+
+        :raises OllangOutcomeUnknownError: one is of another project, or a language has none.
+        """
+        orders, others, foreign = dict(receipt.orders), [], []
+        for order_id in receipt.order_ids:
+            if order_id in orders.values():
+                continue
+            order = self._get_new_order(client, order_id)
+            if order is None:
+                foreign.append(order_id)
+                continue
+            language = receipt.language_of(order.get("targetLanguage"))
+            about = f"{order_id} ({order.get('type')} in {order.get('targetLanguage')})"
+            if not is_same_order(order.get("projectId") or receipt.project_id, receipt.project_id):
+                foreign.append(about)
+            elif language is None or language in orders or order.get("type") != receipt.order_type:
+                others.append(about)
+            else:
+                orders[language] = order_id
+        resolved = dataclasses.replace(receipt, orders=orders)
+        if foreign or resolved.missing:
+            raise self._wrong_answer(resolved, others, foreign)
+        if others:
+            self._log.warning("Ollang created orders that were not asked for by name: %s.", ", ".join(others))
+        return resolved
+
+    def find_effect(
+        self, client: OllangClient, receipt: CreationReceipt, *, max_attempts: int | None = None
+    ) -> Effect[CreationReceipt]:
+        """
+        Look for orders that were created since the request.
+
+        ===================================== ===============================================================
+        languages without an order            the request
+        ===================================== ===============================================================
+        each has one new order now            was processed
+        one has several                       was processed, and so was another one: a person decides
+        one has an order dated before it      likewise: the clocks may differ, or a list may lag
+        some have one, others none            was processed in part: the rest may be sent
+        none has any, and none had            shows no effect
+        ===================================== ===============================================================
+        """
+        requested = parse_time(receipt.requested_at)
+        since = requested and requested - _DATE_RESOLUTION
+        rows = list(self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts))
+        new = _by_language(receipt, (row for row in rows if not _is_dated_before(row, since)))
+        doubtful = _by_language(receipt, (row for row in rows if _is_dated_before(row, since)))
+        orders, unclear = dict(receipt.orders), []
+        for language in receipt.missing:
+            # A person who cancels all but one of several says which one counts.
+            candidates = [row for row in new[language] if row.get("status") != "cancelled"] or new[language]
+            if len(candidates) == 1:
+                orders[language] = candidates[0]["id"]
+            elif candidates or doubtful[language]:
+                unclear.append(language)
+        found = receipt.with_orders(orders)
+        comparison = _compare(found, new, unclear)
+        if not found.missing:
+            self._log.info("%s.", comparison)
+            return Effect(found)
+        rest = found if orders and not unclear else None
+        return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
+
+    def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
+        """Tell whether an order whose end was not waited for is at work still."""
+        is_at_work = any(_is_at_work(client.get_order(order_id)) for order_id in receipt.unfinished_ids)
+        return receipt if is_at_work else None
+
+    def explain(self) -> str:
+        """Say what to check in Ollang."""
+        return (
+            f"Check project {self._spec.project_id} in Ollang. If a language has several new orders, cancel all but "
+            "one. Then clear this task: with its record (Airflow 3.3 or newer, task state kept) it takes the orders "
+            "that are there and creates the missing ones; without it, it creates all of them unless all are at work."
+        )
+
+    # --- Orders of the project ------------------------------------------------------------------------------------
+
+    @property
+    def _filters(self) -> dict[str, str | None]:
+        return {"filter[projectId]": self._spec.project_id, "filter[type]": self._spec.order_type}
+
+    def _is_alike(self, row: Order) -> bool:
+        """Tell whether a row is of an order of this project and type: a server may ignore the filters."""
+        is_of_project = is_same_order(row.get("projectId"), self._spec.project_id)
+        return is_of_project and row.get("type") == self._spec.order_type and parse_text(row.get("id")) is not None
+
+    def _list_new(
+        self, client: OllangClient, receipt: CreationReceipt, since: datetime | None, max_attempts: int | None
+    ) -> Iterable[Order]:
+        """Give the orders of this project and type that were not known before the request."""
+        created = None if since is None else since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        filters = {**self._filters, "filter[createdAtRange][from]": created}
+        for row in client.list_orders(filters, max_attempts=max_attempts):
+            if self._is_alike(row) and not _is_dated_before(row, since) and row["id"] not in receipt.before:
+                yield row
+
+    def _get_new_order(self, client: OllangClient, order_id: str) -> Order | None:
+        """Get an order that was just created, which may take a moment to show; ``None`` if it is not the account's."""
+        for delay in reconcile_delays(POLL_FIRST_TIMEOUT):
+            self._sleep(delay)
+            try:
+                return client.get_order(order_id)
+            except (OllangOrderNotFoundError, OllangAccessDeniedError) as error:
+                self._log.warning("%s", error)
+        return None
+
+    def _wrong_answer(
+        self, receipt: CreationReceipt, others: list[str], foreign: list[str]
+    ) -> OllangOutcomeUnknownError:
+        texts = [
+            f"no {receipt.order_type} in {', '.join(receipt.missing)}" if receipt.missing else "",
+            f"not of this project: {', '.join(foreign)}" if foreign else "",
+            f"not asked for: {', '.join(others)}" if others else "",
+        ]
+        reason = f"Ollang answered with other orders ({'; '.join(filter(None, texts))})"
+        return OllangOutcomeUnknownError(
+            f"The outcome of the order request for {self.label} is unknown: {reason}. It was not resubmitted, since "
+            f"that could be billed twice. {self.explain()}",
+            reason=reason,
+        )
+
+
+def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> Mapping[str, list[Order]]:
+    """Return the rows of each language asked for."""
+    rows_of: defaultdict[str, list[Order]] = defaultdict(list)
+    for row in rows:
+        language = receipt.language_of(row.get("targetLanguage"))
+        if language is not None:
+            rows_of[language].append(row)
+    return rows_of
+
+
+def _compare(receipt: CreationReceipt, new: Mapping[str, list[Order]], unclear: list[str]) -> str:
+    """Say which languages have an order."""
+    facts = [f"{language}: {receipt.orders[language]}" for language in receipt.languages if language in receipt.orders]
+    for language in receipt.missing:
+        ids = ", ".join(str(row["id"]) for row in new[language])
+        seen = f"several new orders ({ids})" if ids else "an order dated before the request"
+        facts.append(f"{language}: {seen if language in unclear else 'no new order'}")
+    return f"orders of {receipt.order_type} by language: {'; '.join(facts)}"
+
+
+def _is_at_work(order: Order) -> bool:
+    return order.get("status") not in DONE_STATUSES | FAILURE_STATUSES
+
+
+def _is_dated_before(row: Order, time: datetime | None) -> bool:
+    created = parse_time(row.get("createdAt"))
+    return created is not None and time is not None and created < time

@@ -1,0 +1,154 @@
+"""``OllangCreateOrderOperator`` when its task is cleared: what is taken, what is created again, and what never is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_ollang.exceptions import OllangOrderFailedError, OllangOutcomeUnknownError, OllangTimeoutError
+from tests.installed_airflow import needs_task_state_store
+from tests.integration.creations import (
+    LANGUAGES,
+    LOST,
+    SUCCESS,
+    WAITING,
+    body,
+    create_dag,
+    created,
+    creations,
+    ids,
+    one_each,
+    posts,
+    require_right_orders,
+    state,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_ollang.sandbox import Sandbox
+    from tests.integration.conftest import ClearRun, RunDag
+
+KEPT = pytest.mark.parametrize("kept", [True, False], ids=["state kept", "state discarded"])
+
+
+@needs_task_state_store
+@KEPT
+def test_cleared_task_takes_orders_that_are_at_work(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, kept: bool
+) -> None:
+    dag = create_dag()
+    run = run_dag(dag)
+    cleared = clear_run(dag, run, keep_task_state=kept)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each())
+    assert ids(cleared) == ids(run)
+
+
+@needs_task_state_store
+@KEPT
+@pytest.mark.parametrize("waiting", [{}, WAITING], ids=["not waiting", "waiting"])
+def test_cleared_task_whose_orders_are_done_creates_others(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, kept: bool, waiting: dict[str, Any]
+) -> None:
+    dag = create_dag(**waiting)
+    run = run_dag(dag)
+    ollang.advance(3600)
+    cleared = clear_run(dag, run, keep_task_state=kept)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 2, one_each() + one_each())
+    assert not set(ids(cleared)) & set(ids(run))
+
+
+@needs_task_state_store
+def test_cleared_task_without_state_takes_no_doubtful_orders(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+) -> None:
+    """With two orders of a language at work, nothing tells which one was the task's."""
+    dag = create_dag()
+    run = run_dag(dag)
+    ollang.create_orders(body("de"))
+    cleared = clear_run(dag, run, keep_task_state=False)
+    assert (cleared.states, posts(ollang)) == (SUCCESS, 2)
+    require_right_orders(ollang, cleared)
+
+
+@needs_task_state_store
+def test_cleared_unknown_outcome_takes_what_shows_late(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    ollang.change_behaviour({"orders_hidden_for": 600})
+    ollang.add_fault("POST", **LOST)
+    dag = create_dag()
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
+    ollang.advance(600)
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each())
+    require_right_orders(ollang, cleared)
+
+
+@needs_task_state_store
+def test_cleared_unknown_outcome_without_orders_creates_them(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+) -> None:
+    ollang.add_fault("POST", drop="before")
+    dag = create_dag()
+    cleared = clear_run(dag, run_dag(dag))
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 2, one_each())
+
+
+@needs_task_state_store
+def test_person_settles_doubled_orders_by_cancelling(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    ollang.change_behaviour({"processed_twice": True, "cancellable_for": None, "run_seconds": 3600})
+    ollang.add_fault("POST", **LOST)
+    dag = create_dag()
+    run = run_dag(dag)
+    for order_id in creations(ollang)[0]["orders"]:
+        ollang.cancel_order(order_id)
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), ids(cleared)) == (SUCCESS, 1, creations(ollang)[1]["orders"])
+
+
+@needs_task_state_store
+def test_cleared_wrong_answer_creates_what_is_missing(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    ollang.change_behaviour({"created_languages": 2, "answered_languages": "all"})
+    dag = create_dag()
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 2, one_each())
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_cleared_task_creates_a_failed_order_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, at_once: None, deferrable: bool
+) -> None:
+    """The others are neither created again nor waited for twice."""
+    dag = create_dag(**WAITING, deferrable=deferrable)
+    ollang.change_behaviour({"end_status": "failed"})
+    ollang.create_orders(body("de"))
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOrderFailedError)
+    ollang.change_behaviour({"end_status": "completed"})
+    for order_id in ids(run)[1:]:
+        ollang.change_order(str(order_id), status="completed")
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), len(creations(ollang))) == (SUCCESS, 2, 3)
+    assert [config["language"] for config in creations(ollang)[2]["asked"]["targetLanguageConfigs"]] == ["fr"]
+    assert ids(cleared)[1:] == ids(run)[1:]
+    assert [entry["result"]["status"] for entry in cleared.results["create"]] == ["completed"] * 3
+
+
+@needs_task_state_store
+def test_cleared_timeout_waits_for_the_same_orders(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    ollang.change_behaviour({"run_seconds": 5000})
+    dag = create_dag(wait_for_completion=True, timeout=3600)
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangTimeoutError)
+    assert (run.tries, state()) == ({"create": 1}, "accepted")
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), ids(cleared)) == (SUCCESS, 1, ids(run))
+
+
+@needs_task_state_store
+def test_languages_in_another_order_are_the_same_request(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    run = run_dag(create_dag())
+    cleared = clear_run(create_dag(target_languages=list(reversed(LANGUAGES))), run)
+    assert (cleared.states, posts(ollang), ids(cleared)) == (SUCCESS, 1, ids(run))
