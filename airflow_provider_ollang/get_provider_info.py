@@ -131,11 +131,16 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": _modules("airflow_provider_ollang.triggers.ollang"),
         "transfers": [
             {
+                "source-integration-name": "Common IO",
+                "target-integration-name": "Ollang",
+                "python-module": "airflow_provider_ollang.transfers.object_storage_to_ollang",
+            },
+            {
                 "source-integration-name": "Ollang",
                 # As Airflow's own provider calls what ObjectStoragePath reaches.
                 "target-integration-name": "Common IO",
                 "python-module": "airflow_provider_ollang.transfers.ollang_to_object_storage",
-            }
+            },
         ],
     }
 

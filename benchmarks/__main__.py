@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks import comparison, delivery, imports, many_waits, rate_limit, worker_starts
+from benchmarks import comparison, delivery, imports, many_waits, rate_limit, upload, worker_starts
 from benchmarks.table import Row, markdown
 from dev.processes import Interrupted, StackError, interruptible
 
@@ -32,6 +32,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     worker_starts.rows,
     imports.rows,
     delivery.rows,
+    upload.rows,
 )
 RESULTS = Path(__file__).parent / "results.md"
 PACKAGES = ("apache-airflow", "aiohttp", "apache-airflow-providers-dbt-cloud")

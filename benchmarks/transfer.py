@@ -59,8 +59,13 @@ def main(way: str, folder: str, what: str) -> None:
     begun, cpu = time.perf_counter(), time.process_time()
     sha256 = WAYS[way](Path(folder), what)
     cost = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu}
+    print(f"\n{json.dumps({**cost, 'bytes': highest_memory(), 'sha256': sorted(sha256)})}")
+
+
+def highest_memory() -> int:
+    """Return the most bytes of memory that this process has had."""
     highest = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(f"\n{json.dumps({**cost, 'bytes': int(highest.split()[1]) << 10, 'sha256': sorted(sha256)})}")
+    return int(highest.split()[1]) << 10
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from airflow_provider_ollang.client.requests import Stream
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -205,8 +207,11 @@ def _client_error(settings: Settings, request: Request, response: Response) -> O
             f"base URL of connection {settings.conn_id!r}.",
             **fields,
         )
-    # A gateway's own page, or a server that is at work on something else: neither is about the request.
-    if value is None or (request.method == "GET" and response.status in {409, 423, 425}):
+    # A gateway's own page, or a server that is at work on something else: neither is about the request. That a file is
+    # too large a gateway may well say.
+    is_too_large = response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and isinstance(request.body, Stream)
+    is_page = value is None and not is_too_large
+    if is_page or (request.method == "GET" and response.status in {409, 423, 425}):
         return _unavailable(settings, request, response, f"the server answered {status}")
     row = _find_client_error(response.status, fields["code"], text)
     if row.error is OllangOrderNotFoundError and request.order_id is None:

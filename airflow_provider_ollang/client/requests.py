@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from urllib.parse import quote, urlencode
 
 from airflow_provider_ollang.domain.arguments import parse_names, parse_order_id
@@ -15,6 +15,7 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
     from airflow_provider_ollang.client.settings import Settings
     from airflow_provider_ollang.domain.creation import OrderSpec
@@ -35,6 +36,17 @@ EXACT_FILTERS = {
 _CHUNK = 64 * 1024
 
 
+class Readable(Protocol):
+    """A file that is read from its start to its end."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+    def read(self, size: int, /) -> bytes:
+        """Read no more than so many bytes; none are the end."""
+
+
 @dataclass(frozen=True)
 class Stream:
     """
@@ -45,11 +57,14 @@ class Stream:
     :param open: opens a binary file; called for each attempt.
     :param length: how many bytes it has.
     :param content_type: its media type, with the boundary of a multipart body.
+    :param before_last: called before the last piece: until then the server has no whole request. What it raises ends
+        the attempt.
     """
 
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], Readable]
     length: int
     content_type: str
+    before_last: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return self.length
@@ -62,20 +77,22 @@ class Stream:
         """
         Yield the body piece by piece.
 
-        :param on_last: called before the last piece: until then the server has no whole request.
-        :raises ValueError: the file is not as long as it was said to be.
+        :param on_last: called after ``before_last``, when nothing keeps the last piece any more.
+        :raises ValueError: the file is not as long as it was said to be; its last piece was not yielded then.
         """
         left = self.length
         with self.open() as file:
-            while left and (piece := file.read(min(left, _CHUNK))):
+            while True:
+                piece = file.read(min(left, _CHUNK))
                 left -= len(piece)
+                if (left and not piece) or (not left and file.read(1)):
+                    raise ValueError(f"the body to send is not of {self.length} bytes any more")
                 if not left:
-                    left = -len(file.read(1))
-                    if not left:
-                        on_last()
+                    self.before_last()
+                    on_last()
                 yield piece
-        if left:
-            raise ValueError(f"the body to send is not of {self.length} bytes any more")
+                if not left:
+                    return
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,8 @@ class Request:
     :param body: what to send: JSON, or a stream of known length.
     :param paid: whether processing it may cost money, so that it must never be sent again blindly.
     :param expects: what a good response has: a JSON ``"object"``, a JSON ``"list"`` of objects, or an ``"empty"`` body.
+    :param response_timeout: seconds for the whole response, where it takes longer than the settings allow.
+    :param secret: a part of the body that no message may show, even if the server says it.
     """
 
     method: str
@@ -97,9 +116,11 @@ class Request:
     what: str
     order_id: str | None = None
     query: tuple[tuple[str, str], ...] = ()
-    body: bytes | Stream | None = None
+    body: bytes | Stream | None = field(default=None, repr=False)
     paid: bool = False
     expects: Literal["object", "list", "empty"] = "object"
+    response_timeout: float | None = None
+    secret: str | None = field(default=None, repr=False)
 
     def url(self, settings: Settings) -> str:
         """Return the whole URL."""

@@ -53,6 +53,7 @@ class Settings:
     :param verify: whether the server's certificate is checked.
     :param ca_bundle: path of the certificates to trust.
     :param proxy: proxy URL; never shown, it may hold a password.
+    :param secret: what else is never shown: a link in a request.
     """
 
     conn_id: str
@@ -63,6 +64,7 @@ class Settings:
     verify: bool = True
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_connection(
@@ -129,7 +131,7 @@ class Settings:
         """Make foreign text fit for a message: no key, no URL query, no control characters, 500 characters."""
         text = printable(text)
         password = urlsplit(self.proxy or "").password
-        for secret in (self.api_key, password, unquote(password or "")):
+        for secret in (self.secret, self.api_key, password, unquote(password or "")):
             if secret:
                 text = text.replace(secret, "***")
         return readable(text, MAX_DETAIL)

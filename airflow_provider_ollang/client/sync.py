@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -113,9 +114,11 @@ class OllangClient:
         """List projects, the newest first: see :meth:`.OllangHook.list_projects`."""
         return self._list(lambda page: list_projects(page, page_size, filters))
 
-    def get_dated_page(self, request: Request) -> tuple[list[dict[str, Any]], datetime | None]:
+    def get_dated_page(
+        self, request: Request, *, max_attempts: int | None = None
+    ) -> tuple[list[dict[str, Any]], datetime | None]:
         """Get one page of a list, and the server's time when it responded; ``None`` if it did not say."""
-        (rows, _), response = self._repeat(request, parse_page)
+        (rows, _), response = self._repeat(request, parse_page, max_attempts)
         return rows, response.server_time
 
     def _list(
@@ -138,9 +141,9 @@ class OllangClient:
             has_more = has_more and len(ids) > count_before
             page += 1
 
-    def get_project(self, project_id: object) -> dict[str, Any]:
+    def get_project(self, project_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
         """Get a project: see :meth:`.OllangHook.get_project`."""
-        return self.get(get_project(project_id))
+        return self._repeat(get_project(project_id), parse_object, max_attempts)[0]
 
     def get_credits(self) -> dict[str, Any]:
         """Get the account's credits: see :meth:`.OllangHook.get_credits`."""
@@ -204,7 +207,8 @@ class OllangClient:
         :raises InterruptedBeforeSending: likewise, but it surely was not sent; no ``Exception``.
         :raises OllangError: any other refusal.
         """
-        return parse_accepted(self.settings, request, self.send(request))
+        settings = dataclasses.replace(self.settings, secret=request.secret)
+        return parse_accepted(settings, request, self.send(request))
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """
@@ -249,10 +253,10 @@ class OllangClient:
     def _send(self, session: requests.Session, request: Request, timeout: float | None) -> Response:
         attempt = Attempt()
         token = ATTEMPT.set(attempt)
-        seconds = timeout or self.settings.timeout
+        seconds = timeout or request.response_timeout or self.settings.timeout
         # Each write to the server has as long as a connection: a file may stall on its way.
         is_stream = isinstance(request.body, Stream)
-        connect_seconds = seconds if is_stream else min(CONNECT_TIMEOUT, seconds)
+        connect_seconds = self.settings.timeout if is_stream else min(CONNECT_TIMEOUT, seconds)
         started = _clock.monotonic()
         try:
             with session.request(
@@ -269,7 +273,8 @@ class OllangClient:
                 while chunk := response.raw.read1(_CHUNK, decode_content=True):
                     add_chunk(body, chunk)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Response(response.status_code, headers, bytes(body), _clock.monotonic() - started)
+                elapsed = _clock.monotonic() - started
+                status = response.status_code
         except NETWORK_ERRORS as error:
             reason = self._reason(error, seconds if attempt.sent else connect_seconds, sent=attempt.sent)
             if request.paid and attempt.sent:
@@ -286,6 +291,9 @@ class OllangClient:
             raise InterruptedBeforeSending from error
         finally:
             ATTEMPT.reset(token)
+        if request.paid and not attempt.sent and (status == HTTPStatus.REQUEST_TIMEOUT or status >= 500):
+            raise no_response(request, f"the server answered {status} before it had the whole request")
+        return Response(status, headers, bytes(body), elapsed)
 
     def _reason(self, error: BaseException, seconds: float, *, sent: bool) -> str:
         """Say why there was no whole response."""

@@ -86,6 +86,14 @@ def require_choice(name: str, value: Choice, choices: Sequence[str]) -> Choice:
     return value
 
 
+def require_text(name: str, value: object) -> str:
+    """Return a text that is not blank, and has no control characters."""
+    if not isinstance(value, str) or not value.strip() or printable(value) != value or "{{" in value:
+        shown = repr(readable(value, 80)) if isinstance(value, str) else type(value).__name__
+        raise OllangConfigurationError(f"{name} must be a text on one line, not {shown}.")
+    return value
+
+
 def parse_names(name: str, value: Iterable[str] | str) -> list[str]:
     """Return the names of a collection or a comma-separated text, at least one, each once, in their order."""
     values = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.domain.goals import OnMissing
 
 #: The Date header has whole seconds (RFC 9110 section 5.6.7).
-_DATE_RESOLUTION = timedelta(seconds=1)
+DATE_RESOLUTION = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def evaluation_goal(
     if evaluation is None or (rerun_at and evaluation_at is None):
         # Without a time, the id of an evaluation does not tell whether it was requested before the rerun.
         return replace(goal, evaluation_id=None, since=rerun.requested_at)
-    if rerun_at and evaluation_at and evaluation_at < rerun_at - _DATE_RESOLUTION:
+    if rerun_at and evaluation_at and evaluation_at < rerun_at - DATE_RESOLUTION:
         raise _of_the_old_result(rerun, evaluation)
     return goal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.requests import (
@@ -14,15 +15,22 @@ from airflow_provider_ollang.client.requests import (
     review_order,
 )
 from airflow_provider_ollang.client.sync import InterruptedBeforeSending
+from airflow_provider_ollang.client.uploads import project_id_of, upload_file, upload_link
 from airflow_provider_ollang.domain.arguments import parse_count
 from airflow_provider_ollang.domain.creation import OrderSpec
+from airflow_provider_ollang.domain.uploads import UploadDetails
 from airflow_provider_ollang.domain.values import parse_number, parse_text
+from airflow_provider_ollang.runtime.source_file import SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from airflow.sdk import ObjectStoragePath
+
     from airflow_provider_ollang.client.responses import Accepted
     from airflow_provider_ollang.client.sync import OllangClient
+
+_log = logging.getLogger(__name__)
 
 
 class Endpoints:
@@ -259,6 +267,57 @@ class Endpoints:
         size = parse_count("page_size", page_size, 1, MAX_PAGE_SIZE)
         return self._list_projects({"search": search}, size)
 
+    def upload_file(
+        self,
+        path: ObjectStoragePath | str,
+        name: str,
+        source_language: str,
+        *,
+        folder_id: str | None = None,
+        notes: str | list[dict[str, str]] | None = None,
+    ) -> dict[str, Any]:
+        """
+        Upload a file (`Direct Upload`), once. A ``@task`` that calls this is not protected: a retry uploads it again.
+
+        This method knows nothing of earlier tries, so call it with ``retries=0`` only.
+        :class:`.ObjectStorageToOllangOperator` makes at most one project, whatever is retried or killed. The file is
+        read while it is sent, in constant memory.
+
+        :param path: a URL such as ``"s3://my_aws_conn@bucket/episode.mp4"``, an absolute path, or an
+            ``ObjectStoragePath``. Ollang tells the format by the extension.
+        :param name: what the project is to be called.
+        :param source_language: code of the file's language, as Ollang spells it: ``"en"``, ``"pt-PT"``.
+        :param folder_id: the folder of the project; default: Ollang's own for uploads.
+        :param notes: for those who work on it: a text, or a list of ``{"details": str, "timeStamp": str}``, of which
+            the last may be missing.
+        :return: ``{"project_id": str, "requested_at": str | None, "bytes": int, "sha256": str}``.
+        :raises OllangConfigurationError: there is no such file, or Ollang does not take it; nothing was sent.
+        :raises OllangTransientError: the file cannot be read, or has changed while it was sent; there is no project.
+        :raises OllangBadRequestError: Ollang refused it; for one that is too large, with 413.
+        :raises OllangError: as :meth:`rerun_order`.
+        """
+        source = SourceFile("path", path, clean=self.client.settings.redact, log=_log)
+        details = UploadDetails(name, source_language, folder_id, notes)
+        request = upload_file(source.open, source.size, source.name, details)
+        return {**self._submit_upload(request), "bytes": source.size, "sha256": source.sha256}
+
+    def upload_link(self, url: str, name: str, source_language: str, *, folder_id: str | None = None) -> dict[str, Any]:
+        """
+        Let Ollang fetch a file by a link, once. A ``@task`` that calls this is not protected, as :meth:`upload_file`.
+
+        Only the vendor's SDKs document this endpoint. Nothing shows the link; it must stay good until Ollang has the
+        file, and no response tells when that is.
+
+        :param url: an http or https link that Ollang can reach, such as a presigned one.
+        :param name: what the project is to be called; the extension of the link's file is added if it has none.
+        :param source_language: as for :meth:`upload_file`.
+        :param folder_id: as for :meth:`upload_file`.
+        :return: ``{"project_id": str, "requested_at": str | None}``.
+        :raises OllangConfigurationError: it is no link, or Ollang does not take such a file; nothing was sent.
+        :raises OllangError: as :meth:`rerun_order`.
+        """
+        return self._submit_upload(upload_link(url, UploadDetails(name, source_language, folder_id)))
+
     def get_credits(self) -> dict[str, Any]:
         """
         Get the account's credits (`Credits`).
@@ -279,6 +338,10 @@ class Endpoints:
         except InterruptedBeforeSending as marker:
             # That nothing was sent matters to those only who keep a record of it.
             raise (marker.__cause__ or marker) from None
+
+    def _submit_upload(self, request: Request) -> dict[str, Any]:
+        accepted = self._submit(request)
+        return {"project_id": project_id_of(request, accepted), "requested_at": accepted.requested_at}
 
     def _list_projects(self, filters: dict[str, str | None], page_size: int) -> Iterator[dict[str, Any]]:
         yield from self.client.list_projects(filters, page_size=page_size)

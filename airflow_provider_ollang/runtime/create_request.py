@@ -47,6 +47,7 @@ class CreateRequest:
     order_id: str | None = None
     # A second request makes other orders.
     refused_while_running = False
+    shows_running = True
     receipt_class = CreationReceipt
 
     def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:

@@ -36,6 +36,7 @@ class RerunRequest:
 
     noun = "rerun"
     refused_while_running = True
+    shows_running = True
     receipt_class = Receipt
 
     def __init__(self, order_id: str, *, stale_timeout: float, log: Any) -> None:
@@ -149,6 +150,7 @@ class EvaluationRequest:
     noun = "evaluation"
     # Ollang refuses one for the status of the order only, which no evaluation changes.
     refused_while_running = False
+    shows_running = True
     receipt_class = EvaluationReceipt
 
     def __init__(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol
 from airflow_provider_ollang.runtime.submission_record import ReceiptT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_ollang.client.sync import OllangClient
 
 RECONCILE_TIMEOUT = 300.0
@@ -41,6 +43,8 @@ class PaidRequest(Protocol[ReceiptT]):
     :param subject: what must be the same for a stored record to count: the order's id, or a fingerprint.
     :param order_id: the order, for errors; ``None`` if there is none yet.
     :param refused_while_running: whether Ollang refuses a second request while it is at work on the first.
+    :param shows_running: whether Ollang shows that it is at work on a request; if not, a task that was cleared and has
+        no record submits at once.
     :param receipt_class: what its receipt is read with.
     """
 
@@ -49,6 +53,7 @@ class PaidRequest(Protocol[ReceiptT]):
     subject: str
     order_id: str | None
     refused_while_running: bool
+    shows_running: bool
     receipt_class: type[ReceiptT]
 
     def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> ReceiptT:
@@ -74,6 +79,17 @@ class PaidRequest(Protocol[ReceiptT]):
 
     def explain(self) -> str:
         """Tell a person what to check, and what to do then, when the outcome stays unknown."""
+
+
+class StreamedRequest:
+    """
+    A paid request with a long body. Without its last byte the server has no request that it could process.
+
+    So its intent is written just before that: a try that ends earlier, even killed, leaves no unknown outcome.
+    """
+
+    #: Writes the intent: set by the submitter, called by what is sent. What it raises ends the request.
+    before_last_byte: Callable[[], None]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect
+from airflow_provider_ollang.runtime.paid_request import Effect, StreamedRequest
 from airflow_provider_ollang.runtime.submission_record import ReceiptT, SubmissionRecord
 
 if TYPE_CHECKING:
@@ -102,6 +102,13 @@ class Submitter(Generic[ReceiptT]):
         return receipt
 
     def _poll_first(self) -> ReceiptT:
+        if not self.request.shows_running:
+            self.log.warning(
+                "%s: this task was cleared and has no record of an earlier %s. Submitting another one.",
+                title(self.request),
+                self.request.noun,
+            )
+            return self._precheck()
         self.log.info(
             "%s: this task was cleared and has no record of an earlier %s. Polling for up to %.0f s; reconnecting if "
             "one is at work.",
@@ -165,15 +172,15 @@ class Submitter(Generic[ReceiptT]):
     def _send_once(self, receipt: ReceiptT, *, resubmitted: bool, may_be_second: bool) -> ReceiptT:
         """Write the intent, send, and take the intent back where the request surely was not processed."""
         before, other = self.record.record, self.record.other
+
+        def write_intent() -> None:
+            self._write_intent(receipt, resubmitted=resubmitted)
+
         self.token.raise_if_cancelled()
-        try:
-            self.record.write("sending", receipt, resubmitted=resubmitted)
-        except OllangUnavailableError as error:
-            raise OllangTransientError(
-                f"{error} Without a record the {self.request.noun} of {self.request.label} could be submitted twice, "
-                "so nothing was sent.",
-                order_id=self.request.order_id,
-            ) from error
+        if isinstance(self.request, StreamedRequest):
+            self.request.before_last_byte = write_intent
+        else:
+            write_intent()
         try:
             self.token.raise_if_cancelled()
             return self.request.send(self.client, receipt)
@@ -184,6 +191,16 @@ class Submitter(Generic[ReceiptT]):
             is_ended = before is None or (other is None and before.state in _ENDED)
             self._take_back(before, is_refused=is_ended and not may_be_second)
             raise
+
+    def _write_intent(self, receipt: ReceiptT, *, resubmitted: bool) -> None:
+        try:
+            self.record.write("sending", receipt, resubmitted=resubmitted)
+        except OllangUnavailableError as error:
+            raise OllangTransientError(
+                f"{error} Without a record the {self.request.noun} of {self.request.label} could be submitted twice, "
+                "so nothing was sent.",
+                order_id=self.request.order_id,
+            ) from error
 
     def _take_back(self, before: Record | None, *, is_refused: bool) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ollang.runtime.stores import dataset_of
 from airflow_provider_ollang.transfers._names import safe_name
 
 if TYPE_CHECKING:
@@ -72,10 +73,4 @@ def lineage_of(host: str, order_id: str, folder: ObjectStoragePath) -> Any:
     from airflow.providers.common.compat.openlineage.facet import Dataset  # noqa: PLC0415 - only where it is installed
     from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
 
-    if folder.protocol in {"", "file"}:
-        output = Dataset(namespace="file", name=folder.path)
-    else:
-        # Not its key, which Airflow cuts at a "#".
-        name = folder.path.strip("/").removeprefix(f"{folder.bucket}/")
-        output = Dataset(namespace=f"{folder.protocol}://{folder.bucket}", name=name)
-    return OperatorLineage(inputs=[Dataset(namespace=host, name=f"orders/{order_id}")], outputs=[output])
+    return OperatorLineage(inputs=[Dataset(namespace=host, name=f"orders/{order_id}")], outputs=[dataset_of(folder)])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import hashlib
 import os
 import secrets
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -17,12 +15,8 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 from fsspec.spec import AbstractBufferedFile  # type: ignore[import-untyped]
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang._compat import AirflowNotFoundException
-from airflow_provider_ollang.exceptions import (
-    OllangConfigurationError,
-    OllangError,
-    OllangTransientError,
-)
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
+from airflow_provider_ollang.runtime.stores import BLOCK, BUCKETS, OBJECT_STORES, StoreErrors
 
 if TYPE_CHECKING:
     import logging
@@ -30,34 +24,12 @@ if TYPE_CHECKING:
 
     from airflow.sdk import ObjectStoragePath
 
-#: What a store holds of a file before it sends it on; several files are written at once.
-_BLOCK = 8 << 20
 #: The most blocks a file may have: S3 takes 10,000.
 _BLOCKS = 9000
-#: Here an object does not exist before its upload is complete, so that it needs no other name until then.
-_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "adl", "abfs", "abfss", "wasb", "wasbs"})
-#: Stores of buckets have no folders to make, and making one would make a missing bucket.
-_BUCKETS = _OBJECT_STORES | {"oss", "cos", "obs", "oci", "r2"}
 #: Elsewhere how the name of a file begins until it is whole.
 _STAGED = ".ollang-"
 #: What a killed try has left is removed then: no other task still writes to it.
 _ABANDONED_AFTER = timedelta(days=2)
-_PROVIDERS = {
-    "s3": "apache-airflow-providers-amazon[s3fs]",
-    "s3a": "apache-airflow-providers-amazon[s3fs]",
-    "gs": "apache-airflow-providers-google",
-    "gcs": "apache-airflow-providers-google",
-    "abfs": "apache-airflow-providers-microsoft-azure",
-    "abfss": "apache-airflow-providers-microsoft-azure",
-    "adl": "apache-airflow-providers-microsoft-azure",
-}
-#: Failures that the next try would meet again.
-_LASTING = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError)
-_LASTING_NUMBERS = frozenset({errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL, errno.EPERM})
-#: The last one is Azure's for a container that does not exist; adlfs raises a RuntimeError from it.
-_LASTING_NAMES = frozenset(
-    {"NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ResourceNotFoundError"}
-)
 
 
 class Store:
@@ -78,9 +50,10 @@ class Store:
         self._log = log
         self.folder = folder
         self.address = str(folder).rstrip("/")
-        self._clean = clean
         self._protocol = folder.protocol or "file"
-        with self._in_words("be opened"):
+        advice = "Check that the bucket or folder exists and that the destination's connection may write there."
+        self.in_words = StoreErrors("destination", self.address, self._protocol, advice, clean).in_words
+        with self.in_words("be opened"):
             self._fs: AbstractFileSystem = folder.fs
         self._folder = folder.path.rstrip("/")
 
@@ -90,10 +63,10 @@ class Store:
 
         :param names: final names of the files that will be delivered; one without a suffix may still get one.
         """
-        if self._protocol not in _BUCKETS:
-            with self._in_words("be made"):
+        if self._protocol not in BUCKETS:
+            with self.in_words("be made"):
                 self._fs.makedirs(self._folder, exist_ok=True)
-        if self._protocol not in _OBJECT_STORES:
+        if self._protocol not in OBJECT_STORES:
             self._remove_abandoned()
         elif hasattr(self._fs, "list_multipart_uploads"):
             self._abort_abandoned({f"{self._folder}/{name}" for name in names})
@@ -117,11 +90,11 @@ class Store:
         :param size: bytes it will have, if that is known.
         """
         final = f"{self._folder}/{name}"
-        direct = self._protocol in _OBJECT_STORES
+        direct = self._protocol in OBJECT_STORES
         path = final if direct else f"{self._folder}/{_STAGED}{secrets.token_hex(8)}"
         # Elsewhere a block may be what is sent at a time, of which SFTP allows much less.
-        options = {"block_size": max(_BLOCK, -(-(size or 0) // _BLOCKS))} if self._protocol in _BUCKETS else {}
-        with self._in_words("be written to"):
+        options = {"block_size": max(BLOCK, -(-(size or 0) // _BLOCKS))} if self._protocol in BUCKETS else {}
+        with self.in_words("be written to"):
             handle = self._fs.open(path, "wb", **options)
         if type(handle).__name__ == "ZonalFile":
             # Closing it, or forgetting it, would make an empty object.
@@ -134,7 +107,7 @@ class Store:
 
     def _publish(self, path: str, name: str, size: int) -> None:
         final = f"{self._folder}/{name}"
-        with self._in_words(f"take {name!r}"):
+        with self.in_words(f"take {name!r}"):
             if path != final:
                 self._rename(path, final)
             self._fs.invalidate_cache(self._folder)
@@ -202,36 +175,6 @@ class Store:
                 return
             markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-    @contextmanager
-    def _in_words(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except OllangError:
-            raise
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a store raises
-            # The words of the libraries may show signed addresses, so none of them goes on as a cause.
-            raise self._error(what, error) from None
-
-    def _error(self, what: str, error: BaseException) -> OllangError:
-        words = type(error).__name__
-        with suppress(Exception):
-            words = self._clean(f"{words}: {error}")
-        names = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
-        if isinstance(error, ValueError) and "No filesystem registered" in words:
-            package = _PROVIDERS.get(self._protocol)
-            advice = f"install {package}" if package else "install the provider that brings it, or attach() one"
-            reason = f": Airflow has no file system for {self._protocol}://; {advice}, on every worker."
-        elif isinstance(error, ImportError):
-            reason = f": a package is missing on this worker ({words})."
-        elif isinstance(error, AirflowNotFoundException):
-            reason = f": {words}. Create that connection, or name another before the @ of the destination."
-        elif isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS or names & _LASTING_NAMES:
-            advice = "Check that the bucket or folder exists and that the destination's connection may write there."
-            reason = f" ({words}). {advice}"
-        else:
-            return OllangTransientError(f"destination {self.address} could not {what} ({words}).")
-        return OllangConfigurationError(f"destination {self.address} cannot {what}{reason}")
-
 
 class Delivered(NamedTuple):
     """A file that is in the store, complete."""
@@ -261,14 +204,14 @@ class StagedFile:
 
     def write(self, piece: bytes) -> None:
         """Write a piece."""
-        with self._store._in_words("be written to"):
+        with self._store.in_words("be written to"):
             self._handle.write(piece)
         self._digest.update(piece)
         self.size += len(piece)
 
     def publish(self) -> Delivered:
         """Let the file appear under its final name, now that it is whole."""
-        with self._store._in_words("be written to"):
+        with self._store.in_words("be written to"):
             self._handle.close()
         self._store._publish(self._path, self._name, self.size)
         return Delivered(self._name, self.size, self._digest.hexdigest())

@@ -16,6 +16,7 @@ from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators._base import OllangOperator
 from airflow_provider_ollang.runtime.context import require_task_instance
+from airflow_provider_ollang.runtime.stores import open_address, require_address
 from airflow_provider_ollang.transfers._download import Delivery
 from airflow_provider_ollang.transfers._file_host import FileHost
 from airflow_provider_ollang.transfers._ledger import Ledger
@@ -123,7 +124,7 @@ class OllangToObjectStorageOperator(OllangOperator):
         require_task_instance(context)
         receipt = self._receipt()
         order_id = agreed_order_id(self.order_id, receipt)
-        self._require_destination()
+        require_address("destination", self.destination)
         hook, token = self._connect(order_id)
         settings = hook.settings
         check_host(settings, receipt)
@@ -194,34 +195,9 @@ class OllangToObjectStorageOperator(OllangOperator):
         newest = max(receipts, key=lambda one: parse_time(one.requested_at) or oldest, default=None)
         return newest or Receipt.from_value(None)
 
-    def _require_destination(self) -> None:
-        given: Any = self.destination
-        text = str(given).strip() if isinstance(given, str | ObjectStoragePath) else ""
-        rest = text.partition("://")[2] or text
-        # Before anything of it is shown: a password may hold any character, an "@" or a "/" too.
-        if not text.startswith(("/", "file:/")) and ":" in rest.rpartition("@")[0]:
-            raise OllangConfigurationError(
-                "destination must name an Airflow connection before its @, not a user and a password, and no part of "
-                "it before an @ may have a colon."
-            )
-        if not (text.startswith("/") or "://" in text) or "{{" in text:
-            raise OllangConfigurationError(
-                "destination must be a URL such as s3://my_aws_conn@bucket/prefix, an absolute path or an "
-                f"ObjectStoragePath, not {repr(text[:80]) if text else type(given).__name__}."
-            )
-        if "//" in rest.rstrip("/"):
-            raise OllangConfigurationError(
-                f"destination has an empty part between two slashes: {text[:80]!r}. Is a part of its template empty?"
-            )
-
     def _open_store(self, order_id: str, settings: Settings, files: Sequence[File]) -> Store:
         """Connect to the store, which not all do without talking to it, and prepare the folder."""
-        try:
-            folder = (
-                ObjectStoragePath(self.destination.strip()) if isinstance(self.destination, str) else self.destination
-            )
-        except (ValueError, ImportError) as error:
-            raise OllangConfigurationError(f"destination is of no store that this worker knows ({error}).") from None
+        folder = open_address("destination", self.destination)
         folder = folder / safe_name(order_id) if self.folder_per_order else folder
         store = Store(folder, clean=settings.redact, log=self.log)
         store.prepare([file.file_name for file in files])

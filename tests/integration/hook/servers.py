@@ -54,14 +54,15 @@ class Peer:
             if not piece:
                 return b""
             data += piece
-        head, _, body = data.partition(b"\r\n\r\n")
+        head, _, start = data.partition(b"\r\n\r\n")
+        body = bytearray(start)
         length = int(header(head, "Content-Length") or 0)
         while len(body) < length:
             piece = self.sock.recv(65536)
             if not piece:
                 return b""
             body += piece
-        return head + b"\r\n\r\n" + body
+        return head + b"\r\n\r\n" + bytes(body)
 
     def send(self, data: bytes) -> None:
         """Send bytes."""

@@ -1,4 +1,4 @@
-"""One delivery by `dag.test()` in a process of its own, so that OpenLineage's listener is loaded with its transport."""
+"""A task run by `dag.test()` in a process of its own, so that OpenLineage's listener is loaded with its transport."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import sys
 
 from tests.integration.conftest import _store
 from tests.integration.transfers.conftest import delivery
+from tests.integration.transfers.uploads import upload_dag
 
 
-def main(destination: str, order_id: str) -> None:
-    dag = delivery(destination, order_id=order_id)
+def main(what: str, path: str, *order_id: str) -> None:
+    dag = delivery(path, order_id=order_id[0]) if what == "deliver" else upload_dag(source=path)
     _store(dag)
     dag.test()
 

@@ -98,7 +98,7 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
 if __name__ == "__main__":
     code = 1
     try:
-        sys.stdout.write(json.dumps(main(Path(sys.argv[1]), json.loads(os.environ["DELIVERY"]))))
+        sys.stdout.write(json.dumps(main(Path(sys.argv[1]), json.loads(os.environ["ARGUMENTS"]))))
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it is, it is told
         traceback.print_exc()

@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,15 +29,17 @@ class Try:
     :param env: what else the process is told.
     """
 
+    module = "one_try"
+    defaults: ClassVar[dict[str, Any]] = {"max_files_at_once": 2}
+
     def __init__(self, ollang: Sandbox, state: Path, arguments: dict[str, Any], **env: str) -> None:
-        given = {"max_files_at_once": 2, **arguments}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.transfers.one_try", str(state)],
+            [sys.executable, "-m", f"tests.integration.transfers.{self.module}", str(state)],
             cwd=ROOT,
             env={
                 **os.environ,
                 "AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json,
-                "DELIVERY": json.dumps(given),
+                "ARGUMENTS": json.dumps({**self.defaults, **arguments}),
                 **env,
             },
             stdout=subprocess.PIPE,
@@ -68,13 +70,20 @@ class Try:
         return result
 
 
+class UploadTry(Try):
+    """One try of an upload."""
+
+    module = "upload_try"
+    defaults: ClassVar[dict[str, Any]] = {"source_language": "en"}
+
+
 @contextmanager
-def beginning(ollang: Sandbox, state: Path) -> Iterator[Callable[..., Try]]:
+def beginning(ollang: Sandbox, state: Path, kind: type[Try] = Try) -> Iterator[Callable[..., Try]]:
     """Give what begins a try; none of them outlives this."""
     tries: list[Try] = []
 
     def begin(arguments: dict[str, Any], **env: str) -> Try:
-        tries.append(Try(ollang, state, arguments, **env))
+        tries.append(kind(ollang, state, arguments, **env))
         return tries[-1]
 
     try:

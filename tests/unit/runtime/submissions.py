@@ -48,6 +48,7 @@ class Creation:
     subject = "sha256:0f"
     order_id: str | None = None
     refused_while_running = False
+    shows_running = True
     receipt_class = CreationReceipt
 
     def __init__(self, *outcomes: BaseException | str) -> None:
