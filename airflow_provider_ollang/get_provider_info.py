@@ -121,7 +121,11 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": _modules("airflow_provider_ollang.hooks.ollang"),
-        "operators": _modules("airflow_provider_ollang.operators.ollang", "airflow_provider_ollang.operators.quality"),
+        "operators": _modules(
+            "airflow_provider_ollang.operators.ollang",
+            "airflow_provider_ollang.operators.quality",
+            "airflow_provider_ollang.operators.review",
+        ),
         "sensors": _modules("airflow_provider_ollang.sensors.ollang"),
         "triggers": _modules("airflow_provider_ollang.triggers.ollang"),
         "transfers": [

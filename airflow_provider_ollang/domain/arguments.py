@@ -59,6 +59,15 @@ def require_count(name: str, value: int) -> int:
     return value
 
 
+def parse_credits(name: str, value: float | None) -> float | None:
+    """Return a number of credits, which is not negative; ``None`` where there is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise OllangConfigurationError(f"{name} must be a number of credits from 0, not {value!r:.80}.")
+    return float(value)
+
+
 def parse_count(name: str, value: object, low: int, high: int) -> int:
     """Return a whole number in a range, given as such or as text, as templates and forms bring it."""
     number: object = value
