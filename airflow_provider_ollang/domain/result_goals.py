@@ -25,8 +25,8 @@ done at level 0, and its review was  ``unverified_since`` runs     not yet; afte
 observed, or it was at level 1                                     the review was cancelled
 before
 done at level 1, outputs unchanged   ``verified_since`` runs       not yet; after ``outputs_timeout``, or
-                                                                   ``stale_timeout`` where only the level speaks for
-                                                                   the review: done, approved unchanged
+                                                                   ``stale_timeout`` where nothing shows that the
+                                                                   review is over: done, approved unchanged
 ==================================== ============================= ====================================================
 """
 

@@ -12,8 +12,10 @@ from airflow_provider_ollang.domain.values import parse_number
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The steps of a review; what the AI delivers is none.
-_REVIEW_EVENTS = frozenset({"translator_delivered", "lsp_approved", "order_delivered"})
+#: Delivery events of a review before its end.
+_STEPS = frozenset({"translator_delivered", "lsp_approved"})
+#: Evidence that the review was begun; its result may be still to come, behind a status that lags.
+_BEGUN = frozenset({"level", "step"})
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,17 @@ class Review(Rerun):
     any               0                 anything                        none: the review was cancelled, or has not
                                                                         begun. It was cancelled if it was observed
                                                                         running or at level 1 before
-    0                 1                 nothing                         ``level``, which proves the request; the
-                                                                        status may be the old one for a while
+    0                 1                 nothing                         ``level``
     1, or unknown     1                 nothing                         none
-    any               1, or unknown     a later step of a review        ``event``
+    any               1, or unknown     a later translator_delivered or ``step``
+                                        lsp_approved
+    any               1, or unknown     a later order_delivered         ``event``
     any               1, or unknown     every type of output is newer   ``documents``
     any               1                 it was observed running         ``running``
     any               unknown           it was observed running         none: it may have been cancelled
     ================= ================= =============================== ==============================================
 
-    A later step of a review is a ``translator_delivered``, ``lsp_approved`` or ``order_delivered`` that the baseline
-    does not have.
+    ``level`` and ``step`` prove that the review was begun only: the order may say that it is done for a while before.
     """
 
     noun: ClassVar[str] = "human review"
@@ -52,14 +54,15 @@ class Review(Rerun):
         """
         Return the evidence that a finished order shows the result of this review.
 
-        :return: those of ``"level"``, ``"event"``, ``"documents"`` and ``"running"`` that hold: the table of this
-            class; empty if nothing does.
+        :return: those of ``"level"``, ``"step"``, ``"event"``, ``"documents"`` and ``"running"`` that hold: the table
+            of this class; empty if nothing does.
         """
         if self.predates_baseline(order) or self.is_at_level_0(order):
             return []
         is_reviewed = parse_number(order.get("level")) is not None
         evidence = {
             "level": is_reviewed and self.baseline.level is not None and self.baseline.level < 1,
+            "step": any(event.get("type") in _STEPS for _, event in self._events_since(order)),
             "event": bool(self.new_events(order)),
             "documents": self.outputs_changed(order),
             "running": is_reviewed and self.seen_running,
@@ -67,8 +70,8 @@ class Review(Rerun):
         return [name for name, holds in evidence.items() if holds]
 
     def is_proof(self, evidence: list[str]) -> bool:
-        """Tell whether such evidence proves the result: the level alone proves that the request was processed."""
-        return any(name != "level" for name in evidence)
+        """Tell whether such evidence proves the result, rather than only that the review was begun."""
+        return not _BEGUN.issuperset(evidence)
 
     def is_at_level_0(self, order: Order) -> bool:
         """Tell whether an order has no human review, or none any more."""
@@ -89,7 +92,7 @@ class Review(Rerun):
         return self._are_complete(self.new_outputs(order))
 
     def _reports_result(self, event: Mapping[str, Any], order: Order) -> bool:
-        return event.get("type") in _REVIEW_EVENTS and not self.is_at_level_0(order)
+        return event.get("type") == "order_delivered" and not self.is_at_level_0(order)
 
     def _describe_level(self, order: Order) -> str:
         before, now = self.baseline.level, parse_number(order.get("level"))

@@ -10,6 +10,7 @@ from airflow_provider_ollang.domain.orders import DONE_STATUSES
 from airflow_provider_ollang.domain.values import parse_number
 from airflow_provider_ollang.exceptions import (
     OllangBadRequestError,
+    OllangError,
     OllangOrderNotEligibleError,
     OllangRequestRefusedError,
 )
@@ -121,7 +122,7 @@ class OllangCancelHumanReviewOperator(OllangOperator):
         self.log.info("Order %s: its human review is cancelled and refunded.", order_id)
         return {"order_id": order_id, "cancelled": True, "status": "completed"}
 
-    def _refused(self, hook: OllangHook, order_id: str, error: Exception) -> dict[str, Any]:
+    def _refused(self, hook: OllangHook, order_id: str, error: OllangError) -> dict[str, Any]:
         """Tell whether there is no review any more, as after a request whose response was lost, or it is too late."""
         order = hook.get_order(order_id)
         status, level = order["status"], parse_number(order.get("level"))
@@ -130,7 +131,7 @@ class OllangCancelHumanReviewOperator(OllangOperator):
             return {"order_id": order_id, "cancelled": True, "status": status}
         text = (
             f"The human review of order {order_id} cannot be cancelled: the order is {status!r} at level {level}, and "
-            f"only a review that is under way can be. {error}"
+            f"only a review that is under way can be. Ollang's answer: {error.detail or 'none'}."
         )
         if self.on_too_late == "fail":
             raise OllangOrderNotEligibleError(text, order_id=order_id) from error

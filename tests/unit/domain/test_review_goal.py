@@ -29,6 +29,7 @@ HOUR = 3600.0
 OLD, DONE = order(), order(level=1)
 ONGOING, NEW = order("ongoing", level=1), new_result(level=1)
 DELIVERED = order(level=1, deliveryEvents=[*OLD["deliveryEvents"], event()])
+TRANSLATED = order(level=1, deliveryEvents=[*OLD["deliveryEvents"], event("translator_delivered")])
 CANCELLED = order("completed", level=0)
 TRANSLATION = document(id="doc_translation", type="translation")
 BOTH = order(orderDocs=[document(), TRANSLATION])
@@ -45,8 +46,9 @@ ENDINGS: dict[str, tuple[Any, dict[int, Any], float, list[str], bool]] = {
     "never observed": (OLD, {0: NEW}, 0, ["level", "documents"], True),
     "approved unchanged": (OLD, {0: ONGOING, 600: DONE}, 720, ["level", "running"], False),
     "approved, told by its event": (OLD, {0: DELIVERED}, 120, ["level", "event"], False),
-    # The status may be the old one still, so that the level alone takes longer.
+    # The status may be the old one still, so that what shows only the begin takes longer.
     "only the level": (OLD, {0: DONE}, 2 * HOUR, ["level"], False),
+    "only a step": (OLD, {0: TRANSLATED}, 2 * HOUR, ["level", "step"], False),
     "status later than the level": (
         OLD,
         {0: DONE, 600: ONGOING, 1800: NEW},

@@ -54,8 +54,10 @@ TRUTH: list[tuple[Any, bool, JsonObject, list[str]]] = [
     *((before, seen, order(level=level), []) for before in (0, 1) for seen in (False, True) for level in (None, "1")),
     (0, True, order(level=...), []),
     # A later step of the review.
-    *((1, False, with_event(kind, level=1), ["event"]) for kind in STEPS),
-    *((0, False, with_event(kind, level=...), ["event"]) for kind in STEPS),
+    *((1, False, with_event(kind, level=1), ["step"]) for kind in STEPS[:2]),
+    *((0, False, with_event(kind, level=...), ["step"]) for kind in STEPS[:2]),
+    *((before, False, with_event("order_delivered", level=1), ["event"]) for before in (1, None)),
+    (0, False, with_event("order_delivered", level=...), ["event"]),
     *((1, False, with_event(kind, level=1), []) for kind in ("ai_delivered", "assigned")),
     *((1, False, with_event("order_delivered", at, level=1), []) for at in (BEFORE, LONG_BEFORE, WITHHELD)),
     # Newer documents; none are drafts, whatever the AI has delivered.
@@ -74,7 +76,7 @@ TRUTH: list[tuple[Any, bool, JsonObject, list[str]]] = [
 def test_evidence_of_a_review(before: Any, seen: bool, polled: JsonObject, expected: list[str]) -> None:
     review = review_of(order(level=before), seen_running=seen)
     assert review.evidence(polled) == expected
-    assert review.is_proof(expected) is bool(set(expected) - {"level"})
+    assert review.is_proof(expected) is bool(set(expected) - {"level", "step"})
     assert review.describe_comparison(polled).startswith("before the human review it was")
 
 
@@ -173,6 +175,6 @@ def test_old_result_at_another_level_is_never_new(
 def test_any_order_is_read(before: JsonObject, now: JsonObject, requested_at: str | None) -> None:
     review = review_of(before, requested_at=requested_at, seen_running=True)
     evidence = review.evidence(now)
-    assert set(evidence) <= {"level", "event", "documents", "running"}
+    assert set(evidence) <= {"level", "step", "event", "documents", "running"}
     assert isinstance(review.describe_comparison(now), str)
     assert isinstance(review.outputs_complete(now), bool)
