@@ -230,12 +230,8 @@ def test_gate_without_its_thresholds_at_resume_applies_them(
 
 @pytest.mark.parametrize(
     "mode",
-    [
-        MODES["poke"],
-        # Without a store each reschedule starts `stale_timeout` anew.
-        pytest.param(MODES["reschedule"], marks=needs_task_state_store),
-        MODES["deferrable"],
-    ],
+    # Without a store each reschedule starts `stale_timeout` anew.
+    [pytest.param(MODES[name], marks=needs_task_state_store if name == "reschedule" else ()) for name in MODES],
     ids=MODES,
 )
 def test_unproven_result_is_pushed_for_mark_success(ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]) -> None:
@@ -273,9 +269,7 @@ def test_pushed_result_is_the_order_of_the_next_task(ollang: Sandbox, run_dag: R
 
 @needs_task_state_store
 @pytest.mark.parametrize("mode", [{}, {"deferrable": True}], ids=str)
-def test_unproven_result_is_in_the_receipt_of_a_rerun_that_waits(
-    ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]
-) -> None:
+def test_unproven_result_is_in_the_receipt(ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
     run = run_dag(rerun_dag(**WAITING, **mode))
     assert isinstance(run.errors["rerun"], OllangStaleResultError)
@@ -292,8 +286,7 @@ def lines_with(words: str, capfd: pytest.CaptureFixture[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "flag", "story"),
-    [("deferrable", "soft_fail", "failed"), ("poke", "never_fail", "timeout")],
+    ("mode", "flag", "story"), [("deferrable", "soft_fail", "failed"), ("poke", "never_fail", "timeout")]
 )
 def test_skip_logs_its_reason_once(
     ollang: Sandbox, run_dag: RunDag, capfd: pytest.CaptureFixture[str], mode: str, flag: str, story: str
@@ -310,9 +303,7 @@ def test_skip_logs_its_reason_once(
         assert words in line
 
 
-def test_retried_error_is_not_called_a_skip(
-    ollang: Sandbox, run_dag: RunDag, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_retried_error_is_no_skip(ollang: Sandbox, run_dag: RunDag, capfd: pytest.CaptureFixture[str]) -> None:
     ollang.add_fault("GET", times=2, status=503)
     run = run_dag(dag_of(soft_fail=True, max_poll_failures=2))
     assert (run.states, run.tries) == ({"wait": "success"}, {"wait": 2})
