@@ -126,6 +126,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_ollang.operators.ollang",
             "airflow_provider_ollang.operators.orders",
             "airflow_provider_ollang.operators.quality",
+            "airflow_provider_ollang.operators.review",
         ),
         "sensors": _modules("airflow_provider_ollang.sensors.ollang"),
         "triggers": _modules("airflow_provider_ollang.triggers.ollang"),

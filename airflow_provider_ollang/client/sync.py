@@ -185,9 +185,9 @@ class OllangClient:
         """Cancel a human review: see :meth:`.OllangHook.cancel_human_review`."""
         return self._repeat(cancel_review(order_id), parse_confirmed)[0]
 
-    def get(self, request: Request) -> dict[str, Any]:
+    def get(self, request: Request, *, max_attempts: int | None = None) -> dict[str, Any]:
         """Return the JSON object that a request which costs nothing is answered with."""
-        return self._repeat(request, parse_object)[0]
+        return self._repeat(request, parse_object, max_attempts)[0]
 
     def check(self) -> None:
         """List one order, to see whether the connection works: free, one request, at most 10 seconds."""

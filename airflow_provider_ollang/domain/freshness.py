@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_ollang.domain.baseline import Baseline, parse_occurred
 from airflow_provider_ollang.domain.evaluations import find_evaluation
@@ -75,8 +75,12 @@ class Rerun:
     seen_running: bool = False
     baseline_confirmed: bool = False
 
+    #: What it is, and what the task that submits it does to the order, for messages.
+    noun: ClassVar[str] = "rerun"
+    begins: ClassVar[str] = "reruns"
+
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Rerun:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """
         Read what ``dataclasses.asdict`` made of a rerun, in this or another version of the provider.
 
@@ -99,6 +103,10 @@ class Rerun:
         documents = (event or running or not may_be_drafts) and self.outputs_changed(order)
         evidence = {"event": event, "documents": documents, "running": running}
         return [name for name, holds in evidence.items() if holds]
+
+    def is_proof(self, evidence: list[str]) -> bool:
+        """Tell whether such evidence proves the new result, rather than only that the request was processed."""
+        return bool(evidence)
 
     def proves_running(self, order: Order) -> bool:
         """
@@ -177,7 +185,7 @@ class Rerun:
 
     def new_outputs(self, order: Order) -> list[Document]:
         """Return the output documents of this rerun, newest first; drafts only as the table of this class says."""
-        new = [document for document in output_documents(order) if self._is_new(document)]
+        new = self._new_documents(order)
         drafted = self._drafted_at(order)
         if drafted is None:
             return new
@@ -194,6 +202,10 @@ class Rerun:
             return is_approved and reviewed[kind] < max(self.baseline.types[kind], 1)
 
         return list(filter(counts, new))
+
+    def _new_documents(self, order: Order) -> list[Document]:
+        """Return the output documents that count as new by the first table of this class, newest first."""
+        return [document for document in output_documents(order) if self._is_new(document)]
 
     def outputs_changed(self, order: Order) -> bool:
         """Tell whether every type of output that the order had before has a newer document."""
@@ -217,6 +229,9 @@ class Rerun:
         new = self.new_outputs(order)
         if drafted is not None and any(document.is_dated_by(drafted) for document in new):
             return False
+        return self._are_complete(new)
+
+    def _are_complete(self, new: list[Document]) -> bool:
         return self.baseline.types <= Counter(plain_type(document.type) for document in new)
 
     def _is_new(self, document: Document) -> bool:
@@ -280,16 +295,19 @@ class Rerun:
         before = self.baseline
         events = "no delivery events listed" if before.events is None else f"{len(before.events)} delivery events"
         newest = f", the newest at {before.newest_event}" if before.newest_event else ""
-        level = (
-            f", but its level dropped from {before.level} to {order.get('level')}" if self._level_dropped(order) else ""
-        )
         newer = "a" if self.new_events(order) else "no"
         outputs = self._describe_outputs(output_documents(order))
         return (
-            f"before the rerun it was {before.status!r} with {events}{newest}; now it is {order.get('status')!r} "
+            f"before the {self.noun} it was {before.status!r} with {events}{newest}; now it is {order.get('status')!r} "
             f"with {newer} newer event that reports a result, {outputs}, and it was "
-            f"{'observed' if self.seen_running else 'never observed'} running{level}"
+            f"{'observed' if self.seen_running else 'never observed'} running{self._describe_level(order)}"
         )
+
+    def _describe_level(self, order: Order) -> str:
+        """Return what is to be said of the level, behind all else that was compared."""
+        if not self._level_dropped(order):
+            return ""
+        return f", but its level dropped from {self.baseline.level} to {parse_number(order.get('level'))}"
 
     def _describe_outputs(self, outputs: list[Document]) -> str:
         unchanged = [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class LogLine(NamedTuple):
@@ -43,3 +43,14 @@ def format_duration(seconds: float) -> str:
 def format_statuses(statuses: Iterable[str]) -> str:
     """Return statuses as alternatives, such as ``"'completed' or 'delivered'"``."""
     return " or ".join(repr(status) for status in sorted(statuses))
+
+
+def describe_end(result: Mapping[str, Any], seconds: float | None) -> str:
+    """Return a line for the log: what a wait found, by which evidence, and in how many seconds, if that is known."""
+    waited = "Waited" if seconds is None else f"Waited {format_duration(max(seconds, 0.0))}"
+    if "status" not in result:
+        outcome = "its evaluation is finished" if result.get("evaluation") else "it has no evaluation that counts"
+        return f"{waited} for order {result['order_id']}: {outcome}."
+    evidence = result.get("evidence")
+    reason = "" if evidence is None else f" (evidence: {', '.join(evidence) or 'none'})"
+    return f"{waited} for order {result['order_id']}: it is {result['status']}{reason}."

@@ -22,8 +22,10 @@ Readiness = Literal["ready", "running", "not_eligible"]
 DONE_STATUSES = frozenset({"completed", "delivered"})
 #: Statuses from which no result comes; used by Ollang's own polling code, though by no page of its documentation.
 FAILURE_STATUSES = frozenset({"failed", "cancelled"})
+#: The status of an order that is paused at a review gate.
+REVIEW_GATE = "review"
 #: Statuses that usually last until a person at the customer or at Ollang acts.
-ATTENTION_STATUSES = frozenset({"review", "waitingForApprove", "revision", "delayed"})
+ATTENTION_STATUSES = frozenset({REVIEW_GATE, "waitingForApprove", "revision", "delayed"})
 #: Every status on record. The set is open: an unknown one means "not finished".
 KNOWN_STATUSES = (
     DONE_STATUSES
@@ -32,7 +34,7 @@ KNOWN_STATUSES = (
     | {"pending", "ongoing", "waitingForCC", "waitingForSubtitle", "qualityCheck", "readyToSent"}
 )
 #: In these an order is neither finished nor on its way to a new result.
-_NOT_ELIGIBLE = FAILURE_STATUSES | {"revision", "review", "waitingForApprove", "readyToSent"}
+_NOT_ELIGIBLE = FAILURE_STATUSES | {"revision", REVIEW_GATE, "waitingForApprove", "readyToSent"}
 
 MAX_LISTED_OUTPUTS = 100
 

@@ -30,14 +30,14 @@ any of these                        past the deadline                           
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.domain.arguments import unknown_statuses
 from airflow_provider_ollang.domain.goals import Done, Failed, Poll, Verdict
 from airflow_provider_ollang.domain.messages import LogLine, debug, format_duration, info, warning
-from airflow_provider_ollang.domain.orders import ATTENTION_STATUSES, KNOWN_STATUSES, Order
+from airflow_provider_ollang.domain.orders import ATTENTION_STATUSES, KNOWN_STATUSES, REVIEW_GATE, Order
 from airflow_provider_ollang.domain.values import known_fields
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
@@ -191,6 +191,7 @@ class Decision:
     :param pause: seconds.
     :param after_error: whether the poll failed, so that the pause must not be cut short.
     :param after_rate_limit: whether the server asked for that pause.
+    :param asks_about_review: whether to ask what the order's review is about, and log it: ``review_gate.py``.
     :param log: what to log before.
     """
 
@@ -199,12 +200,17 @@ class Decision:
     pause: float = 0.0
     after_error: bool = False
     after_rate_limit: bool = False
+    asks_about_review: bool = False
     log: tuple[LogLine, ...] = field(default=(), compare=False)
 
     @property
     def is_final(self) -> bool:
         """Whether the wait is over."""
         return self.result is not None or self.error is not None
+
+    def later(self, seconds: float) -> Decision:
+        """Return this decision so many seconds later: the pause has begun with it."""
+        return replace(self, pause=max(self.pause - max(seconds, 0.0), 0.0))
 
     def unwrap(self) -> dict[str, Any]:
         """Return the result of a final decision, or raise its error."""
@@ -249,7 +255,8 @@ class Poller:
     def on_order(self, order: Order, now: float) -> Decision:
         """Take in a successful poll: the order as ``GET`` answered it, and when, in epoch seconds."""
         poll = Poll(self.config.order_id, order, now, is_last=now >= self.deadline)
-        lines = self._describe_status(poll.status, now)
+        warnings = self._warn_of_attention(poll.status, now)
+        lines = (*self._describe_change(poll.status), *warnings, *self._warn_of_unknown(poll.status))
         self.order = order
         self.state.last_status = poll.status
         self.state.consecutive_failures = 0
@@ -258,7 +265,9 @@ class Poller:
         # Counted only where the pause depends on it, since a changed state has to be stored again.
         if self.config.exponential_backoff and not self.is_dense(now):
             self.state.poll_count += 1
-        return self._decide(verdict, now, (*lines, *verdict.log))
+        decision = self._decide(verdict, now, (*lines, *verdict.log))
+        asks = bool(warnings) and poll.status == REVIEW_GATE and not decision.is_final
+        return replace(decision, asks_about_review=asks)
 
     def on_error(self, error: OllangError, now: float) -> Decision:
         """Take in a failed poll: what it raised, and when, in epoch seconds."""
@@ -340,8 +349,7 @@ class Poller:
     def _timed_out(self, last_error: OllangError | None) -> OllangTimeoutError:
         status = self.state.last_status
         last = "no poll succeeded" if status is None else f"its last status was {status!r}"
-        if self.state.unverified_since is not None:
-            last += ", and nothing shows that its result is the rerun's"
+        last += self.goal.describe_doubt(self.state)
         failure = f". The last poll failed: {str(last_error).rstrip('.')}" if last_error else ""
         return OllangTimeoutError(
             f"Order {self.config.order_id} did not reach {self.goal.description} within "
@@ -359,18 +367,22 @@ class Poller:
         vars(failure).update(vars(error), order_id=self.config.order_id)
         return failure
 
-    def _describe_status(self, status: str, now: float) -> list[LogLine]:
-        """Return what to log about a status; what must not be logged again is noted in the state."""
-        state, order_id = self.state, self.config.order_id
-        lines = self._describe_change(status)
-        if status in ATTENTION_STATUSES and now - state.warned_at.get(status, -_WARN_AGAIN_AFTER) >= _WARN_AGAIN_AFTER:
-            state.warned_at[status] = now
-            lines.append(warning("Order %s is in %s until a person acts in Ollang.", order_id, status))
-        is_known = status in KNOWN_STATUSES or status in self.goal.statuses
-        if not is_known and status not in state.unknown_statuses:
-            state.unknown_statuses.append(status)
-            lines.append(warning("Order %s has the unknown status %s; treating it as unfinished.", order_id, status))
-        return lines
+    def _warn_of_attention(self, status: str, now: float) -> list[LogLine]:
+        """Return the warning for a person, once a day."""
+        warned_at = self.state.warned_at
+        if status not in ATTENTION_STATUSES or now - warned_at.get(status, -_WARN_AGAIN_AFTER) < _WARN_AGAIN_AFTER:
+            return []
+        warned_at[status] = now
+        return [warning("Order %s is in %s until a person acts in Ollang.", self.config.order_id, status)]
+
+    def _warn_of_unknown(self, status: str) -> list[LogLine]:
+        """Return the warning of a status that is not known, once for each."""
+        unknown = self.state.unknown_statuses
+        if status in KNOWN_STATUSES or status in self.goal.statuses or status in unknown:
+            return []
+        unknown.append(status)
+        text = "Order %s has the unknown status %s; treating it as unfinished."
+        return [warning(text, self.config.order_id, status)]
 
     def _describe_change(self, status: str) -> list[LogLine]:
         last_status, order_id = self.state.last_status, self.config.order_id
@@ -383,14 +395,3 @@ class Poller:
             hint = f" (did you mean {near!r}?)" if near else ""
             lines.append(warning("Unknown status %r%s; using it anyway.", unknown, hint))
         return [*lines, info("Order %s is %s.", order_id, status)]
-
-
-def describe_end(result: Mapping[str, Any], seconds: float | None) -> str:
-    """Return a line for the log: what a wait found, by which evidence, and in how many seconds, if that is known."""
-    waited = "Waited" if seconds is None else f"Waited {format_duration(max(seconds, 0.0))}"
-    if "status" not in result:
-        outcome = "its evaluation is finished" if result.get("evaluation") else "it has no evaluation that counts"
-        return f"{waited} for order {result['order_id']}: {outcome}."
-    evidence = result.get("evidence")
-    reason = "" if evidence is None else f" (evidence: {', '.join(evidence) or 'none'})"
-    return f"{waited} for order {result['order_id']}: it is {result['status']}{reason}."

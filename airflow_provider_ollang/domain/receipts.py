@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 from airflow_provider_ollang.domain.arguments import is_same_order, parse_order_id
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.evaluations import is_later
 from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.goals import EvaluationGoal
+from airflow_provider_ollang.domain.reviews import Review
 from airflow_provider_ollang.domain.values import parse_time
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.domain.goals import OnMissing
+
+Kind = Literal["rerun", "review"]
 
 #: The Date header has whole seconds (RFC 9110 section 5.6.7).
 DATE_RESOLUTION = timedelta(seconds=1)
@@ -105,13 +108,15 @@ class OrderReceipt(PaidReceipt):
 @dataclass(frozen=True)
 class Receipt(OrderReceipt):
     """
-    One accepted rerun.
+    One accepted rerun, or human review: what the tasks that need its result take as ``rerun``.
 
     :param seen_running: whether the order has been observed running since.
     :param last_status: the last status observed.
-    :param baseline: the order just before the rerun.
+    :param baseline: the order just before the request.
     :param result: the facts of the finished order, if its end was waited for.
     :param baseline_confirmed: whether polls have shown that the baseline missed nothing.
+    :param kind: ``"rerun"`` or ``"review"``.
+    :param credits_used: what it cost; ``None`` if the API did not say.
     """
 
     seen_running: bool
@@ -119,14 +124,24 @@ class Receipt(OrderReceipt):
     baseline: Baseline
     result: dict[str, Any] | None = None
     baseline_confirmed: bool = False
+    kind: Kind = "rerun"
+    credits_used: float | None = None
 
     _argument = "rerun"
-    _operator = "OllangRerunOperator"
+    _operator = "OllangRerunOperator or OllangHumanReviewOperator"
 
     @property
     def rerun(self) -> Rerun:
-        """The rerun, for telling its result from the previous one."""
-        return Rerun(self.baseline, self.requested_at, self.seen_running, self.baseline_confirmed)
+        """The rerun or review, for telling its result from the previous one."""
+        made = Review if self.kind == "review" else Rerun
+        return made(self.baseline, self.requested_at, self.seen_running, self.baseline_confirmed)
+
+    @property
+    def is_approved_unchanged(self) -> bool:
+        """Whether a wait has found that people have approved the outputs, or some of them, as they were."""
+        if self.kind != "review" or self.result is None or self.result.get("outputs_changed") is not False:
+            return False
+        return self.rerun.is_proof(self.result.get("evidence") or [])
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,6 +153,8 @@ class Receipt(OrderReceipt):
             "result": value["result"],
             # Receipts of earlier versions do not say.
             "baseline_confirmed": value.get("baseline_confirmed") is True,
+            "kind": _kind(value.get("kind", "rerun")),
+            "credits_used": value.get("credits_used"),
         }
 
 
@@ -233,6 +250,13 @@ def _required_text(value: object) -> str:
     return value
 
 
+def _kind(value: Any) -> Kind:
+    if value not in get_args(Kind):
+        raise TypeError("no kind of receipt")
+    kind: Kind = value
+    return kind
+
+
 def _shown(value: object) -> str:
     if isinstance(value, str):
         return f"the text {value[:60]!r} (pass `rerun.output` instead of a template)"
@@ -245,8 +269,8 @@ def evaluation_goal(
     """
     Tell which evaluation counts.
 
-    With both receipts the evaluation must be of the rerun's result. Times of one clock are compared: responses date
-    requests, and the order dates what it shows.
+    With both receipts the evaluation must be of the result of the rerun, or review. Times of one clock are compared:
+    responses date requests, and the order dates what it shows.
 
     ================= ========================================================================================
     the evaluation    is of the rerun's result if
@@ -279,9 +303,10 @@ def evaluation_goal(
 
 
 def _of_the_old_result(rerun: Receipt, evaluation: EvaluationReceipt) -> OllangConfigurationError:
+    noun = rerun.rerun.noun
     return OllangConfigurationError(
-        f"The evaluation of order {rerun.order_id} was requested at {evaluation.requested_at}, before its rerun at "
-        f"{rerun.requested_at}, so its scores are not of the rerun's result. Put OllangEvaluateOrderOperator "
-        "downstream of the rerun, and clear it to have the new result evaluated.",
+        f"The evaluation of order {rerun.order_id} was requested at {evaluation.requested_at}, before its {noun} at "
+        f"{rerun.requested_at}, so its scores are not of the {noun}'s result. Put OllangEvaluateOrderOperator "
+        f"downstream of the {noun}, and clear it to have the new result evaluated.",
         order_id=rerun.order_id,
     )

@@ -125,10 +125,11 @@ class Thresholds:
         )
 
 
-def parse_passed(report: object, order_id: str) -> bool:
+def parse_passed(report: object, order_id: str, noun: str = "rerun") -> bool:
     """
     Return whether a quality report, as a gate returns it, says that its order passed.
 
+    :param noun: what that makes needless, for the message.
     :raises OllangConfigurationError: it is no such report, or about another order; or the order did not pass only
         because something was not evaluated, which says nothing about its quality.
     """
@@ -145,7 +146,7 @@ def parse_passed(report: object, order_id: str) -> bool:
         )
     if not passed and not is_below(report) and (gap := _not_evaluated(report)):
         raise OllangConfigurationError(
-            f"The quality report of order {order_id} cannot tell whether a rerun is needed: {gap}. Nothing was sent. "
+            f"The quality report of order {order_id} cannot tell whether a {noun} is needed: {gap}. Nothing was sent. "
             "Correct min_scores of the gate, or have these criteria evaluated with OllangEvaluateOrderOperator.",
             order_id=order_id,
         )

@@ -219,16 +219,17 @@ class Endpoints:
         """
         return self.client.cancel_review(order_id)
 
-    def get_review_info(self, order_id: object) -> dict[str, Any]:
+    def get_review_info(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
         """
         Tell what an order in ``review`` is paused for; only the vendor's SDKs document this endpoint.
 
         :param order_id: its id, or a mapping with ``order_id`` or ``id``.
+        :param max_attempts: as for :meth:`get_order`.
         :return: ``{"inReview": bool, "tag": str, "reviewType": str, "enteredReviewAt": str, "reviewers": list[str]}``,
             of which all but the first may be missing.
         :raises OllangError: as :meth:`get_order`.
         """
-        return self.client.get(get_review_info(order_id))
+        return self.client.get(get_review_info(order_id), max_attempts=max_attempts)
 
     def cancel_order(self, order_id: object) -> bool:
         """

@@ -62,8 +62,9 @@ class OllangEvaluateOrderOperator(OllangOperator):
     rerun. The scores come later: give the receipt to ``OllangQualityGateOperator(evaluation=...)``, which waits for
     them and accepts no older ones.
 
-    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated). The receipt of a rerun, in
-        its place, is accepted only once there is proof of the rerun's result: else the old one would be evaluated.
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated). The receipt of a rerun
+        or a human review, in its place, is accepted only once there is proof of its result: else the old one would be
+        evaluated.
     :param criteria: what to evaluate, of ``Accuracy``, ``Fluency``, ``Tone`` and ``Cultural Fit``, as a collection or a
         comma-separated text; default all (templated).
     :param custom_prompt: what else the evaluation should pay attention to, as text (templated).
@@ -154,7 +155,8 @@ class OllangQualityGateOperator(OllangOperator):
         score does not: the report names it as missing. A misspelling of ``Accuracy``, ``Fluency``, ``Tone`` or
         ``Cultural Fit`` is an error, when the DAG is parsed if it is no template (templated).
     :param min_average: a threshold for the average of all scores, from 0 to 100; default none.
-    :param rerun: the receipt of :class:`.OllangRerunOperator`: only an evaluation of its result counts (templated).
+    :param rerun: the receipt of :class:`.OllangRerunOperator` or :class:`.OllangHumanReviewOperator`: only an
+        evaluation of its result counts (templated).
     :param evaluation: the receipt of :class:`OllangEvaluateOrderOperator`: only that evaluation counts (templated).
     :param on_missing: what to do if the order has no evaluation that counts: ``"fail"``, ``"wait"`` for one, or
         ``"pass"``. With ``evaluation`` it always waits.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_ollang.client.requests import evaluate_order, rerun_order
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.evaluations import Evaluation
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness, shows_running
-from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Receipt
+from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Kind, Receipt
 from airflow_provider_ollang.domain.values import parse_number, parse_text, parse_time
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
 from airflow_provider_ollang.runtime.paid_request import Effect
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from airflow_provider_ollang.client.requests import Request
     from airflow_provider_ollang.client.sync import OllangClient
+    from airflow_provider_ollang.domain.freshness import Rerun
     from airflow_provider_ollang.domain.orders import Order
 
 #: An evaluation that never ends must not forbid another one for ever.
@@ -38,6 +40,9 @@ class RerunRequest:
     refused_while_running = True
     shows_running = True
     receipt_class = Receipt
+    kind: ClassVar[Kind] = "rerun"
+    #: What is done to the order, for messages.
+    participle = "rerun"
 
     def __init__(self, order_id: str, *, stale_timeout: float, log: Any) -> None:
         self.order_id: str | None = order_id
@@ -48,29 +53,20 @@ class RerunRequest:
 
     def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> Receipt:
         """
-        Take the baseline, and check that the order can be rerun.
+        Take the baseline, and check that the order is eligible.
 
         :param client: sends the poll.
-        :param on_running: as in :class:`.PaidRequest`. ``"reconnect"`` takes in a review, too: this task's own rerun
+        :param on_running: as in :class:`.PaidRequest`. ``"reconnect"`` takes in a review gate, too: this task's own run
             may have got there, and no new one could begin there.
         :raises OllangOrderNotEligibleError: it cannot, and there is nothing to attach or reconnect to.
         """
         order, polled_at = client.get_dated_order(self.subject)
         status = order["status"]
-        readiness = rerun_readiness(status)
-        if on_running == "reconnect":
-            reconnected = shows_running(status)
-        else:
-            reconnected = readiness == "running" and on_running == "attach"
-        if readiness != "ready" and not reconnected:
-            advice = (
-                "Wait for it with OllangOrderStatusSensor first, or attach to that run with on_running='attach'."
-                if readiness == "running"
-                else "A person has to act on it in Ollang before it can be rerun."
-            )
+        reconnected = self._takes_part(order, on_running)
+        if rerun_readiness(status) != "ready" and not reconnected:
             raise OllangOrderNotEligibleError(
-                f"Order {self.subject} is {status!r}, and only completed or delivered orders can be rerun. "
-                f"Nothing was sent. {advice}",
+                f"Order {self.subject} is {status!r}, and only completed or delivered orders can be {self.participle}. "
+                f"Nothing was sent. {self._advice(order)}",
                 order_id=self.subject,
             )
         if reconnected:
@@ -84,20 +80,41 @@ class RerunRequest:
             seen_running=reconnected,
             last_status=status,
             baseline=Baseline.from_order(order),
+            kind=self.kind,
         )
+
+    def _takes_part(self, order: Order, on_running: Literal["fail", "attach", "reconnect"]) -> bool:
+        """Tell whether what the order is being processed for is taken, instead of submitting anything."""
+        if on_running == "reconnect":
+            return shows_running(order["status"])
+        return on_running == "attach" and rerun_readiness(order["status"]) == "running"
+
+    def _advice(self, order: Order) -> str:
+        """Say what to do about an order that is not eligible."""
+        if rerun_readiness(order["status"]) != "running":
+            return f"A person has to act on it in Ollang before it can be {self.participle}."
+        return "Wait for it with OllangOrderStatusSensor first, or attach to that run with on_running='attach'."
+
+    def _request(self, order_id: str) -> Request:
+        return rerun_order(order_id)
 
     def send(self, client: OllangClient, receipt: Receipt) -> Receipt:
         """Send the request once."""
         outputs = receipt.baseline.outputs
         self._log.info(
-            "Order %s is %s with %s output document(s) before the rerun.",
+            "Order %s is %s with %s output document(s) before the %s.",
             receipt.order_id,
             receipt.last_status,
             "an unknown number of" if outputs is None else len(outputs),
+            self.noun,
         )
-        accepted = client.submit(rerun_order(receipt.order_id))
+        accepted = client.submit(self._request(receipt.order_id))
         return dataclasses.replace(
-            receipt, message=accepted.message, requested_at=accepted.requested_at or receipt.requested_at
+            receipt,
+            # Some requests are answered without a body.
+            message=accepted.message or "accepted without a message",
+            requested_at=accepted.requested_at or receipt.requested_at,
+            credits_used=parse_number(accepted.value.get("creditsUsed")),
         )
 
     def find_effect(
@@ -108,11 +125,14 @@ class RerunRequest:
         seen = _observe(receipt, order)
         evidence = ["running"] if seen.rerun.proves_running(order) else seen.rerun.evidence(order)
         if not evidence:
-            rerun = receipt.rerun
-            is_likely = rerun.shows_running(order) or rerun.withholds(order)
-            return Effect(None, rerun.describe_comparison(order), is_likely=is_likely)
+            is_likely = self._is_likely(receipt.rerun, order)
+            return Effect(None, receipt.rerun.describe_comparison(order), is_likely=is_likely)
         self._log.info("Order %s is %s (evidence: %s).", seen.order_id, seen.last_status, ", ".join(evidence))
         return Effect(seen)
+
+    def _is_likely(self, rerun: Rerun, order: Order) -> bool:
+        """Tell whether an order without evidence speaks for the request all the same."""
+        return rerun.shows_running(order) or rerun.withholds(order)
 
     def find_running(self, client: OllangClient, receipt: Receipt) -> Receipt | None:
         """Tell whether the order is at work, or may still be: it may say that it is done for a while before."""
@@ -123,7 +143,7 @@ class RerunRequest:
         # A lagging replica that shows a previous run tells nothing about this one.
         if order["status"] not in DONE_STATUSES and not receipt.rerun.predates_baseline(order):
             return seen if receipt.rerun.shows_running(order) else None
-        if receipt.rerun.evidence(order):
+        if receipt.rerun.is_proof(receipt.rerun.evidence(order)):
             return None
         return seen if _is_recent(receipt.requested_at, polled_at, self._stale_timeout) else None
 
@@ -216,9 +236,10 @@ class EvaluationRequest:
                 "Nothing was sent. Wait for it with OllangOrderStatusSensor first.",
                 order_id=self.subject,
             )
-        if rerun is not None and rerun.result is None and not rerun.rerun.evidence(order):
+        if rerun is not None and rerun.result is None and not rerun.rerun.is_proof(rerun.rerun.evidence(order)):
             raise OllangOrderNotEligibleError(
-                f"Order {self.subject} is {status!r}, but nothing shows that this is the result of the rerun of "
+                f"Order {self.subject} is {status!r}, but nothing shows that this is the result of the "
+                f"{rerun.rerun.noun} of "
                 f"{rerun.requested_at}: the old one would be evaluated. Nothing was sent. Wait for the new one with "
                 "wait_for_completion=True, or with OllangOrderStatusSensor(rerun=...) and give its result as order_id.",
                 order_id=self.subject,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang._compat import TaskDeferralError, TaskDeferralTimeout, conf
 from airflow_provider_ollang.domain.arguments import LONGEST_TIMEOUT
-from airflow_provider_ollang.domain.messages import info
-from airflow_provider_ollang.domain.polling import Decision, PollState, describe_end
+from airflow_provider_ollang.domain.messages import LogLine, describe_end, info
+from airflow_provider_ollang.domain.polling import Decision, PollState
+from airflow_provider_ollang.domain.review_gate import describe_review_gate
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
@@ -41,6 +42,9 @@ class OrderHook(Protocol):
 
     def get_order(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
         """Get an order."""
+
+    def get_review_info(self, order_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
+        """Tell what an order in ``review`` is paused for."""
 
     def reload(self) -> bool:
         """Read the connection again; tell whether its key has changed."""
@@ -95,6 +99,8 @@ def wait_for(
     while True:
         decision = poll(hook, poller)
         write_log(task.log, decision)
+        if decision.asks_about_review:
+            decision = _ask_about_review(task, hook, poller.config.order_id, decision)
         if on_decision is not None:
             on_decision(decision)
         if decision.result is not None:
@@ -128,10 +134,30 @@ def _get_order(hook: OrderHook, order_id: str) -> dict[str, Any]:
         return hook.get_order(order_id, max_attempts=1)
 
 
+def _ask_about_review(task: BaseOperator, hook: OrderHook, order_id: str, decision: Decision) -> Decision:
+    """Log what an order's review is about, in one attempt whose time is part of the pause."""
+    asked_at = _clock.monotonic()
+    try:
+        answer: dict[str, Any] | OllangError = hook.get_review_info(order_id, max_attempts=1)
+    except OllangError as error:
+        answer = error
+    log_review(task.log, order_id, answer)
+    return decision.later(_clock.monotonic() - asked_at)
+
+
+def log_review(log: Any, order_id: str, answer: Mapping[str, Any] | OllangError) -> None:
+    """Write to the log of a task or trigger what an order's review is about, or why that is unknown."""
+    _write_line(log, describe_review_gate(order_id, answer))
+
+
 def write_log(log: Any, decision: Decision) -> None:
     """Write the lines that a decision carries to the log of a task or trigger."""
     for line in decision.log:
-        getattr(log, line.level)(line.message, *line.args)
+        _write_line(log, line)
+
+
+def _write_line(log: Any, line: LogLine) -> None:
+    getattr(log, line.level)(line.message, *line.args)
 
 
 # --- Deferral and resumption ----------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.domain.goals import RerunGoal, goal_from_json
 from airflow_provider_ollang.domain.polling import PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.result_goals import RerunGoal, goal_from_json
 from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState
 
 if TYPE_CHECKING:

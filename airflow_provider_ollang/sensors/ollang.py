@@ -20,9 +20,10 @@ from airflow_provider_ollang.domain.arguments import (
     require_count,
     require_no_misspelt_status,
 )
-from airflow_provider_ollang.domain.goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, RerunGoal, StatusGoal
+from airflow_provider_ollang.domain.goals import StatusGoal
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, PollConfig
 from airflow_provider_ollang.domain.receipts import Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.domain.result_goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, result_goal
 from airflow_provider_ollang.domain.values import parse_number
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
@@ -58,14 +59,17 @@ class OllangOrderStatusSensor(BaseSensorOperator):
 
     After a rerun pass its receipt: ``OllangOrderStatusSensor(rerun=rerun.output)``. The order may still be
     ``completed`` with its previous result then, so this sensor waits until there is evidence of the new one: a newer
-    delivery event, newer output documents, or that the order was observed running in between.
+    delivery event, newer output documents, or that the order was observed running in between. The receipt of a human
+    review is passed likewise, and a review that is cancelled meanwhile fails the task. An order at a review gate
+    (``review``) is warned of once a day, with what it waits for where Ollang tells it.
 
     It only polls: killed or cleared, it cancels nothing at Ollang. It has no ``poke()``, which could not tell Airflow
     how long to pause, fail without a retry in every mode, or return a result.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with ``rerun`` (templated).
-    :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` whose result to
-        wait for; anything else, ``None`` too, is an error (templated).
+    :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` or
+        :class:`~airflow_provider_ollang.operators.review.OllangHumanReviewOperator` whose result to wait for; anything
+        else, ``None`` too, is an error (templated).
     :param target_statuses: statuses to wait for, as a collection or a comma-separated text; default ``completed`` and
         ``delivered``. A misspelling of a known status is refused, an unknown one is not (templated).
     :param failure_statuses: statuses that fail the task at once, without retry; default ``failed`` and ``cancelled``
@@ -96,7 +100,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         polls.
     :return: ``{"order_id", "name", "type", "status", "level", "source_language", "target_language", "project_id",
         "folder_id", "created_at", "outputs", "outputs_changed", "evidence", "evaluation"}``, without links.
-    :raises OllangOrderFailedError: the order reached a failure status.
+    :raises OllangOrderFailedError: the order reached a failure status, or the review was cancelled.
     :raises OllangStaleResultError: there is no evidence that the result is the rerun's; it is pushed as XCom before,
         for a task that is then marked as success.
     :raises OllangTimeoutError: the timeout came first; never retried.
@@ -250,8 +254,8 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         require_no_misspelt_status("failure_statuses", failures)
         if receipt is None:
             return StatusGoal(target_statuses=targets, failure_statuses=failures)
-        return RerunGoal(
-            rerun=receipt.rerun,
+        return result_goal(
+            receipt.rerun,
             target_statuses=targets,
             failure_statuses=failures,
             outputs_timeout=self.outputs_timeout,

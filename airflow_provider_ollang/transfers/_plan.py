@@ -48,6 +48,7 @@ class Criteria:
     :param rerun: the rerun whose result it must be.
     :param accept_unchanged: whether to take what is there for types that have nothing newer, and of an order that is
         not finished.
+    :param is_approved: whether a wait has found that a human review approved outputs as they were.
     """
 
     order_id: str
@@ -55,6 +56,7 @@ class Criteria:
     types: Collection[str] | None = None
     rerun: Rerun | None = None
     accept_unchanged: bool = False
+    is_approved: bool = False
 
     @property
     def outputs(self) -> bool:
@@ -186,17 +188,19 @@ def select_documents(order: Order, criteria: Criteria) -> Selection:
     if not changed:
         compared = rerun.describe_comparison(narrowed)
         stale = (
-            f"{_status_of(order, criteria)}, but not every type of output is newer than before the rerun: {compared}."
+            f"{_status_of(order, criteria)}, but not every type of output is newer than before the {rerun.noun}: "
+            f"{compared}."
         )
-        if not criteria.accept_unchanged:
+        if not (criteria.accept_unchanged or criteria.is_approved):
             raise OllangStaleResultError(
                 f"{stale} Nothing was delivered. Wait for it with OllangOrderStatusSensor(rerun=...) first, or accept "
                 "what is there with on_unchanged='deliver'.",
                 order_id=criteria.order_id,
             )
-        warnings = (f"{stale} Delivering what is there (on_unchanged='deliver').",)
+        reason = "the review approved it" if criteria.is_approved else "on_unchanged='deliver'"
+        warnings = (f"{stale} Delivering what is there ({reason}).",)
     elif not rerun.outputs_complete(narrowed):
-        warnings = (f"Order {criteria.order_id} has fewer new output documents than it had before the rerun.",)
+        warnings = (f"Order {criteria.order_id} has fewer new output documents than it had before the {rerun.noun}.",)
     renewed = {plain_type(document.type) for document in fresh}
 
     def counts(raw: Mapping[str, Any]) -> bool:

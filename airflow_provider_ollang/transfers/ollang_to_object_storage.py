@@ -46,18 +46,20 @@ class OllangToObjectStorageOperator(OllangOperator):
     anew, and a retry of the task (from Airflow 3.3 on) brings only what is not there yet. The API key goes to Ollang's
     API only, never to the hosts of the files.
 
-    After a rerun give it the receipt, ``OllangToObjectStorageOperator(rerun=rerun.output, ...)``: then it delivers
-    only outputs that are newer than those from before. Nothing tells the age of the file behind ``vttUrl``; it is
-    delivered with the documents, once those are newer.
+    After a rerun, or a human review, give it the receipt, ``OllangToObjectStorageOperator(rerun=rerun.output, ...)``:
+    then it delivers only outputs that are newer than those from before. Nothing tells the age of the file behind
+    ``vttUrl``; it is delivered with the documents, once those are newer.
 
     :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``; optional with ``rerun`` (templated).
     :param destination: a URL such as ``"s3://my_aws_conn@bucket/prefix"``, an absolute path, or an
         ``ObjectStoragePath`` (templated). Files that are there under the same names are replaced.
-    :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` whose result to
-        deliver, or a list of receipts of one order, of which the newest counts and ``None``, of a rerun that was
+    :param rerun: the receipt of :class:`~airflow_provider_ollang.operators.ollang.OllangRerunOperator` or
+        :class:`~airflow_provider_ollang.operators.review.OllangHumanReviewOperator` whose result to
+        deliver, or a list of receipts of one order, of which the newest counts and ``None``, of a task that was
         skipped, does not; anything else, ``None`` alone too, is an error (templated).
     :param on_unchanged: what to do if not every type of output is newer than before the rerun, or the order is not
-        completed or delivered and outputs are wanted: ``"fail"``, or ``"deliver"`` what is there with a warning.
+        completed or delivered and outputs are wanted: ``"fail"``, or ``"deliver"`` what is there with a warning. What
+        a human review has approved as it was, by its operator's wait, is delivered all the same.
     :param kinds: which documents to deliver: of ``"output"`` (default), ``"auxiliary"`` (invoice, waveform, …) and
         ``"source"`` (what was uploaded), as a collection or a comma-separated text.
     :param document_types: only documents of these types, such as ``"subtitle"``; ``"vtt"`` is the file behind
@@ -176,6 +178,7 @@ class OllangToObjectStorageOperator(OllangOperator):
             types=None if self.document_types is None else parse_names("document_types", self.document_types),
             rerun=receipt.rerun if receipt else None,
             accept_unchanged=self.on_unchanged == "deliver",
+            is_approved=receipt.is_approved_unchanged if receipt else False,
         )
 
     def _receipt(self) -> Receipt | None:

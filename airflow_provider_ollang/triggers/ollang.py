@@ -10,8 +10,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_ollang import _clock
 from airflow_provider_ollang.domain.arguments import parse_order_id
-from airflow_provider_ollang.domain.goals import goal_from_json
 from airflow_provider_ollang.domain.polling import LONGEST_FAILURE_PAUSE, Decision, PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.result_goals import goal_from_json
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangError,
@@ -19,7 +19,7 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.runtime.wait import GRACE, to_event, write_log
+from airflow_provider_ollang.runtime.wait import GRACE, log_review, to_event, write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -210,7 +210,19 @@ class OllangOrderStatusTrigger(BaseTrigger):
             write_log(self.log, decision)
             if decision.is_final:
                 return decision
+            if decision.asks_about_review:
+                decision = await self._ask_about_review(client, poller.config.order_id, decision)
             pause = decision.pause + (_jitter(poller, decision.pause) if decision.after_rate_limit else 0.0)
+
+    async def _ask_about_review(self, client: OllangAsyncClient, order_id: str, decision: Decision) -> Decision:
+        """Log what an order's review is about, in one attempt whose time is part of the pause."""
+        asked_at = _clock.monotonic()
+        try:
+            answer: dict[str, Any] | OllangError = await client.get_review_info(order_id)
+        except OllangError as error:
+            answer = error
+        log_review(self.log, order_id, answer)
+        return decision.later(_clock.monotonic() - asked_at)
 
     def _first_pause(self, poller: Poller) -> float:
         # Thousands of waits that start together, or continue elsewhere together, must not poll together ever after.

@@ -34,6 +34,8 @@ RECEIPT_KEYS = {
     "last_status",
     "baseline",
     "result",
+    "kind",
+    "credits_used",
 }
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
-from airflow_provider_ollang.domain.goals import RerunGoal, StatusGoal
+from airflow_provider_ollang.domain.goals import StatusGoal
 from airflow_provider_ollang.domain.polling import PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.result_goals import RerunGoal
 from airflow_provider_ollang.exceptions import OllangTimeoutError, OllangUnavailableError
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.wait import GRACE

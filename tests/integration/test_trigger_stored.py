@@ -14,8 +14,9 @@ from airflow.models.trigger import Trigger
 
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
-from airflow_provider_ollang.domain.goals import RerunGoal, StatusGoal, goal_from_json
+from airflow_provider_ollang.domain.goals import StatusGoal
 from airflow_provider_ollang.domain.polling import PollConfig, PollState
+from airflow_provider_ollang.domain.result_goals import RerunGoal, goal_from_json
 from airflow_provider_ollang.exceptions import (
     error_from_json,
 )

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
-from airflow_provider_ollang.domain.goals import Goal, RerunGoal, StatusGoal, goal_from_json
+from airflow_provider_ollang.domain.goals import Goal, StatusGoal
 from airflow_provider_ollang.domain.polling import Decision, PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.result_goals import goal_from_json, result_goal
+from airflow_provider_ollang.domain.reviews import Review
 from airflow_provider_ollang.domain.thresholds import Thresholds
 from airflow_provider_ollang.exceptions import OllangError
 
@@ -129,6 +131,11 @@ def rerun_of(before: Mapping[str, Any], *, requested_at: str | None = REQUESTED,
     return Rerun(baseline, requested_at, seen_running)
 
 
+def review_of(before: Mapping[str, Any], **changes: Any) -> Review:
+    """Return an accepted human review of an order that looked like this."""
+    return Review(**vars(rerun_of(before, **changes)))
+
+
 # --- Waits ----------------------------------------------------------------------------------------------------
 
 #: When the waits of tests begin, epoch seconds: an hour after the rerun was requested, so without a dense start.
@@ -186,7 +193,7 @@ def setup(*, goal: Goal | None = None, **changes: Any) -> Setup:
     names = {item.name for item in fields(PollConfig)}
     config = PollConfig(**{"order_id": ORDER_ID, **{name: changes.pop(name) for name in names & changes.keys()}})
     if goal is None:
-        goal = RerunGoal(**changes) if changes.get("rerun") else StatusGoal(**_for_status(changes))
+        goal = result_goal(**changes) if changes.get("rerun") else StatusGoal(**_for_status(changes))
     return Setup(config, goal)
 
 

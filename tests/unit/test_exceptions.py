@@ -31,6 +31,7 @@ PERMANENT = {
     for name in (
         *("Permanent", "Configuration", "Authentication", "AccessDenied", "OrderNotFound", "BadRequest", "Quality"),
         *("OrderNotEligible", "RequestRefused", "OrderFailed", "OutcomeUnknown", "StaleResult"),
+        *("NotFound", "InsufficientCredits"),
     )
 }
 FIELDS: dict[str, Any] = {

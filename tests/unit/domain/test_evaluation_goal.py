@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.goals import EvaluationGoal, StatusGoal, goal_from_json
+from airflow_provider_ollang.domain.goals import EvaluationGoal, StatusGoal
 from airflow_provider_ollang.domain.polling import PollState
+from airflow_provider_ollang.domain.result_goals import goal_from_json
 from airflow_provider_ollang.exceptions import (
     OllangAuthenticationError,
     OllangOrderFailedError,

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ollang.domain.evaluations import Evaluation, is_later
-from airflow_provider_ollang.domain.goals import EvaluationGoal, goal_from_json
+from airflow_provider_ollang.domain.goals import EvaluationGoal
+from airflow_provider_ollang.domain.result_goals import goal_from_json
 from tests.unit.builders import AFTER, BEFORE, LONG_BEFORE, REQUESTED, SIGNATURE, evaluation, order
 
 JsonObject = dict[str, Any]

@@ -48,7 +48,8 @@ def test_finished_order_ends_the_wait_at_the_first_poll() -> None:
 
 @pytest.mark.parametrize("status", ["pending", "review", "revision", "readyToSent", "new", "", None, 5, [], {}])
 def test_other_status_is_polled_again_after_the_interval(status: object) -> None:
-    assert one_poll(order(status), setup(poll_interval=45)) == Decision(pause=45)
+    expected = Decision(pause=45, asks_about_review=status == "review")
+    assert one_poll(order(status), setup(poll_interval=45)) == expected
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])

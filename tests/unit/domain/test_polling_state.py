@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ollang.domain.goals import StatusGoal, goal_from_json
+from airflow_provider_ollang.domain.goals import StatusGoal
 from airflow_provider_ollang.domain.polling import PollConfig, PollState
+from airflow_provider_ollang.domain.result_goals import goal_from_json
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangRateLimitError, OllangUnavailableError
 from tests.unit.builders import ORDER_ID, START, Setup, in_turn, one_poll, order, rerun_of, setup, wait_through
 

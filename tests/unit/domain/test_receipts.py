@@ -13,6 +13,7 @@ from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.freshness import Rerun
 from airflow_provider_ollang.domain.goals import EvaluationGoal
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, PaidReceipt, Receipt, agreed_order_id, check_host
+from airflow_provider_ollang.domain.reviews import Review
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from tests.unit.builders import BEFORE, ORDER_ID, REQUESTED, SIGNATURE, evaluation, new_result, order
 
@@ -38,6 +39,7 @@ RECEIPTS: list[PaidReceipt] = [
     receipt(**UNKNOWN, last_status=None, baseline=Baseline.from_order({})),
     receipt(reconnected=True, seen_running=True, baseline=NO_DATES, baseline_confirmed=True),
     receipt(result={"order_id": ORDER_ID, "outputs": []}),
+    receipt(kind="review", credits_used=12.5),
     evaluation_receipt(),
     evaluation_receipt(**UNKNOWN, evaluation_id=None, credits_used=None, before=None),
     evaluation_receipt(reconnected=True, attached=True, before=None),
@@ -71,6 +73,33 @@ def test_receipt_tells_the_new_result_from_the_old() -> None:
     assert receipt().rerun.evidence(order()) == []
     goal = EvaluationReceipt.from_value(evaluation_receipt().to_json()).goal
     assert goal == EvaluationGoal(on_missing="wait", before=KEY, evaluation_id="eval_2", since=REQUESTED)
+
+
+def test_receipt_of_an_earlier_version_is_a_reruns() -> None:
+    earlier = {name: value for name, value in receipt().to_json().items() if name not in LATER}
+    assert Receipt.from_value(earlier) == receipt()
+
+
+def test_receipt_of_a_review_tells_its_result_as_a_review() -> None:
+    read = Receipt.from_value(receipt(kind="review", seen_running=True).to_json())
+    assert read.rerun == Review(read.baseline, REQUESTED, seen_running=True)
+    assert read.rerun.evidence(order(level=1)) == ["level", "running"]
+    assert read.rerun.evidence(order(level=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "is_approved"),
+    [
+        ("review", {"outputs_changed": False, "evidence": ["level", "running"]}, True),
+        ("review", {"outputs_changed": False, "evidence": ["level"]}, False),
+        ("review", {"outputs_changed": False, "evidence": []}, False),
+        ("review", {"outputs_changed": True, "evidence": ["level", "documents"]}, False),
+        ("review", None, False),
+        ("rerun", {"outputs_changed": False, "evidence": ["running"]}, False),
+    ],
+)
+def test_only_a_wait_for_a_review_finds_outputs_approved(kind: Any, result: Any, is_approved: bool) -> None:
+    assert receipt(kind=kind, result=result).is_approved_unchanged is is_approved
 
 
 # --- What is none -------------------------------------------------------------------------------------------------
@@ -110,6 +139,8 @@ def changed(sent: PaidReceipt, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**sent.to_json(), **changes}.items() if value is not ...}
 
 
+#: What receipts of earlier versions do not have.
+LATER = ("baseline_confirmed", "kind", "credits_used")
 BASELINE = receipt().to_json()["baseline"]
 NO_BASELINES: list[Any] = [None, "old", [], {}]
 BROKEN_PARTS: list[dict[str, Any]] = [
@@ -124,7 +155,8 @@ BROKEN: list[tuple[type[PaidReceipt], dict[Any, Any]]] = [
     (Receipt, order()),
     (Receipt, evaluation_receipt().to_json()),
     (EvaluationReceipt, receipt().to_json()),
-    *((Receipt, changed(receipt(), **{name: ...})) for name in receipt().to_json() if name != "baseline_confirmed"),
+    *((Receipt, changed(receipt(), **{name: ...})) for name in receipt().to_json() if name not in LATER),
+    *((Receipt, changed(receipt(), kind=no)) for no in (None, "", "other", ["review"])),
     *((Receipt, changed(receipt(), **{name: no})) for name in ("order_id", "host") for no in (None, "", 5)),
     *((Receipt, changed(receipt(), baseline=no)) for no in NO_BASELINES),
     *((Receipt, changed(receipt(), baseline={**BASELINE, **part})) for part in BROKEN_PARTS),
