@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+_MOST_COMPARED = 100
+
+
 class DocumentVersions:
     """Documents of a baseline, each of which may be an earlier version of the document that a later poll shows."""
 
@@ -38,12 +41,6 @@ class DocumentVersions:
         return max((time for time in self.times if time), default=None)
 
     @cached_property
-    def _newest_columns(self) -> list[tuple[datetime | None, bool]]:
-        """The newest update and the newest creation, each with whether all documents have such a time."""
-        columns = zip(*(document.times for document in self._documents), strict=True)
-        return [(max(filter(None, column), default=None), all(column)) for column in columns]
-
-    @cached_property
     def _measures(self) -> list[set[float | None]]:
         """All sizes, all numbers of words, and all durations."""
         return [set(column) for column in zip(*(document.measures for document in self._documents), strict=True)]
@@ -52,16 +49,15 @@ class DocumentVersions:
         """
         Tell whether a document is a later version of whichever of these it is.
 
-        Of several, it is later if it is dated later than all, or else if it is dated earlier than none and has a size,
-        number of words or duration that none has. So thousands without ids are not compared each with each.
+        Thousands without ids are not compared each with each: beyond :data:`_MOST_COMPARED` it is later if it is dated
+        later than all, or else if it is dated earlier than none and has a size, number of words or duration that none
+        has.
         """
-        if len(self._documents) == 1:
+        if len(self._documents) <= _MOST_COMPARED:
             return all(map(document.differs_from, self._documents))
-        times = list(zip(document.times, self._newest_columns, strict=True))
-        if any(time and newest and are_all_dated and time > newest for time, (newest, are_all_dated) in times):
-            return True
-        if any(time and newest and time < newest for time, (newest, _) in times):
-            return False
+        time, newest = document.newest_time, self.newest_time
+        if time and newest and time != newest:
+            return time > newest and None not in self.times
         return any(
             measure is not None and None not in others and measure not in others
             for measure, others in zip(document.measures, self._measures, strict=True)

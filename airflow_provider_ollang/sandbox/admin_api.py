@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -56,6 +57,16 @@ async def _get_file(service: Service, request: web.Request) -> dict[str, Any]:
     return {"name": content.name, "type": content.media_type, "size": content.size, "sha256": sha256}
 
 
+async def _projects(service: Service, _: web.Request) -> dict[str, Any]:
+    with service.lock:
+        return {"projects": service.projects(), "counts": service.counts()}
+
+
+async def _patch_behaviour(service: Service, request: web.Request) -> dict[str, Any]:
+    service.change_behaviour(await _read_object(request))
+    return asdict(service.behaviour)
+
+
 async def _add_fault(service: Service, request: web.Request) -> dict[str, Any]:
     body = await _read_object(request)
     with service.lock:
@@ -90,11 +101,13 @@ async def _reset(service: Service, _: web.Request) -> dict[str, Any]:
 
 #: Method, path, what responds, and what it does: shown by `GET /_sandbox/` and in the docs.
 ROUTES: tuple[tuple[str, str, Act, str], ...] = (
-    ("GET", "/_sandbox/", _overview, "this list, orders, clock, faults, counts of requests and connections"),
+    ("GET", "/_sandbox/", _overview, "this list, orders, clock, faults, counts"),
     ("PUT", "/_sandbox/orders/{id}", _put_order, "add or replace an order: `{order, files, behaviour, owner, exact}`"),
     ("PATCH", "/_sandbox/orders/{id}", _patch_order, "change it, as a user does: `{order, behaviour, owner, after}`"),
     ("GET", "/_sandbox/orders/{id}", _get_order, "the order, behaviour, owner, counts, `history`, `evaluations`"),
     ("GET", "/_sandbox/orders/{id}/files/{document}", _get_file, "its file, or `vttUrl`: name, type, size, `sha256`"),
+    ("GET", "/_sandbox/projects", _projects, "each project: name, `bytes`, `sha256`, what was `asked`; and the counts"),
+    ("PATCH", "/_sandbox/behaviour", _patch_behaviour, "change options of the whole sandbox"),
     ("POST", "/_sandbox/faults", _add_fault, "add a fault: `{method, path, skip, times, do}`"),
     ("DELETE", "/_sandbox/faults", _remove_faults, "remove all faults, or `?id=N` one"),
     ("GET", "/_sandbox/requests", _requests, "the request log; `?after=N`: what has a number above N"),

@@ -5,30 +5,49 @@ To add a route, add a line to `ROUTES`, and a method to `Service` that a test ca
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from airflow_provider_ollang.sandbox import uploads
 from airflow_provider_ollang.sandbox.admin_api import admin_routes
 from airflow_provider_ollang.sandbox.request_log import is_authorized, logged_application
-from airflow_provider_ollang.sandbox.responses import UNAUTHORIZED, Response, unknown_error
+from airflow_provider_ollang.sandbox.responses import TOO_LARGE, UNAUTHORIZED, Response, unknown_error
+from airflow_provider_ollang.sandbox.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from airflow_provider_ollang.sandbox.faults import Handler
-    from airflow_provider_ollang.sandbox.service import Service
 
     Respond = Callable[[Service, web.Request], Awaitable[Response]]
 
+_CHUNKED = (
+    "The first argument must be of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like "
+    "Object. Received undefined"
+)
+#: So much of an upload may be the form around the file.
+_FORM = 64 * 1024
 
-async def _list_orders(service: Service, request: web.Request) -> Response:
-    return service.list_orders(request.rel_url.raw_query_string)
+
+def _by_id(respond: Callable[[Service, str], Response]) -> Respond:
+    """Respond by the id in the path alone; a body is ignored."""
+
+    async def by_id(service: Service, request: web.Request) -> Response:
+        return respond(service, request.match_info["id"])
+
+    return by_id
 
 
-async def _get_order(service: Service, request: web.Request) -> Response:
-    return service.get_order(request.match_info["id"])
+def _by_query(respond: Callable[[Service, str], Response]) -> Respond:
+    """Respond by the query alone."""
+
+    async def by_query(service: Service, request: web.Request) -> Response:
+        return respond(service, request.rel_url.raw_query_string)
+
+    return by_query
 
 
 async def _rerun_order(service: Service, request: web.Request) -> Response:
@@ -40,12 +59,51 @@ async def _evaluate_order(service: Service, request: web.Request) -> Response:
     return service.evaluate_order(request.match_info["id"], await _read_object(request))
 
 
+async def _create_orders(service: Service, request: web.Request) -> Response:
+    await _require_length(request)
+    return service.create_orders(await _read_object(request))
+
+
+async def _credits(service: Service, _: web.Request) -> Response:
+    return service.credits()
+
+
+async def _upload(service: Service, request: web.Request) -> Response:
+    await _require_length(request)
+    behaviour = service.behaviour
+    if behaviour.upload_refused_early and (request.content_length or 0) > uploads.largest(behaviour) + _FORM:
+        return TOO_LARGE.response(behaviour)
+    try:
+        upload = await uploads.read_form(request)
+    except uploads.FormError as error:
+        raise _BodyError(str(error)) from None
+    response = service.upload(upload)
+    await asyncio.sleep(behaviour.upload_answer_after)
+    return response
+
+
+async def _upload_link(service: Service, request: web.Request) -> Response:
+    await _require_length(request)
+    return service.upload(uploads.from_link(await _read_object(request)))
+
+
 #: Method, path, and what responds to a request with the right key.
 ROUTES: tuple[tuple[str, str, Respond], ...] = (
-    ("GET", "/integration/orders", _list_orders),
-    ("GET", "/integration/orders/{id}", _get_order),
+    ("GET", "/integration/orders", _by_query(Service.list_orders)),
+    ("GET", "/integration/orders/{id}", _by_id(Service.get_order)),
     ("POST", "/integration/orders/{id}/rerun", _rerun_order),
     ("POST", "/integration/orders/{id}/qc", _evaluate_order),
+    ("POST", "/integration/orders/{id}/human-review", _by_id(Service.request_review)),
+    ("POST", "/integration/orders/{id}/cancel-human-review", _by_id(Service.cancel_review)),
+    ("GET", "/integration/orders/{id}/review/info", _by_id(Service.review_info)),
+    ("POST", "/integration/orders/create", _create_orders),
+    ("POST", "/integration/orders/cancel/{id}", _by_id(Service.cancel_order)),
+    ("GET", "/integration/credits", _credits),
+    ("POST", "/integration/upload/direct", _upload),
+    ("POST", "/integration/upload/direct-url", _upload_link),
+    ("GET", "/integration/project", _by_query(Service.list_projects)),
+    ("GET", "/integration/project/{id}", _by_id(Service.get_project)),
+    ("GET", "/integration/folder", _by_query(Service.list_folders)),
 )
 
 
@@ -56,12 +114,12 @@ def api_application(service: Service) -> web.Application:
     def with_key(respond: Respond) -> Handler:
         async def handler(request: web.Request) -> web.Response:
             if not is_authorized(service, request):
-                await request.read()
+                await uploads.drain(request)
                 return _to_http(UNAUTHORIZED.response(service.behaviour))
             try:
                 return _to_http(await respond(service, request))
             except _BodyError as error:
-                return _to_http(unknown_error(400, str(error)))
+                return _to_http(unknown_error(error.status, str(error)))
 
         return handler
 
@@ -81,7 +139,18 @@ def api_application(service: Service) -> web.Application:
 
 
 class _BodyError(ValueError):
-    """A body that is neither empty nor a JSON object; the message is the `detail` of the response."""
+    """A body that cannot be read; the message is the `detail` of the response."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def _require_length(request: web.Request) -> None:
+    """Refuse a chunked body, as the vendor warns that some endpoints do."""
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        await uploads.drain(request)
+        raise _BodyError(_CHUNKED, 500)
 
 
 async def _read_object(request: web.Request) -> dict[str, Any]:
@@ -98,6 +167,8 @@ async def _read_object(request: web.Request) -> dict[str, Any]:
 
 
 def _to_http(response: Response) -> web.Response:
+    if response.status == 204:
+        return web.Response(status=204)
     text = json.dumps(response.body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(
         status=response.status,

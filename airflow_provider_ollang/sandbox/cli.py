@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_ollang.sandbox.admin_api import ROUTES
 from airflow_provider_ollang.sandbox.faults import Do, Fault
-from airflow_provider_ollang.sandbox.lifecycle import REVIEWED_STAGES, STAGES, USUAL_SECONDS
+from airflow_provider_ollang.sandbox.lifecycle import REVIEW_STAGES, REVIEWED_STAGES, STAGES, USUAL_SECONDS
 from airflow_provider_ollang.sandbox.options import Behaviour, SandboxError, options_table
 from airflow_provider_ollang.sandbox.order import EXAMPLE_ID
 from airflow_provider_ollang.sandbox.sandbox import Sandbox
@@ -118,12 +118,13 @@ def _orders() -> str:
 
 def _lifecycles() -> str:
     rows = []
-    for name, stages in [*((f"`{name}`", stages) for name, stages in STAGES.items()), ("level 1", REVIEWED_STAGES)]:
+    reviewed = [("level 1", REVIEWED_STAGES), ("human review", REVIEW_STAGES)]
+    for name, stages in [*((f"`{name}`", stages) for name, stages in STAGES.items()), *reviewed]:
         steps = [f"{stage.after:g} `{stage.status}`{f' ({stage.event})' if stage.event else ''}" for stage in stages]
         outputs = USUAL_SECONDS + float(Behaviour().outputs_after or 0)
         end = [f"{USUAL_SECONDS:g} `{Behaviour().end_status}`", f"{outputs:g} outputs"]
         rows.append((name, ", ".join([*steps, *end])))
-    return _table(("type", "seconds after the rerun"), rows)
+    return _table(("type", "seconds after the request"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

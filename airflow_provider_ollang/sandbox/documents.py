@@ -118,6 +118,13 @@ def outputs_of_type(order_type: str, order_id: str, language: str) -> list[Json]
     ]
 
 
+def usual_vtt_url(order: Json) -> str | None:
+    """Return the `vttUrl` of an order, without the run's number; None if its type has none."""
+    if order.get("type") not in ("cc", "subtitle"):
+        return None
+    return f"https://example.com/subtitles/{order.get('id')}_{order.get('targetLanguage')}.vtt"
+
+
 def outputs_from_files(files: object, order_type: str, order_id: str, language: str) -> list[Json]:
     """Return outputs that a caller describes, not dated yet: at least by their names.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_ollang.sandbox import responses
+from airflow_provider_ollang.sandbox import prices, responses
 from airflow_provider_ollang.sandbox.clock import to_iso, to_milliseconds
 from airflow_provider_ollang.sandbox.documents import latest_run, new_id
 from airflow_provider_ollang.sandbox.order import ABSENT, Change, Json, Order
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_ollang.sandbox.options import Behaviour
 
-_CREDITS = 5
 #: How long the evaluation takes that starts by itself at the end of a run.
 SECONDS_OF_RUN = 5.0
 
@@ -89,11 +88,12 @@ def evaluate(body: Mapping[str, Any], order: Order, now: int) -> Response:
         return refusal
     evaluation = _new_evaluation(order, body, now)
     order.evaluations_accepted += 1
+    order.credits_used += prices.EVALUATION
     order.evaluations.append(evaluation)
     order.unplan("evaluation")
     order.plan(_changes(evaluation, behaviour))
     order.catch_up(now)
-    answer = {"success": True, "evalId": evaluation.id, "creditsUsed": _CREDITS}
+    answer = {"success": True, "evalId": evaluation.id, "creditsUsed": prices.EVALUATION}
     if behaviour.qc_seconds != 0:
         return Response(200, {**answer, "message": responses.QC_STARTED, "isProcessing": True})
     result = in_callback_shape(evaluation.finished(behaviour))

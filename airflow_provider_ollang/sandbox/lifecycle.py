@@ -1,4 +1,4 @@
-"""What a rerun does: whether it is accepted, and then which status when, what is delivered, what goes wrong.
+"""What a run does: which status when, what is delivered, what goes wrong; and whether a rerun is accepted.
 
 A run is planned as a whole when it is accepted: as a list of changes to its order, each at a moment.
 """
@@ -19,8 +19,10 @@ from airflow_provider_ollang.sandbox.documents import (
     outputs_of,
     outputs_to_renew,
     renew_document,
+    usual_vtt_url,
 )
 from airflow_provider_ollang.sandbox.order import ABSENT, DONE, Change, Fields, Json, Order
+from airflow_provider_ollang.sandbox.prices import is_reviewed, price_of_run
 from airflow_provider_ollang.sandbox.responses import Response
 
 if TYPE_CHECKING:
@@ -64,6 +66,12 @@ REVIEWED_STAGES = (
     Stage(24, "qualityCheck", "translator_delivered"),
     Stage(28, "readyToSent", "lsp_approved"),
 )
+#: When human review is requested of an order that is done, people work at once.
+REVIEW_STAGES = (
+    Stage(0, "ongoing"),
+    Stage(20, "qualityCheck", "translator_delivered"),
+    Stage(26, "readyToSent", "lsp_approved"),
+)
 #: Who does what is recorded in `deliveryEvents`.
 _ACTORS: dict[str, tuple[str, str | None]] = {
     "ai_delivered": ("ai", None),
@@ -84,6 +92,7 @@ def rerun(order: Order, now: int) -> Response:
         order.unplan("run")
         order.run += 1
         order.reruns_accepted += 1
+        order.credits_used += price_of_run(order.latest.get("level"))
         begin_run(order, now)
     return _response(order, behaviour.rerun_accepted_status, responses.RERUN_INITIATED)
 
@@ -108,25 +117,27 @@ def _response(order: Order, status: int, message: str) -> Response:
     return Response(status, {"success": order.behaviour.rerun_success, "message": message, "orderId": shown_id})
 
 
-def begin_run(order: Order, now: int) -> None:
-    """Let the order's run go on from now."""
+def begin_run(order: Order, now: int, behaviour: Behaviour | None = None, *, is_review: bool = False) -> None:
+    """Let the order's run go on from now.
+
+    :param behaviour: options of this run alone; None: the order's.
+    :param is_review: people work on what is there already, which becomes level 1.
+    """
     order.running = True
-    order.plan(_plan_run(order.latest, order.behaviour, order.run, now))
+    order.run_started = now
+    order.plan(_plan_run(order.latest, behaviour or order.behaviour, order.run, now, is_review=is_review))
 
 
-def is_reviewed(level: object) -> bool:
-    """Tell whether people review an order of this level."""
-    return isinstance(level, int | float) and level >= 1
-
-
-def _plan_run(order: Json, behaviour: Behaviour, run: int, accepted: int) -> list[Change]:
+def _plan_run(order: Json, behaviour: Behaviour, run: int, accepted: int, *, is_review: bool) -> list[Change]:
     """Return all that a run does to its order, which was accepted at a moment, in order of time."""
-    plan = _RunPlan(order, behaviour, run, accepted)
+    plan = _RunPlan(order, behaviour, run, accepted, is_review=is_review)
     plan.acceptance()
     plan.statuses()
     plan.milestones()
     if behaviour.end_status in DONE:
         plan.results()
+    if is_review and behaviour.review_level_after is not None:
+        plan.add(behaviour.review_level_after, {"level": 1})
     if behaviour.end_status is not None:
         plan.add(behaviour.run_seconds, {"status": behaviour.end_status}, ends_run=True)
     if behaviour.review_cancelled_after is not None and plan.reviewed:
@@ -139,10 +150,12 @@ def _plan_run(order: Json, behaviour: Behaviour, run: int, accepted: int) -> lis
 class _RunPlan:
     """The parts of a run, each added on its own; times are seconds after the acceptance."""
 
-    def __init__(self, order: Json, behaviour: Behaviour, run: int, accepted: int) -> None:
+    def __init__(self, order: Json, behaviour: Behaviour, run: int, accepted: int, *, is_review: bool) -> None:
         self.order, self.behaviour, self.run, self.accepted = order, behaviour, run, accepted
-        self.reviewed = is_reviewed(order.get("level"))
+        self.reviewed = is_review or is_reviewed(order.get("level"))
         stages = REVIEWED_STAGES if self.reviewed else STAGES.get(str(order.get("type")), _USUAL)
+        if is_review:
+            stages = REVIEW_STAGES
         stretch = behaviour.run_seconds / USUAL_SECONDS
         self.stages = [stage._replace(after=stage.after * stretch) for stage in stages]
         self.by_products: list[Json] = []
@@ -223,6 +236,8 @@ class _RunPlan:
         for index, output in enumerate(outputs_to_renew(self.order)):
             self._output(output, first + index * self.behaviour.output_interval, how)
         url = self.order.get("vttUrl")
+        if self.run == 1 and "vttUrl" not in self.order:
+            url = usual_vtt_url(self.order)
         if how != "in_place" and isinstance(url, str) and url:
             self.add(first, {"vttUrl": numbered_url(url, self.run)})
 

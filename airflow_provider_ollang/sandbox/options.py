@@ -140,7 +140,7 @@ def options_table(cls: type[DataclassInstance]) -> str:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The options of one order: what happens to it, and what responses about it look like.
+    """The options of one order, and those of the whole sandbox: what happens, and what responses look like.
 
     Each stands for something that Ollang's pages leave open; the default is the plainest guess. Times are sandbox
     seconds. A rerun reads its options when it is accepted; how an order is shown follows a changed option at once.
@@ -155,7 +155,7 @@ class Behaviour:
         "400", "a rerun during a run: 400, 409, the run starts again, or the shown status alone decides"
     )
     no_credits: Literal[400, 402, 403] | None = option(None, "refuse reruns for lack of credits with this status")
-    processed_twice: bool = option(False, "one POST starts, and bills, two runs")
+    processed_twice: bool = option(False, "one POST starts, and bills, two runs, or makes twice the projects or orders")
     answered_id: str | None = option(None, "the order id in responses, in place of the right one")
     error_style: Literal["documented", "unknown_error", "message_only"] = option(
         "documented", "error bodies: as documented; the `UnknownError` envelope; only a `message`"
@@ -227,13 +227,74 @@ class Behaviour:
         (), '`[{"Accuracy": 60}, …]`: scores of the order\'s first evaluation, its second, …; none: they rise with runs'
     )
 
+    # Uploads and projects (whole sandbox only)
+    max_upload_bytes: int | None = option(
+        None, "size above which an upload gets 413; null: 30 GB of video or audio, 100 MB of others", within=(0, None)
+    )
+    upload_formats: tuple[str, ...] | None = option(
+        None, "extensions of files that are taken, `mp4`, …; null: those documented"
+    )
+    upload_refused_early: bool = option(False, "that 413 is sent by `Content-Length`, before the body is read")
+    upload_answer_after: float = option(
+        0.0, "from the end of an upload to its response, in real seconds; the project is there", within=(0, None)
+    )
+    project_names: Literal["with_extension", "as_given"] = option(
+        "with_extension", "a project's name: with the file's extension appended, as the vendor's TypeScript SDK says"
+    )
+    projects_hidden_for: float = option(0.0, "from an upload until the list has its project", within=(0, None))
+    project_rows_with_docs: bool = option(True, "whether rows of the list of projects have `projectDocs`")
+
+    # New orders (whole sandbox only)
+    create_no_credits: Literal[400, 402, 403] | None = option(None, "refuse new orders for lack of credits")
+    created_languages: int | None = option(
+        None, "orders are made for the first N languages of a request alone", within=(0, None)
+    )
+    answered_languages: Literal["created", "all"] = option(
+        "created", "entries of the answer: of the orders made; of every language, also where no order was made"
+    )
+    answered_types: bool = option(False, "entries of the answer have `orderType`")
+    answered_reversed: bool = option(False, "entries of the answer are in the reverse order")
+    child_orders: bool = option(
+        False, "a request for `subtitle`, `aiDubbing` or `studioDubbing` makes, and answers, a `cc` order too"
+    )
+    created_project: str | None = option(None, "the project of new orders, in place of the requested one")
+    orders_hidden_for: float = option(0.0, "from an order's `createdAt` until it is in the list", within=(0, None))
+
+    # Its cancelling
+    cancellable_for: float | None = option(
+        10.0,
+        "an order that is not `pending` can be cancelled so long after a run's start; null: to its end",
+        within=(0, None),
+    )
+    cancelled_status: str | None = option("cancelled", "status of a cancelled order; null: it gets 404")
+    repeated_cancel: Literal[204, 409] = option(409, "response to cancelling it again")
+
+    # Human review that is requested
+    review_at_level_1: Literal["400", "accept"] = option("400", "a request for it at level 1: 400, or another review")
+    review_no_credits: Literal[400, 402, 403] | None = option(None, "refuse it for lack of credits")
+    review_level_after: float | None = option(
+        0.0, "from the request until `level` is 1; null: never; `outputs`: what it brings", within=(0, None)
+    )
+    review_info: bool = option(True, "false: `…/review/info` is an unknown path, 404")
+
+    # Credits (whole sandbox only)
+    total_credits: int = option(
+        1_000_000, "credits of the account; nothing is refused when they are used up", within=(0, None)
+    )
+    billing_role: bool = option(True, "false: the key may not see the credits, 403")
+    credits_as_text: bool = option(False, "the numbers are texts")
+
     # How it is shown
     stale_every: int = option(0, "every Nth GET returns a stale snapshot, as a lagging replica", within=(0, None))
     stale_by: float = option(60.0, "the age of that snapshot", within=(0, None))
     date_ahead: float = option(0.0, "by how much the `Date` header is ahead of the orders' clock (whole sandbox only)")
     list_stale_by: float = option(0.0, "the age of the snapshot in the list of orders", within=(0, None))
-    null_fields: tuple[str, ...] = option((), "fields that are null, dotted inside: `vttUrl`, `orderDocs.updatedAt`")
-    missing_fields: tuple[str, ...] = option((), "fields that are absent, dotted likewise")
+    null_fields: tuple[str, ...] = option(
+        (), "fields of an order that are null, dotted inside: `vttUrl`, `orderDocs.updatedAt`; of projects too"
+    )
+    missing_fields: tuple[str, ...] = option(
+        (), "fields that are absent, dotted likewise: `vttUrl`, `projectDocs.size`"
+    )
     ignored_filters: tuple[str, ...] = option((), "filters the list ignores: `status`, … (whole sandbox only)")
 
     def __post_init__(self) -> None:

@@ -28,7 +28,10 @@ DONE = ("completed", "delivered")
 OWN = "own"
 #: The order of the vendor's page.
 EXAMPLE_ID = "60b8d6f1e1b9b1d8c6c0d8e1"
-_COUNTS = ("reruns_accepted", "reruns_refused", "evaluations_accepted", "evaluations_refused")
+COUNTS = (
+    *("reruns_accepted", "reruns_refused", "evaluations_accepted", "evaluations_refused"),
+    *("reviews_accepted", "reviews_refused", "reviews_cancelled", "cancels_accepted", "cancels_refused"),
+)
 _BY_MOMENT = attrgetter("at")
 
 
@@ -63,7 +66,8 @@ class Order:
 
     :param history: each status, when, and why.
     :param run: number of the last run; the results it had at first are run 1.
-    :param running: whether a run is going on, whatever the status says.
+    :param running: whether a run is going on, whatever the status says; `run_started`: since when.
+    :param cancelled: whether the API has cancelled it, whatever the status says.
     """
 
     id: str
@@ -74,11 +78,19 @@ class Order:
     planned: list[Change] = field(default_factory=list)
     run: int = 1
     running: bool = False
+    run_started: int = 0
+    cancelled: bool = False
+    credits_used: int = 0
     gets: int = 0
     reruns_accepted: int = 0
     reruns_refused: int = 0
     evaluations_accepted: int = 0
     evaluations_refused: int = 0
+    reviews_accepted: int = 0
+    reviews_refused: int = 0
+    reviews_cancelled: int = 0
+    cancels_accepted: int = 0
+    cancels_refused: int = 0
     evaluations: list[Evaluation] = field(default_factory=list)
 
     @classmethod
@@ -97,6 +109,15 @@ class Order:
     def is_done(self) -> bool:
         """Whether the shown status allows a rerun or an evaluation."""
         return self.latest.get("status") in DONE
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was cancelled, and is found no longer."""
+        return self.cancelled and self.behaviour.cancelled_status is None
+
+    def refund(self, amount: int) -> None:
+        """Give credits back, at most those that it has used."""
+        self.credits_used -= min(amount, self.credits_used)
 
     def at(self, moment: int) -> Json:
         """Return the order as it was; before it existed, as it was at first."""
@@ -140,7 +161,7 @@ class Order:
             "id": self.id,
             "owner": self.owner,
             **{name: self.latest.get(name) for name in ("type", "status", "level", "name")},
-            **{name: getattr(self, name) for name in _COUNTS},
+            **{name: getattr(self, name) for name in COUNTS},
         }
 
     def report(self) -> Json:
@@ -151,7 +172,8 @@ class Order:
             "owner": self.owner,
             "run": self.run,
             "running": self.running,
-            **{name: getattr(self, name) for name in _COUNTS},
+            "credits_used": self.credits_used,
+            **{name: getattr(self, name) for name in COUNTS},
             "history": [dict(line) for line in self.history],
             "evaluations": [evaluation.report() for evaluation in self.evaluations],
         }

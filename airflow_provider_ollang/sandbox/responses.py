@@ -1,13 +1,11 @@
-"""What Ollang responds: the words of its pages, errors in each shape on record, an order, and a page of the list."""
+"""What Ollang responds: the words of its pages, errors in each shape on record, and an order."""
 
 from __future__ import annotations
 
 import copy
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl
 
-from airflow_provider_ollang.sandbox.clock import parse_iso, to_milliseconds
+from airflow_provider_ollang.sandbox.clock import to_milliseconds
 from airflow_provider_ollang.sandbox.documents import documents_of
 from airflow_provider_ollang.sandbox.files import is_among, size_of, with_links
 from airflow_provider_ollang.sandbox.options import Behaviour
@@ -53,16 +51,34 @@ NOT_FOUND = ApiError(404, "Order not found", "No order found with the provided o
 NOT_ELIGIBLE = ApiError(
     400, "Order not eligible for rerun", "Only completed or delivered orders can be rerun", "ORDER_NOT_ELIGIBLE"
 )
+REVIEW_CANCELLED = "Human Review has been cancelled and credits have been refunded."
 RERUN_INITIATED = "Order rerun initiated successfully"
 QC_STARTED = "QC evaluation started. You will be notified when it's completed."
 
 # The words of these are not on the vendor's pages.
 ALREADY_RUNNING = ApiError(409, "Conflict", "A rerun of this order is already in progress", "RERUN_IN_PROGRESS")
 RERUN_NOT_INITIATED = "Order rerun could not be initiated"
+TOO_LARGE = ApiError(413, "Payload Too Large", "The file exceeds the allowed size", "PAYLOAD_TOO_LARGE")
+NO_PROJECT = ApiError(404, "Project not found", "No project found with the provided projectId", "PROJECT_NOT_FOUND")
+NO_PROJECT_ACCESS = ApiError(403, "Access denied", "You don't have permission to access this project", "ACCESS_DENIED")
 NO_EVALUATION = ApiError(403, "Access denied", "You don't have permission to evaluate this order", "ACCESS_DENIED")
 NOT_EVALUABLE = NOT_ELIGIBLE._replace(
     error="Order not eligible for QC evaluation", message="Only completed or delivered orders can be evaluated"
 )
+NOT_CANCELLABLE = NOT_ELIGIBLE._replace(
+    error="Order not eligible for cancellation", message="Only pending or early ongoing orders can be cancelled"
+)
+ALREADY_CANCELLED = ApiError(409, "Conflict", "This order has already been cancelled", "ORDER_ALREADY_CANCELLED")
+NO_CANCELLATION = NO_RERUN._replace(message="You don't have permission to cancel this order")
+NOT_REVIEWABLE = NOT_ELIGIBLE._replace(
+    error="Order not eligible for human review",
+    message="Only completed or delivered orders of level 0 can be reviewed",
+)
+REVIEW_NOT_CANCELLABLE = NOT_ELIGIBLE._replace(
+    error="Human review cannot be cancelled", message="Only ongoing orders of level 1 have a review to cancel"
+)
+NO_REVIEW = NO_RERUN._replace(message="You don't have permission to request human review of this order")
+NO_BILLING = NO_RERUN._replace(message="You don't have permission to access billing")
 QC_COMPLETED = "QC evaluation completed."
 QC_NOT_STARTED = "QC evaluation could not be started"
 
@@ -97,6 +113,11 @@ def order_body(order: Order, now: int, files_url: str | None = None) -> Json:
     return _altered(with_links(order, order.at(moment), files_url, now), behaviour)
 
 
+def project_body(project: Json, behaviour: Behaviour) -> Json:
+    """Return a project as a GET shows it, or its row."""
+    return _without_fields(copy.deepcopy(project), behaviour)
+
+
 #: The options that alter an order; their defaults leave it as it is.
 _ALTERING = (
     *("delivery_events", "answered_id", "wrong_sizes", "evaluation_field", "evaluation_shape"),
@@ -117,13 +138,17 @@ def _altered(order: Json, behaviour: Behaviour) -> Json:
         order["id"] = behaviour.answered_id
     _alter_sizes(order, behaviour)
     _alter_evaluation(order, behaviour)
+    return _without_fields(order, behaviour)
+
+
+def _without_fields(body: Json, behaviour: Behaviour) -> Json:
     for name in behaviour.null_fields:
-        for holder, key in _places(order, name.split(".")):
+        for holder, key in _places(body, name.split(".")):
             holder[key] = None
     for name in behaviour.missing_fields:
-        for holder, key in _places(order, name.split(".")):
+        for holder, key in _places(body, name.split(".")):
             holder.pop(key, None)
-    return order
+    return body
 
 
 def _alter_sizes(order: Json, behaviour: Behaviour) -> None:
@@ -172,78 +197,3 @@ def in_callback_shape(evaluation: Json) -> Json:
 
 def _renamed(item: Any, names: Mapping[str, str]) -> Any:
     return {names.get(name, name): value for name, value in item.items()} if isinstance(item, dict) else item
-
-
-# A page of the list
-
-_ROW = ("id", "name", "sourceLanguage", "targetLanguage", "status", "type", "createdAt", "clientId", "projectId")
-_LARGEST_PAGE = 50
-_CLIENT = "client_abc123"
-
-
-class QueryError(ValueError):
-    """A query parameter that is out of range, or no number or date."""
-
-
-def order_page(orders: Iterable[Json], raw_query: str, ignored: Iterable[str] = ()) -> Json:
-    """Return the body of the list, newest id first: rows of exactly the documented fields, and `meta`.
-
-    :raises QueryError: for a value that it does not take.
-    """
-    query = dict(parse_qsl(raw_query, keep_blank_values=True))
-    query = {key: value for key, value in query.items() if not key.startswith(tuple(f"filter[{x}]" for x in ignored))}
-    page = _parse_whole(query, "pageOptions[page]", 1)
-    take = _parse_whole(query, "pageOptions[take]", 10, _LARGEST_PAGE)
-    matches = sorted(_filtered(orders, query), key=lambda order: str(order.get("id")), reverse=True)
-    pages = math.ceil(len(matches) / take)
-    return {
-        "data": [
-            {field: order.get(field, _CLIENT if field == "clientId" else None) for field in _ROW}
-            for order in matches[(page - 1) * take : page * take]
-        ],
-        "meta": {
-            "page": page,
-            "take": take,
-            "itemCount": len(matches),
-            "pageCount": pages,
-            "hasPreviousPage": page > 1,
-            "hasNextPage": page < pages,
-        },
-    }
-
-
-def _filtered(orders: Iterable[Json], query: dict[str, str]) -> list[Json]:
-    begin, end = (_parse_date(query, f"filter[createdAtRange][{limit}]") for limit in ("from", "to"))
-    name, search = (query.get(key, "").casefold() for key in ("filter[name]", "pageOptions[search]"))
-
-    def matches(order: Json) -> bool:
-        order_name = str(order.get("name")).casefold()
-        if name not in order_name or search not in f"{order_name} {order.get('id')}".casefold():
-            return False
-        fields = ("type", "status", "projectId")
-        if any(order.get(field) != query.get(f"filter[{field}]", order.get(field)) for field in fields):
-            return False
-        created = parse_iso(order.get("createdAt"))
-        if begin is not None and (created is None or created < begin):
-            return False
-        return end is None or (created is not None and created <= end)
-
-    return [order for order in orders if matches(order)]
-
-
-def _parse_whole(query: dict[str, str], key: str, default: int, largest: int | None = None) -> int:
-    text = query.get(key, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) < 1:
-        raise QueryError(f"{key} must not be less than 1")
-    if largest is not None and int(text) > largest:
-        raise QueryError(f"{key} must not be greater than {largest}")
-    return int(text)
-
-
-def _parse_date(query: dict[str, str], key: str) -> int | None:
-    if key not in query:
-        return None
-    moment = parse_iso(query[key])
-    if moment is None:
-        raise QueryError(f"{key} must be a valid ISO 8601 date string")
-    return moment

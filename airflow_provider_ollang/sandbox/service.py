@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
-import threading
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ollang.sandbox import evaluations, lifecycle, responses
-from airflow_provider_ollang.sandbox.clock import Clock, to_http_date, to_iso, to_milliseconds
+from airflow_provider_ollang.sandbox import cancellation, evaluations, lifecycle, lists, responses, reviews
+from airflow_provider_ollang.sandbox.account import Account
+from airflow_provider_ollang.sandbox.clock import parse_iso, to_http_date, to_iso, to_milliseconds
 from airflow_provider_ollang.sandbox.faults import Faults
 from airflow_provider_ollang.sandbox.files import File, file_of
 from airflow_provider_ollang.sandbox.options import Behaviour, SandboxError, parse_behaviour
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox.files import Content
 
 
-class Service:
+class Service(Account):
     """All of a sandbox but its sockets; its parameters are those of `Sandbox`. Safe to use from several threads."""
 
     def __init__(
@@ -33,13 +33,11 @@ class Service:
         speed: float = 1.0,
         behaviour: Behaviour | Mapping[str, Any] | None = None,
     ) -> None:
-        self.lock = threading.RLock()
-        self.behaviour = parse_behaviour(behaviour, Behaviour())
+        super().__init__(speed, behaviour)
         self._start = (api_key, speed)
         self.log = RequestLog()
         self.faults = Faults()
         self.connections = 0
-        self._orders: dict[str, Order] = {}
         self.reset()
 
     @property
@@ -63,12 +61,16 @@ class Service:
             rows = [
                 order.at(self._catch_up(order) - to_milliseconds(order.behaviour.list_stale_by))
                 for order in self._orders.values()
-                if order.owner == OWN
+                if order.owner == OWN and not order.is_gone and self._is_listed(order)
             ]
-            try:
-                return Response(200, responses.order_page(rows, query, self.behaviour.ignored_filters))
-            except responses.QueryError as error:
-                return responses.bad_request("Invalid query parameters", str(error)).response(self.behaviour)
+            return self._page(lambda: lists.order_page(rows, query, self.behaviour.ignored_filters))
+
+    def _is_listed(self, order: Order) -> bool:
+        created, hidden_for = (
+            parse_iso(order.latest.get("createdAt")),
+            to_milliseconds(order.behaviour.orders_hidden_for),
+        )
+        return created is None or self.clock.now() >= created + hidden_for
 
     def rerun_order(self, order_id: str) -> Response:
         """Respond to *Rerun Order*."""
@@ -82,11 +84,34 @@ class Service:
         evaluate = functools.partial(evaluations.evaluate, body)
         return self._respond(order_id, responses.NO_EVALUATION, evaluate)
 
-    def _respond(self, order_id: str, forbidden: ApiError, act: Callable[[Order, int], Response]) -> Response:
+    def cancel_order(self, order_id: str) -> Response:
+        """Respond to the cancelling of an order; also of one that is found no longer because of that."""
+        return self._respond(order_id, responses.NO_CANCELLATION, cancellation.cancel, is_gone_too=True)
+
+    def request_review(self, order_id: str) -> Response:
+        """Respond to a request for human review."""
+        return self._respond(order_id, responses.NO_REVIEW, reviews.request_review)
+
+    def cancel_review(self, order_id: str) -> Response:
+        """Respond to the cancelling of a human review."""
+        return self._respond(order_id, responses.NO_REVIEW, reviews.cancel_review)
+
+    def review_info(self, order_id: str) -> Response:
+        """Respond to a request for the gate at which an order waits for people."""
+        return self._respond(order_id, responses.NO_ACCESS, reviews.review_info)
+
+    def _respond(
+        self,
+        order_id: str,
+        forbidden: ApiError,
+        act: Callable[[Order, int], Response],
+        *,
+        is_gone_too: bool = False,
+    ) -> Response:
         """Respond to a request about an order: 404, 403, or what `act` makes of the order and the current moment."""
         with self.lock:
             order = self._orders.get(order_id)
-            if order is None:
+            if order is None or (order.is_gone and not is_gone_too):
                 return responses.NOT_FOUND.response(self.behaviour)
             if order.owner != OWN:
                 return forbidden.response(order.behaviour)
@@ -215,6 +240,7 @@ class Service:
                 "requests": self.log.last,
                 "connections": self.connections,
                 "files": self.files_url,
+                "counts": self.counts(),
                 "orders": [order.summary() for order in self._orders.values()],
                 "faults": [fault.as_json() for fault in self.faults.active],
             }
@@ -243,10 +269,9 @@ class Service:
         """Be as at the start: its orders, key and speed, no faults, an empty request log."""
         with self.lock:
             self.api_key, speed = self._start
-            self.clock = Clock(speed)
+            self._begin(speed)
             self.faults.remove()
             self.log.clear()
-            self._orders = {}
             now = self.clock.now()
             for order, owner, behaviour in start_orders(now):
                 self._create(order["id"], order, owner, parse_behaviour(behaviour, self.behaviour), now)

@@ -10,9 +10,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_ollang.sandbox.clock import to_iso
-from airflow_provider_ollang.sandbox.documents import numbered_name, numbered_url, outputs_from_files, outputs_of_type
-from airflow_provider_ollang.sandbox.lifecycle import delivery_event, is_reviewed
+from airflow_provider_ollang.sandbox.documents import (
+    numbered_name,
+    numbered_url,
+    outputs_from_files,
+    outputs_of_type,
+    usual_vtt_url,
+)
+from airflow_provider_ollang.sandbox.lifecycle import delivery_event
 from airflow_provider_ollang.sandbox.order import DONE, EXAMPLE_ID, OWN, Json
+from airflow_provider_ollang.sandbox.prices import is_reviewed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,8 +131,9 @@ def with_usual_fields(fields: Json, now: int, results: Sequence[Mapping[str, Any
         "finance": {"paymentAmount": 120.0},
         "deliveryEvents": _events(level, finished) if status in DONE else [],
     }
-    if order_type in ("cc", "subtitle") and status in DONE:
-        order["vttUrl"] = numbered_url(f"https://example.com/subtitles/{order_id}_{target}.vtt", 1)
+    vtt_url = usual_vtt_url(order)
+    if vtt_url is not None and status in DONE:
+        order["vttUrl"] = numbered_url(vtt_url, 1)
     return {**order, **copy.deepcopy(fields)}
 
 

@@ -49,6 +49,8 @@ _HEAD = 512
 #: So many more bytes than ever before make up for failures.
 _PROGRESS = 1 << 20
 _LOG_SECONDS, _LOG_BYTES = 30.0, 256 << 20
+#: No byte of deflate unpacks to more (https://zlib.net/zlib_tech.html).
+_MOST_UNPACKED = 1032
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -222,7 +224,7 @@ class Download:
             raise self._error(OllangPermanentError, f"the file host sends it encoded as {encoding!r:.40}, unasked")
         length = self._length(response)
         # Some orders tell the size of what is stored, which is packed. Any other size bounds what is unpacked.
-        self._size = None if packed and length == self._file.size else self._file.size
+        self._size = None if packed and length in {None, self._file.size} else self._file.size
         self._refuse_web_page(headers.get("Content-Type", ""), b"")
         if length is not None and not packed:
             self._require_size(length)
@@ -235,6 +237,8 @@ class Download:
                 self._write(self._staged, piece)
         self._delivery.token.raise_if_cancelled()
         received = self._received
+        if packed and length is None and response.raw.tell() != self._file.size:
+            self._size = self._file.size
         if length is not None and not packed and received != length:
             if received > length or not self._validator:
                 self._discard()
@@ -282,13 +286,20 @@ class Download:
 
     def _write(self, staged: StagedFile, piece: bytes) -> None:
         staged.write(piece)
-        if self._size is not None and staged.size > self._size and self._delivery.size_must_agree:
+        if staged.size > self._most_bytes and self._delivery.size_must_agree:
             self._discard()
             raise self._size_mismatch("more")
         if staged.size > self._most:
             # There is something new, so a fresh order may help again.
             self._most, self._refreshed_for = staged.size, ""
         self._log_progress()
+
+    @property
+    def _most_bytes(self) -> float:
+        """How many bytes may come."""
+        if self._size is not None:
+            return self._size
+        return math.inf if self._file.size is None else self._file.size * _MOST_UNPACKED
 
     def _publish(self, staged: StagedFile) -> Delivered:
         delivered = staged.publish()
@@ -326,7 +337,7 @@ class Download:
 
     def _size_mismatch(self, sent: int | str) -> StaleOrderError:
         return StaleOrderError(
-            f"the order says it has {self._size} bytes, but the file host sends {sent}",
+            f"the order says it has {self._file.size} bytes, but the file host sends {sent}",
             OllangPermanentError,
             advice=". Look at the document in Ollang; to deliver it as it is, set on_size_mismatch='deliver'",
         )

@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError
+from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError, OllangStaleResultError
 from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
 from airflow_provider_ollang.transfers._download import Download, NotListedError
 from airflow_provider_ollang.transfers._file_host import THREADS
@@ -190,11 +190,15 @@ class SignedUrls:
 
         :param refresh: whether the URL at hand is no good: gets the order, unless another download has meanwhile.
         :raises OllangError: the order cannot be got.
-        :raises NotListedError: the latest order no longer has the file.
+        :raises NotListedError: the latest order no longer has the file, or not as a new one.
         """
         with self._lock:
             if refresh and self._latest.get(file.key) is file:
-                self._latest = refreshed(self._get_order(), self._criteria, self._planned)
+                try:
+                    self._latest = refreshed(self._get_order(), self._criteria, self._planned)
+                except OllangStaleResultError:
+                    # A replica that lags, or a review that began meanwhile: the next try plans anew.
+                    raise NotListedError("the order no longer shows it as newer than before") from None
             if file.key not in self._latest:
                 raise NotListedError("the order no longer lists it; its documents were replaced meanwhile")
             return self._latest[file.key]

@@ -228,7 +228,16 @@ def test_gate_without_its_thresholds_at_resume_applies_them(
 # --- A result that nothing proves ---------------------------------------------------------------------------------
 
 
-@in_every_mode
+@pytest.mark.parametrize(
+    "mode",
+    [
+        MODES["poke"],
+        # Without a store each reschedule starts `stale_timeout` anew.
+        pytest.param(MODES["reschedule"], marks=needs_task_state_store),
+        MODES["deferrable"],
+    ],
+    ids=MODES,
+)
 def test_unproven_result_is_pushed_for_mark_success(ollang: Sandbox, run_dag: RunDag, mode: dict[str, Any]) -> None:
     ollang.change_order(ORDER, behaviour=NO_TRACE)
     run = run_dag(dag_of(rerun=True, stale_timeout=60, **mode))

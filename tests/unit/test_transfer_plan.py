@@ -16,7 +16,9 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
     OllangUnavailableError,
 )
+from airflow_provider_ollang.transfers._download import NotListedError
 from airflow_provider_ollang.transfers._plan import VTT, Criteria, File, plan, refreshed
+from airflow_provider_ollang.transfers._transfer import SignedUrls
 from tests.unit.builders import (
     AFTER,
     LONG_BEFORE,
@@ -252,6 +254,15 @@ def test_fresh_link_is_that_of_the_new_version_of_a_document() -> None:
     (file,) = plan(now, asked).files
     assert (file.link, file.is_new) == (new["url"], True)
     assert list(refreshed(now, asked, [file]).values()) == [file]
+
+
+def test_fresh_order_that_shows_no_new_result_fails_this_try_only() -> None:
+    """It may come from a replica that lags, or a review may have begun meanwhile: the next try plans anew."""
+    asked = wanted(rerun=rerun_of(order(orderDocs=[document()])))
+    (file,) = plan(order(orderDocs=[new_document()], vttUrl=None), asked).files
+    urls = SignedUrls([file], asked, lambda: order(orderDocs=[document()], vttUrl=None))
+    with pytest.raises(NotListedError, match="no longer shows it as newer"):
+        urls.latest(file, refresh=True)
 
 
 def test_no_link_is_shown() -> None:

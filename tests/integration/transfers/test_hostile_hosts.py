@@ -216,6 +216,15 @@ def test_size_of_the_packed_file_is_a_size_too(
     assert list(place.files().values()) == [bytes(4 << 20)]
 
 
+def test_size_of_the_packed_file_is_a_size_without_its_length_too(
+    order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
+) -> None:
+    order_id = order_of(len(PACKED))
+    file_server.responses = [(200, GZIP, PACKED)]
+    assert deliver(place.url, order_id=order_id).errors == {}
+    assert list(place.files().values()) == [CONTENT]
+
+
 def test_url_path_that_begins_with_two_slashes_is_kept(
     order_of: Order, file_server: FileServer, deliver: Deliver, place: Place
 ) -> None:

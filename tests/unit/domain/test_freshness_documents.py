@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.builders import (
     AFTER,
+    BEFORE,
     LONG_BEFORE,
     REQUESTED,
     document,
@@ -182,6 +183,15 @@ def test_documents_without_ids_are_later_than_all_or_none(now: dict[str, Any], c
     before = [document(id=None, size=1), document(id=None, size=2, duration=2)]
     polled = order(orderDocs=[document(**{"id": None, "size": 1, **now})])
     assert rerun_of(order(orderDocs=before)).outputs_changed(polled) is counts
+
+
+def test_documents_without_ids_that_were_created_apart_are_new_once_updated() -> None:
+    before = [
+        document(id=None, createdAt=LONG_BEFORE, updatedAt=None, size=1),
+        document(id=None, createdAt=BEFORE, updatedAt=BEFORE, size=2),
+    ]
+    now = [{**each, "updatedAt": AFTER, "size": each["size"] + 10} for each in before]
+    assert rerun_of(order(orderDocs=before)).outputs_complete(order(orderDocs=now))
 
 
 def test_hundreds_of_documents_without_ids_prove_the_result() -> None:

@@ -49,6 +49,41 @@ class Client:
     def evaluate(self, order_id: str = EXAMPLE_ID, **options: Any) -> requests.Response:
         return self.ask("POST", f"/integration/orders/{order_id}/qc", **options)
 
+    def upload(self, file: tuple[str, bytes] | None = ("film.mp4", b"film"), **fields: Any) -> requests.Response:
+        """Upload a file, given as its name and content; fields that are None are left out."""
+        fields = {"name": "My film", "sourceLanguage": "en", **fields}
+        data = {name: value for name, value in fields.items() if value is not None}
+        files: Any = {"nothing": (None, "")} if file is None else {"file": file}
+        return self.ask("POST", "/integration/upload/direct", data=data, files=files)
+
+    def create(self, *languages: str, **fields: Any) -> requests.Response:
+        """Request orders; fields that are None are left out."""
+        configs = [{"language": language, "isRush": False} for language in languages or ("fr",)]
+        body = {"orderType": "subtitle", "level": 0, "projectId": "proj_abc456", "targetLanguageConfigs": configs}
+        body = {name: value for name, value in {**body, **fields}.items() if value is not None}
+        return self.ask("POST", "/integration/orders/create", json=body)
+
+    def created(self, *languages: str, **fields: Any) -> list[str]:
+        """Request orders, and return the ids answered."""
+        answer = self.create(*languages, **fields)
+        assert answer.status_code == 201, answer.text
+        return [entry["orderId"] for entry in answer.json()]
+
+    def cancel(self, order_id: str) -> requests.Response:
+        return self.ask("POST", f"/integration/orders/cancel/{order_id}")
+
+    def review(self, order_id: str = EXAMPLE_ID, *, cancel: bool = False) -> requests.Response:
+        action = "cancel-human-review" if cancel else "human-review"
+        return self.ask("POST", f"/integration/orders/{order_id}/{action}")
+
+    def listed(self, query: str = "") -> list[dict[str, Any]]:
+        """Return the rows of a page of the list of orders."""
+        rows: list[dict[str, Any]] = body_of(self.ask("GET", f"/integration/orders?{query}"))["data"]
+        return rows
+
+    def credits(self) -> dict[str, Any]:
+        return body_of(self.ask("GET", "/integration/credits"))
+
     def status(self, order_id: str) -> str:
         return str(self.order(order_id)["status"])
 

@@ -10,6 +10,7 @@ import requests
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sandbox.admin_api import ROUTES, is_local
 from airflow_provider_ollang.sandbox.clock import parse_iso
+from airflow_provider_ollang.sandbox.order import COUNTS
 
 from .client import EXAMPLE_ID, FOREIGN_ID, Client, accepted, body_of, refused
 
@@ -23,7 +24,6 @@ def test_overview(ollang: Sandbox, client: Client, path: str) -> None:
     overview = body_of(client.admin("GET", path))
     assert [(call["method"], call["path"]) for call in overview["admin_api"]] == [route[:2] for route in ROUTES]
     assert (overview["requests"], overview["connections"], overview["clock"]["speed"]) == (1, 1, 0)
-    counts = ("reruns_accepted", "reruns_refused", "evaluations_accepted", "evaluations_refused")
     assert overview["orders"][0] == {
         "id": EXAMPLE_ID,
         "owner": "own",
@@ -31,9 +31,10 @@ def test_overview(ollang: Sandbox, client: Client, path: str) -> None:
         "status": "completed",
         "level": 0,
         "name": "Sample Project - Episode 1",
-        **dict.fromkeys(counts, 0),
+        **dict.fromkeys(COUNTS, 0),
     }
     assert overview["files"] == ollang.files_url
+    assert overview["counts"] == ollang.counts()
     fault = {"id": 1, "method": "POST", "path": "*", "skip": 0, "times": 1, "do": {"status": 500}, "hits": 0}
     assert overview["faults"] == [fault]
 
@@ -43,6 +44,16 @@ def test_every_documented_call_exists(client: Client) -> None:
         real = path.replace("/_sandbox", "").replace("{id}", EXAMPLE_ID).replace("{document}", "vttUrl")
         body = {"do": {"status": 500}} if (method, real) == ("POST", "/faults") else {}
         body_of(client.admin(method, real, body))
+
+
+def test_behaviour_of_the_sandbox_changes(ollang: Sandbox, client: Client) -> None:
+    behaviour = body_of(client.admin("PATCH", "/behaviour", {"run_seconds": 7}))
+    assert (behaviour["run_seconds"], behaviour["rerun_success"]) == (7, True)
+    added = ollang.add_order()
+    seconds = [ollang.order(order_id)["behaviour"]["run_seconds"] for order_id in (EXAMPLE_ID, added)]
+    assert seconds == [30, 7], "orders that exist keep their own"
+    answer = client.admin("PATCH", "/behaviour", {"run_secondz": 7})
+    assert (answer.status_code, "did you mean 'run_seconds'?" in answer.json()["error"]) == (400, True)
 
 
 def test_put_creates_and_replaces_an_order(ollang: Sandbox, client: Client) -> None:

@@ -72,7 +72,7 @@ def test_python_example_runs(page: str) -> None:
 def test_other_python_examples_run(page: str, ollang: Sandbox) -> None:
     names: dict[str, Any] = {"ollang": ollang}
     faults = examples(page, "\nollang.add_fault(")
-    for example in [*faults, *examples(page, "qc_scores"), *examples(page, "sha256")]:
+    for example in [*faults, *examples(page, "qc_scores"), *examples(page, "sha256()"), *examples(page, "counts()")]:
         exec(example, names)  # noqa: S102 - the page's own
     assert len(ollang.overview()["faults"]) == sum(len(each.strip().splitlines()) for each in faults) > 10
     assert ollang.content(names["film"], "doc_film").size == 5_000_000_000

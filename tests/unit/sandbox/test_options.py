@@ -11,12 +11,23 @@ import pytest
 
 from airflow_provider_ollang.sandbox import Behaviour, Sandbox, SandboxError
 
-from . import test_evaluation_options, test_files, test_links, test_run_options
+from . import (
+    test_cancel,
+    test_evaluation_options,
+    test_files,
+    test_links,
+    test_new_orders,
+    test_projects,
+    test_reviews,
+    test_run_options,
+    test_uploads,
+)
 from .client import Client, accepted, order_with, refused, rerun_and_wait
 
 
 def test_every_option_has_a_test() -> None:
-    modules = (sys.modules[__name__], test_run_options, test_evaluation_options, test_files, test_links)
+    of_runs = (sys.modules[__name__], test_run_options, test_evaluation_options, test_files, test_links)
+    modules = (*of_runs, test_uploads, test_projects, test_new_orders, test_cancel, test_reviews)
     tests = [name for module in modules for name in dir(module)]
     for field in dataclasses.fields(Behaviour):
         assert any(name == f"test_{field.name}" or name.startswith(f"test_{field.name}__") for name in tests), (
@@ -158,6 +169,12 @@ def test_missing_fields(ollang: Sandbox, client: Client) -> None:
     assert all("createdAt" not in document for document in order["orderDocs"])
     assert all(set(event) == {"type", "actorType", "actorId"} for event in order["deliveryEvents"])
     assert "createdAt" in order
+
+
+def test_missing_fields__of_projects(ollang: Sandbox, client: Client) -> None:
+    ollang.change_behaviour({"missing_fields": ["projectDocs.size"], "null_fields": ["folderId"]})
+    project = client.ask("GET", "/integration/project/proj_abc456").json()
+    assert (project["folderId"], "size" in project["projectDocs"][0]) == (None, False)
 
 
 def test_ignored_filters() -> None:
