@@ -59,19 +59,19 @@ def ollang_localize_video() -> None:
         return source.exists()
 
     upload = ObjectStorageToOllangOperator(task_id="upload", source="{{ params.source }}", source_language="en")
-    order = OllangCreateOrderOperator(
-        task_id="order",
+    create = OllangCreateOrderOperator(
+        task_id="create_orders",
         project_id=upload.output,
         order_type="subtitle",
         target_languages="{{ params.languages }}",
     )
 
     @task_group
-    def localize(order_id: dict[str, Any]) -> dict[str, Any]:
+    def localize(order: dict[str, Any]) -> Any:
         """Take one language from its order to its delivered files."""
         wait = OllangOrderStatusSensor(
             task_id="wait",
-            order_id=order_id,
+            order_id=order,
             deferrable=True,
             poke_interval=POKE_INTERVAL.total_seconds(),
             timeout=timedelta(days=2),
@@ -98,20 +98,20 @@ def ollang_localize_video() -> None:
             }
 
         gate >> deliver
-        return describe(order_id, evaluate.output, deliver.output)  # type: ignore[return-value]
+        return describe(order, evaluate.output, deliver.output)
 
     @task(trigger_rule="all_done")
-    def summary(languages: Any) -> list[str]:
+    def summary(results: Any) -> list[str]:
         """Say what was delivered, and what its evaluations cost."""
-        # Airflow hands on a single result of a mapped task group without a list, and none as None.
-        results = languages if isinstance(languages, list) else [languages] if languages else []
+        # Airflow hands on what a mapped group returned as a list, a single result bare, and no result as None.
+        finished = [results] if isinstance(results, dict) else list(results or [])
         return [
             f"{result['language']}: {len(result['files'])} file(s), {result['credits']} credits for its evaluation"
-            for result in results
+            for result in finished
         ]
 
     file_arrives() >> upload
-    summary(localize.expand(order_id=order.output))
+    summary(localize.expand(order=create.output))
 
 
 ollang_localize_video()

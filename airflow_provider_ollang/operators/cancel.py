@@ -1,13 +1,19 @@
-"""The operator that cancels an order."""
+"""Operators that cancel: an order, or its human review."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_ollang._compat import AirflowSkipException
 from airflow_provider_ollang.domain.arguments import parse_order_id, require_choice
-from airflow_provider_ollang.exceptions import OllangBadRequestError, OllangOrderNotEligibleError
+from airflow_provider_ollang.domain.orders import DONE_STATUSES
+from airflow_provider_ollang.domain.values import parse_number
+from airflow_provider_ollang.exceptions import (
+    OllangBadRequestError,
+    OllangError,
+    OllangOrderNotEligibleError,
+    OllangRequestRefusedError,
+)
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.operators._base import OllangOperator
 
@@ -16,25 +22,20 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_ollang.domain.orders import Order
 
-class OllangCancelOrderOperator(OllangOperator):
-    """
-    Cancels an order for good (`Cancel Order`); only orders that have hardly begun can be cancelled.
+#: How Ollang says that it is too late, or done before: refused, not eligible, a conflict.
+_TOO_LATE = {200, 400, 409}
 
-    It costs nothing and may be repeated: an order that was cancelled before counts as cancelled.
 
-    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``, such as an item of the result of
-        :class:`.OllangCreateOrderOperator` (templated).
-    :param on_too_late: what to do if the order cannot be cancelled any more: ``"fail"``, ``"skip"`` the task, or
-        ``"ignore"`` it and return ``cancelled: False``.
-    :param ollang_conn_id: the Airflow connection (templated).
-    :return: ``{"order_id": str, "cancelled": bool, "status": str}``; ``status`` is that of the order now.
-    :raises OllangOrderNotEligibleError: it is too late.
-    :raises OllangError: as :meth:`.OllangHook.cancel_order`.
-    """
+class _CancelOperator(OllangOperator):
+    """Cancels something of an order; what was cancelled before counts as cancelled."""
 
     template_fields: Sequence[str] = ("order_id", "ollang_conn_id")
-    ui_color = "#f6e1dc"
+    #: What is cancelled, behind "Order 60b8…: ".
+    subject: ClassVar[str]
+    #: The status of the order then.
+    status: ClassVar[str]
 
     def __init__(
         self,
@@ -50,34 +51,97 @@ class OllangCancelOrderOperator(OllangOperator):
         self.ollang_conn_id = ollang_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
-        """Cancel the order."""
+        """Cancel it."""
         order_id = parse_order_id(self.order_id)
         hook, _ = self._connect(order_id)
+        status, done = self.status, "was cancelled"
         try:
-            is_new = hook.cancel_order(order_id)
-        except (OllangBadRequestError, OllangOrderNotEligibleError) as error:
-            if error.status_code != HTTPStatus.BAD_REQUEST:
+            self._cancel(hook, order_id)
+        except (OllangBadRequestError, OllangOrderNotEligibleError, OllangRequestRefusedError) as error:
+            if error.status_code not in _TOO_LATE:
                 raise
             # The response to an earlier request may have been lost.
-            status = hook.get_order(order_id)["status"]
-            if status != "cancelled":
-                return self._too_late(order_id, status, error)
-            is_new = False
-        self.log.info("Order %s %s.", order_id, "was cancelled" if is_new else "had been cancelled before")
-        return {"order_id": order_id, "cancelled": True, "status": "cancelled"}
+            order = hook.get_order(order_id)
+            if not self._is_cancelled(order):
+                return self._too_late(order_id, order, error)
+            status, done = order["status"], "had been cancelled before"
+        self.log.info("Order %s: %s %s.", order_id, self.subject, done)
+        return {"order_id": order_id, "cancelled": True, "status": status}
 
-    def _too_late(
-        self, order_id: str, status: str, error: OllangBadRequestError | OllangOrderNotEligibleError
-    ) -> dict[str, Any]:
-        message = f"Order {order_id} is {status!r} and cannot be cancelled any more"
+    def _cancel(self, hook: OllangHook, order_id: str) -> None:
+        raise NotImplementedError
+
+    def _is_cancelled(self, order: Order) -> bool:
+        raise NotImplementedError
+
+    def _too_late(self, order_id: str, order: Order, error: OllangError) -> dict[str, Any]:
+        message = (
+            f"Order {order_id} is {order['status']!r} at level {order.get('level')}: {self.subject} cannot be "
+            "cancelled any more"
+        )
         if self.on_too_late == "skip":
             raise AirflowSkipException(f"{message}.") from error
         if self.on_too_late == "ignore":
             self.log.warning("%s (on_too_late='ignore').", message)
-            return {"order_id": order_id, "cancelled": False, "status": status}
+            return {"order_id": order_id, "cancelled": False, "status": order["status"]}
         failure = OllangOrderNotEligibleError(
-            f"{message}: Ollang refused it ({error.detail or error.status_code}). Nothing was changed. To go on all "
+            f"{message}. Ollang refused it ({error.detail or error.status_code}); nothing was changed. To go on all "
             "the same, set on_too_late to 'skip' or 'ignore'."
         )
         vars(failure).update(vars(error))
         raise failure from None
+
+
+class OllangCancelOrderOperator(_CancelOperator):
+    """
+    Cancels an order for good (`Cancel Order`); only orders that have hardly begun can be cancelled.
+
+    It costs nothing and may be repeated: an order that was cancelled before counts as cancelled.
+
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id``, such as an item of the result of
+        :class:`.OllangCreateOrderOperator` (templated).
+    :param on_too_late: what to do if the order cannot be cancelled any more: ``"fail"``, ``"skip"`` the task, or
+        ``"ignore"`` it and return ``cancelled: False``.
+    :param ollang_conn_id: the Airflow connection (templated).
+    :return: ``{"order_id": str, "cancelled": bool, "status": str}``; ``status`` is that of the order now.
+    :raises OllangOrderNotEligibleError: it is too late.
+    :raises OllangError: as :meth:`.OllangHook.cancel_order`.
+    """
+
+    ui_color = "#f6e1dc"
+    subject = "the order"
+    status = "cancelled"
+
+    def _cancel(self, hook: OllangHook, order_id: str) -> None:
+        hook.cancel_order(order_id)
+
+    def _is_cancelled(self, order: Order) -> bool:
+        return bool(order["status"] == self.status)
+
+
+class OllangCancelHumanReviewOperator(_CancelOperator):
+    """
+    Cancels the human review of an order, which Ollang refunds (`Cancel Human Review`).
+
+    The order is ``completed`` at level 0 then, with the result that it had before the review. It costs nothing and may
+    be repeated: an order that has no review any more counts as cancelled.
+
+    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated).
+    :param on_too_late: what to do if the review cannot be cancelled any more: ``"fail"``, ``"skip"`` the task, or
+        ``"ignore"`` it and return ``cancelled: False``.
+    :param ollang_conn_id: the Airflow connection (templated).
+    :return: ``{"order_id": str, "cancelled": bool, "status": str}``; ``status`` is that of the order now.
+    :raises OllangOrderNotEligibleError: it is too late: people are done with the review, or about to be.
+    :raises OllangError: as :meth:`.OllangHook.cancel_human_review`.
+    """
+
+    ui_color = "#ece5f5"
+    subject = "its human review"
+    status = "completed"
+
+    def _cancel(self, hook: OllangHook, order_id: str) -> None:
+        hook.cancel_human_review(order_id)
+
+    def _is_cancelled(self, order: Order) -> bool:
+        level = parse_number(order.get("level"))
+        return order["status"] in DONE_STATUSES and level is not None and level < 1

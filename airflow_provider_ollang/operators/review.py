@@ -1,28 +1,9 @@
-"""Operators that have people review an order, and that cancel it."""
+"""The operator that has people review an order."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
-
-from airflow_provider_ollang._compat import AirflowSkipException
-from airflow_provider_ollang.domain.arguments import parse_order_id, require_choice
-from airflow_provider_ollang.domain.orders import DONE_STATUSES
-from airflow_provider_ollang.domain.values import parse_number
-from airflow_provider_ollang.exceptions import (
-    OllangBadRequestError,
-    OllangError,
-    OllangOrderNotEligibleError,
-    OllangRequestRefusedError,
-)
-from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import OllangOperator
 from airflow_provider_ollang.operators._new_result import OllangNewResultOperator
 from airflow_provider_ollang.runtime.review_request import ReviewRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from airflow.sdk import Context
 
 
 class OllangHumanReviewOperator(OllangNewResultOperator):
@@ -77,65 +58,3 @@ class OllangHumanReviewOperator(OllangNewResultOperator):
     ui_color = "#e6dcf7"
     record_key = "ollang_review"
     request_class = ReviewRequest
-
-
-class OllangCancelHumanReviewOperator(OllangOperator):
-    """
-    Cancels the human review of an order, which Ollang refunds (`Cancel Human Review`).
-
-    The order is ``completed`` at level 0 then, with the result that it had before the review. Cancelling costs nothing,
-    and repeating it is harmless: a retry finds that it is cancelled already.
-
-    :param order_id: the order: its id, or a mapping with ``order_id`` or ``id`` (templated).
-    :param on_too_late: what to do if the review cannot be cancelled any more: ``"fail"``, ``"skip"`` the task, or
-        ``"ignore"`` it.
-    :param ollang_conn_id: the Airflow connection (templated).
-    :return: ``{"order_id", "cancelled", "status"}``: whether the order has no review now, and its status.
-    :raises OllangOrderNotEligibleError: it is too late: people are done with the review, or about to be.
-    :raises OllangError: as :meth:`.OllangHook.cancel_human_review`.
-    """
-
-    template_fields: Sequence[str] = ("order_id", "ollang_conn_id")
-    ui_color = "#ece5f5"
-
-    def __init__(
-        self,
-        *,
-        order_id: Any,
-        on_too_late: Literal["fail", "skip", "ignore"] = "fail",
-        ollang_conn_id: str = OllangHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.order_id = order_id
-        self.on_too_late = require_choice("on_too_late", on_too_late, ("fail", "skip", "ignore"))
-        self.ollang_conn_id = ollang_conn_id
-
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
-        """Cancel the review."""
-        order_id = parse_order_id(self.order_id)
-        hook, _ = self._connect(order_id)
-        try:
-            hook.cancel_human_review(order_id)
-        except (OllangBadRequestError, OllangOrderNotEligibleError, OllangRequestRefusedError) as error:
-            return self._refused(hook, order_id, error)
-        self.log.info("Order %s: its human review is cancelled and refunded.", order_id)
-        return {"order_id": order_id, "cancelled": True, "status": "completed"}
-
-    def _refused(self, hook: OllangHook, order_id: str, error: OllangError) -> dict[str, Any]:
-        """Tell whether there is no review any more, as after a request whose response was lost, or it is too late."""
-        order = hook.get_order(order_id)
-        status, level = order["status"], parse_number(order.get("level"))
-        if status in DONE_STATUSES and level is not None and level < 1:
-            self.log.info("Order %s has no human review, or none any more.", order_id)
-            return {"order_id": order_id, "cancelled": True, "status": status}
-        text = (
-            f"The human review of order {order_id} cannot be cancelled: the order is {status!r} at level {level}, and "
-            f"only a review that is under way can be. Ollang's answer: {error.detail or 'none'}."
-        )
-        if self.on_too_late == "fail":
-            raise OllangOrderNotEligibleError(text, order_id=order_id) from error
-        if self.on_too_late == "skip":
-            raise AirflowSkipException(text)
-        self.log.warning("%s", text)
-        return {"order_id": order_id, "cancelled": False, "status": status}

@@ -76,7 +76,7 @@ def test_order_that_is_done_fails_the_task(ollang: Sandbox, run_dag: RunDag) -> 
     run = cancel(run_dag, DONE)
     error = run.errors["cancel"]
     assert isinstance(error, OllangOrderNotEligibleError)
-    assert f"Order {DONE} is 'completed' and cannot be cancelled any more" in str(error)
+    assert f"Order {DONE} is 'completed' at level 0: the order cannot be cancelled any more" in str(error)
     assert (error.order_id, error.status_code, run.tries) == (DONE, 400, {"cancel": 1})
     assert status(ollang, DONE) == "completed"
 

@@ -9,7 +9,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangOrderNotEligibleError
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators.review import OllangCancelHumanReviewOperator
+from airflow_provider_ollang.operators.cancel import OllangCancelHumanReviewOperator
 from tests.integration.reviews import START, WORK
 from tests.integration.submissions import ORDER
 
@@ -63,7 +63,9 @@ def test_review_that_cannot_be_cancelled(
     if state == "failed":
         error = run.errors["cancel"]
         assert isinstance(error, OllangOrderNotEligibleError)
-        assert f"order {ORDER} cannot be cancelled: the order is {status!r} at level {level}" in str(error)
+        assert f"Order {ORDER} is {status!r} at level {level}: its human review cannot be cancelled any more" in str(
+            error
+        )
 
 
 def test_bad_argument_is_named_when_the_dag_is_parsed() -> None:
