@@ -18,6 +18,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import ObjectStoragePath, Param, dag, task, task_group
 
 from airflow_provider_ollang.operators.orders import OllangCreateOrderOperator
@@ -63,7 +64,7 @@ def ollang_localize_video() -> None:
         task_id="create_orders",
         project_id=upload.output,
         order_type="subtitle",
-        target_languages="{{ params.languages }}",
+        target_languages="{{ params.languages | join(',') }}",
     )
 
     @task_group
@@ -101,14 +102,17 @@ def ollang_localize_video() -> None:
         return describe(order, evaluate.output, deliver.output)
 
     @task(trigger_rule="all_done")
-    def summary(results: Any) -> list[str]:
-        """Say what was delivered, and what its evaluations cost."""
+    def summary(results: Any, params: dict[str, Any]) -> list[str]:
+        """Say what was delivered, and what its evaluations cost; fail if a language is missing."""
         # Airflow hands on what a mapped group returned as a list, a single result bare, and no result as None.
         finished = [results] if isinstance(results, dict) else list(results or [])
-        return [
+        lines = [
             f"{result['language']}: {len(result['files'])} file(s), {result['credits']} credits for its evaluation"
             for result in finished
         ]
+        if len(finished) < len(params["languages"]):
+            raise AirflowFailException(f"{len(finished)} of {len(params['languages'])} languages were delivered.")
+        return lines
 
     file_arrives() >> upload
     summary(localize.expand(order=create.output))
