@@ -89,7 +89,7 @@ def settings(home: Path, dags_folders: Sequence[Path], port: int) -> dict[str, s
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
         # A file that has changed is read at once all the same; each time, each file costs a process and half a second.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         # With the default of 5 s a worker may outlive its task's deferral; if the trigger fires meanwhile, the
         # scheduler takes the worker's end for the end of the resumed task and fails it.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
