@@ -65,7 +65,7 @@ def make_cheap() -> None:
     if not conf.get("api_auth", "jwt_secret", fallback=""):
         # Airflow 3.1 checks tokens in the same process, too, as soon as the application's lifespan is entered.
         conf.set("api_auth", "jwt_secret", secrets.token_hex())
-    app.create_task_execution_api_app = _newest_version  # type: ignore[assignment]
+    app.create_task_execution_api_app = _newest_version
     api = supervisor.in_process_api_server()
     api.transport = OneThread(api.app)
     anyio.to_thread.run_sync = _run_here  # type: ignore[assignment]
