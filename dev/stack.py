@@ -87,8 +87,9 @@ def settings(home: Path, dags_folders: Sequence[Path], port: int) -> dict[str, s
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        # A file that has changed is read at once all the same; each time, each file costs a process and half a second.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         # With the default of 5 s a worker may outlive its task's deferral; if the trigger fires meanwhile, the
         # scheduler takes the worker's end for the end of the resumed task and fails it.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

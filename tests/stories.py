@@ -134,6 +134,4 @@ ENDS: dict[Story, dict[str, str]] = {
 }
 #: Only a wait whose looks failed too often in a row is tried again, unless it is skipped or goes on.
 RETRIED = {(long_outage, "plain"), (long_outage, "soft_fail"), (endless_outage, "plain"), (endless_outage, "soft_fail")}
-#: Stories without a failure, of an order or of a request.
-UNEVENTFUL = (done_at_once, done_later, done_in_the_last_second, through_an_unknown_status)
 STORIES: dict[str, Story] = {story.__name__: story for story in ENDS}

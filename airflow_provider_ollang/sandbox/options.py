@@ -310,4 +310,4 @@ def parse_behaviour(value: Behaviour | Mapping[str, Any] | None, base: Behaviour
         return value
     if value is not None and not isinstance(value, Mapping):
         raise SandboxError(f"behaviour is an object of options, not {value!r}.")
-    return parse_options(Behaviour, value or {}, base)
+    return parse_options(Behaviour, value, base) if value else base

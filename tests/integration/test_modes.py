@@ -19,7 +19,17 @@ from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from tests.installed_airflow import MISSING, TaskStateStoreAccessor
 from tests.integration.conftest import Run
-from tests.stories import ENDS, FLAGS, RETRIED, STORIES, UNEVENTFUL, Stage
+from tests.stories import (
+    ENDS,
+    FLAGS,
+    RETRIED,
+    STORIES,
+    Stage,
+    endless_outage,
+    failing,
+    never_done,
+    short_outage,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.domain.polling import Decision
@@ -141,12 +151,12 @@ def compare(ends: dict[str, Any]) -> None:
     assert ends["reschedule"] == ends["poke"]
 
 
-#: A flag changes nothing in a story without a failure, which one of them shows.
+#: A flag acts on the kind of the error: none that lasts, a permanent one, a timeout, a transient one.
 CELLS = [
     pytest.param(story, flag, id=f"{name}-{flag}")
     for name, story in STORIES.items()
     for flag in FLAGS
-    if flag == "plain" or story not in UNEVENTFUL or (name, flag) == ("done_later", "silent_fail")
+    if flag == "plain" or story in (short_outage, failing, never_done, endless_outage)
 ]
 
 
@@ -170,7 +180,7 @@ RERUN_CELLS = [
     pytest.param(options, end, flag, id=f"{name}-{flag}")
     for name, (options, end) in RERUN_STORIES.items()
     for flag in ("plain", "soft_fail")
-    if flag == "plain" or end == "failed"
+    if flag == "plain" or name == "no evidence"
 ]
 
 

@@ -24,7 +24,7 @@ def installed(distributions: Distributions, tmp_path_factory: pytest.TempPathFac
     run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv", cwd=folder)
     pins = ("--constraints", ROOT / "dev" / "requirements.txt")
     wheel = f"{distributions.wheel}[sandbox]"
-    run(UV, "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *pins, wheel, cwd=folder)
+    run(UV, "pip", "install", "--quiet", "--python", python, *pins, wheel, cwd=folder)
     work = folder / "work"
     (work / "dags").mkdir(parents=True)
     return Installed(
