@@ -112,10 +112,10 @@ class Rerun:
         """
         Tell whether a poll after the request proves that this rerun was running.
 
-        A poll without any ``deliveryEvents`` does not, if the baseline has some: a lagging replica may show the first
-        run of the order, which had none yet.
+        A poll without a list of ``deliveryEvents`` does not, if the baseline has some: a lagging replica may show the
+        first run of the order, which had none yet.
         """
-        lacks_events = self.baseline.newest_event is not None and "deliveryEvents" not in order
+        lacks_events = self.baseline.newest_event is not None and not isinstance(order.get("deliveryEvents"), list)
         return self.shows_running(order) and not lacks_events
 
     def shows_running(self, order: Order) -> bool:

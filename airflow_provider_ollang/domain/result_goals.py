@@ -148,10 +148,11 @@ class RerunGoal(StatusGoal):
             state.seen_running = True
             if state.baseline_confirmed is None and rerun.withholds(poll.order):
                 state.baseline_confirmed = False
-        if poll.status not in self.target_statuses:
+        was_running = self._rerun_so_far(state).seen_running
+        if poll.status not in self.target_statuses or (rerun.shows_running(poll.order) and not was_running):
             return NotYet()
         # The order was done before the rerun, so any other status is new.
-        evidence = ["running"] if self._rerun_so_far(state).seen_running else []
+        evidence = ["running"] if was_running else []
         return Done(self._summarize(poll, state, evidence))
 
     def _check_outputs(self, poll: Poll, state: PollState, rerun: Rerun, evidence: list[str]) -> Verdict:

@@ -356,6 +356,13 @@ def test_unfinished_status_may_be_the_target(status: str, polls: list[Any], evid
     assert outcome.result["outputs_changed"] is False
 
 
+@pytest.mark.parametrize("events", [..., None], ids=["absent", "null"])
+def test_target_status_that_may_be_of_the_first_run_is_polled_on(events: Any) -> None:
+    wait = for_rerun(target_statuses=frozenset({"review"}), timeout=HOUR)
+    assert not one_poll(order("review", deliveryEvents=events), wait).is_final
+    assert one_poll(order("review"), wait).is_final
+
+
 def test_done_status_that_means_failure_must_be_new() -> None:
     wait = for_rerun(target_statuses=DELIVERED, failure_statuses=frozenset({"completed"}))
     assert one_poll(OLD, wait) == Decision(pause=60)
