@@ -1,4 +1,4 @@
-"""`make demo`: a real Airflow reruns an order, waits for the new result, has it evaluated and delivers its files.
+"""`make demo`: a real Airflow takes a video from its upload to three delivered languages, and then reruns an order.
 
 The task that submits the rerun is killed right after Ollang has accepted it. What is printed is read from Airflow's
 REST API and the sandbox's log. With `OLLANG_API_KEY` and `ORDER_ID` set it only reruns that order, live, after asking.
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-SANDBOX_DAG, LIVE_DAG = "ollang_localize_order", "ollang_rerun_order"
+VIDEO_DAG, SANDBOX_DAG, LIVE_DAG = "ollang_localize_video", "ollang_localize_order", "ollang_rerun_order"
+LANGUAGES = ["fr", "de", "es"]
 RERUN_TASK = "rerun_order"
 # The order on the vendor's page "Get Order by ID", which every sandbox starts with.
 SANDBOX_ORDER = "60b8d6f1e1b9b1d8c6c0d8e1"
@@ -101,7 +102,7 @@ def is_confirmed(order_id: str, environ: Mapping[str, str]) -> bool:
 
 
 def on_sandbox() -> int:
-    """Localize the sandbox's order, tell what happened and check it."""
+    """Localize a video, then rerun the sandbox's order; tell what happened, and check it."""
     print("A local Ollang sandbox stands in for the service; nothing leaves this machine.")
     with (
         Sandbox(
@@ -113,7 +114,10 @@ def on_sandbox() -> int:
     ):
         conf = {"order_id": SANDBOX_ORDER, "destination": f"file://{folder}"}
         env = {"AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json, "OLLANG_POKE_INTERVAL": "2"}
-        with _airflow(env, SANDBOX_DAG, conf) as (airflow, run_id):
+        with _airflow(env) as airflow:
+            video = localize_video(airflow, ollang, Path(folder))
+            print("\nAn order is rerun, and its worker is killed on the way", flush=True)
+            run_id = _trigger(airflow, SANDBOX_DAG, conf)
             pid = kill_once_accepted(airflow, run_id, ollang)
             run = read_run(airflow, SANDBOX_DAG, run_id, timeout=120)
             airflow.stop()
@@ -141,13 +145,15 @@ def on_sandbox() -> int:
     )
     wrong = [] if reconnected and tries > 1 else ["the rerun task was not killed, retried and reconnected"]
     wrong += [] if files and all(files.values()) else ["not every file that was delivered is whole"]
+    wrong += video
     return verdict(run, reruns, leaks, wrong)
 
 
 def on_live(api_key: str, order_id: str) -> int:
     """Rerun an order of the live service; what only a sandbox can tell is left out."""
     env = {"AIRFLOW_CONN_OLLANG_DEFAULT": json.dumps({"conn_type": "ollang", "password": api_key})}
-    with _airflow(env, LIVE_DAG, {"order_id": order_id}) as (airflow, run_id):
+    with _airflow(env) as airflow:
+        run_id = _trigger(airflow, LIVE_DAG, {"order_id": order_id})
         run = read_run(airflow, LIVE_DAG, run_id, timeout=LIVE_TIMEOUT)
         airflow.stop()
         leaks = find_leaks(airflow.home, {"API key": api_key, "link signature": "Signature="})
@@ -159,13 +165,41 @@ def on_live(api_key: str, order_id: str) -> int:
 
 
 @contextmanager
-def _airflow(env: Mapping[str, str], dag_id: str, conf: Mapping[str, str]) -> Iterator[tuple[AirflowStack, str]]:
-    """Start an Airflow, and a run of a DAG in it."""
+def _airflow(env: Mapping[str, str]) -> Iterator[AirflowStack]:
+    """Start an Airflow."""
     print("starting Airflow: API server, scheduler, DAG processor, triggerer …", flush=True)
     with AirflowStack(dags_folders=[ROOT / "example_dags"], env=env) as airflow:
-        run_id = airflow.trigger(dag_id, conf)
-        print(f"Airflow runs; DAG {dag_id} is triggered for order {conf['order_id']} …", flush=True)
-        yield airflow, run_id
+        yield airflow
+
+
+def _trigger(airflow: AirflowStack, dag_id: str, conf: Mapping[str, Any]) -> str:
+    run_id = airflow.trigger(dag_id, conf)
+    subject = conf.get("order_id") or Path(conf["source"]).name
+    print(f"DAG {dag_id} is triggered for {subject} …", flush=True)
+    return run_id
+
+
+def localize_video(airflow: AirflowStack, ollang: Sandbox, folder: Path) -> list[str]:
+    """Take a video from its upload to its delivered languages; tell it, and return what went wrong."""
+    print(f"\nA video becomes {len(LANGUAGES)} languages", flush=True)
+    source = folder / "film.mp4"
+    source.write_bytes(secrets.token_bytes(1 << 20))
+    run_id = _trigger(airflow, VIDEO_DAG, {"source": f"file://{source}", "languages": LANGUAGES})
+    run = read_run(airflow, VIDEO_DAG, run_id, timeout=180)
+    projects = [project for project in ollang.projects() if project["name"].startswith(source.stem)]
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    is_whole = [project["sha256"] for project in projects] == [sha256]
+    ordered = [len(creation["orders"]) for project in projects for creation in project["creations"]]
+    delivered = sorted(path for path in folder.glob("film.mp4.localized/*/*") if path.stat().st_size)
+    print(f"  uploaded   {source.name}, {source.stat().st_size} bytes, {'whole' if is_whole else 'NOT WHOLE'}")
+    print(f"  ordered    {', '.join(LANGUAGES)}: {sum(ordered)} orders by {len(ordered)} request")
+    print(f"  delivered  {len(delivered)} files beside it")
+    for line in run.returned("summary") or []:
+        print(f"  {line}")
+    wrong = [] if run.state == "success" else [f"the run of {VIDEO_DAG} ended as {run.state!r}"]
+    wrong += [] if is_whole else ["the video was not uploaded whole, once"]
+    wrong += [] if ordered == [len(LANGUAGES)] else ["not one order for each language was created"]
+    return wrong + ([] if len(delivered) >= len(LANGUAGES) else ["not every language was delivered"])
 
 
 def kill_once_accepted(airflow: AirflowStack, run_id: str, ollang: Sandbox) -> int:
