@@ -1,8 +1,8 @@
 """
-Send a video to Ollang, order three languages, and deliver each beside the video once its scores are high enough.
+Send a video to Ollang, order three languages, and deliver each next to the video once its scores are high enough.
 
 A file arrives -> upload -> create the orders -> for each language: wait, evaluate, gate, deliver -> a summary with the
-cost. No retry, crash or lost response uploads or orders twice.
+credits of the evaluations. No retry, crash or lost response uploads or orders twice.
 
     airflow dags test ollang_localize_video --conf '{"languages": ["fr", "pt-PT"]}'
 

@@ -110,7 +110,7 @@ def test_a_finished_run_shows_each_task_done_or_skipped(
             "late",
             "Running",
             {"release": "No Status", "wait_until_delivered": "Deferred"},
-            ["Order {order} is in review, which usually lasts until a person acts in Ollang."],
+            ["Order {order} is in review until a person acts in Ollang."],
             "No XCom found",
             ["State deferred", "Trigger class airflow_provider_ollang.triggers.ollang.OllangOrderStatusTrigger"],
             id="waiting",
@@ -181,7 +181,7 @@ def test_a_waiting_task_is_deferred_and_says_that_a_person_has_to_act(
 ) -> None:
     open_log(page, *settled("late"), "wait_until_delivered")
     expect(page.get_by_text("Deferred", exact=True)).to_be_visible()
-    expect(page.get_by_text("is in review, which usually lasts until a person acts in Ollang.")).to_be_visible()
+    expect(page.get_by_text("is in review until a person acts in Ollang.")).to_be_visible()
     picture("waiting", page)
 
 
