@@ -88,7 +88,11 @@ def run_command(command: str, folder: Path) -> None:
         at = arguments.index("--conf")
         conf = json.loads(arguments[at + 1])
         del arguments[at : at + 2]
-    if "localize" in command:
+    if "localize_video" in command:
+        film = folder.with_name("film.mp4")
+        film.write_bytes(b"not a real film")
+        conf["source"] = f"file://{film}"
+    elif "localize" in command:
         conf["destination"] = f"file://{folder}"
     given = cli_parser.get_parser().parse_args([*arguments, "--conf", json.dumps(conf)])
     # It raises SystemExit if the run fails.
@@ -99,15 +103,18 @@ def test_examples_run_as_documented_in_any_order_twice(
     airflow_db: None, dags_folder: Path, ollang: Sandbox, tmp_path: Path
 ) -> None:
     files = sorted(dags_folder.glob("ollang_*.py"))
-    assert len(files) == 5
+    assert len(files) == 6
     for file, number in [*((file, 0) for file in files), *((file, 1) for file in reversed(files))]:
         run_command(commands(file)[number], tmp_path)
     with create_session() as session:
-        runs = session.scalars(select(DagRun).order_by(DagRun.id.desc()).limit(10)).all()
+        runs = session.scalars(select(DagRun).order_by(DagRun.id.desc()).limit(12)).all()
         assert {(run.dag_id, str(run.state)) for run in runs} == {(file.stem, "success") for file in files}
     delivered = {path.name for path in tmp_path.iterdir()}
     assert delivered == {"60b8d6f1e1b9b1d8c6c0d8fe", "60b8d6f1e1b9b1d8c6c0d900", "60b8d6f1e1b9b1d8c6c0d901"}
     assert any("(run 3)" in file.name for file in (tmp_path / "60b8d6f1e1b9b1d8c6c0d8fe").iterdir())
+    ordered = [len(creation["orders"]) for project in ollang.projects() for creation in project["creations"]]
+    assert ordered == [3, 2]
+    assert len([*tmp_path.with_name("film.mp4.localized").glob("*/*.srt")]) == 5
     rerun = {order["id"]: order["reruns_accepted"] for order in ollang.overview()["orders"]}
     assert {order_id: count for order_id, count in rerun.items() if count} == {
         "60b8d6f1e1b9b1d8c6c0d8fb": 2,

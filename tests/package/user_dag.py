@@ -16,6 +16,8 @@ from airflow_provider_ollang.exceptions import (
     OllangBadRequestError,
     OllangConfigurationError,
     OllangError,
+    OllangInsufficientCreditsError,
+    OllangNotFoundError,
     OllangOrderFailedError,
     OllangOrderNotEligibleError,
     OllangOrderNotFoundError,
@@ -30,22 +32,32 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators.cancel import OllangCancelHumanReviewOperator, OllangCancelOrderOperator
 from airflow_provider_ollang.operators.ollang import OllangGetOrderOperator, OllangRerunOperator
+from airflow_provider_ollang.operators.orders import OllangCreateOrderOperator
 from airflow_provider_ollang.operators.quality import (
     OllangEvaluateOrderOperator,
     OllangQualityBranchOperator,
     OllangQualityGateOperator,
 )
+from airflow_provider_ollang.operators.review import OllangHumanReviewOperator
 from airflow_provider_ollang.retry_policy import OllangRetryPolicy
 from airflow_provider_ollang.sandbox import SIGNATURE, Behaviour, Sandbox, SandboxError
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from airflow_provider_ollang.transfers.object_storage_to_ollang import ObjectStorageToOllangOperator
 from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToObjectStorageOperator
 from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 CONNECTION = "ollang_production"
 A_PERSON_MUST_LOOK = (OllangOutcomeUnknownError, OllangStaleResultError, OllangQualityError)
 WRONG_SETUP = (OllangConfigurationError, OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
-NOT_NOW = (OllangOrderNotEligibleError, OllangRequestRefusedError, OllangBadRequestError)
+WRONG_PROJECT = (OllangNotFoundError,)
+NOT_NOW = (
+    OllangInsufficientCreditsError,
+    OllangOrderNotEligibleError,
+    OllangRequestRefusedError,
+    OllangBadRequestError,
+)
 
 
 def explain(context: Context) -> None:
@@ -58,7 +70,7 @@ def explain(context: Context) -> None:
             text = f"Ollang is busy; next try in {error.retry_after or 60:.0f} s"
         case OllangTransientError():
             text = "it will be tried again"
-        case OllangPermanentError() if isinstance(error, A_PERSON_MUST_LOOK + WRONG_SETUP + NOT_NOW):
+        case OllangPermanentError() if isinstance(error, A_PERSON_MUST_LOOK + WRONG_SETUP + WRONG_PROJECT + NOT_NOW):
             text = f"{error.code or error.status_code}: {error.detail or error}"
         case OllangError():
             text = f"{error.method} {error.path}"
@@ -139,6 +151,32 @@ def subtitles() -> None:
 
 
 subtitles()
+
+
+@dag(schedule=None, params={"source": Param("s3://media/film.mp4", type="string")})
+def from_video_to_languages() -> None:
+    """Send a video, order languages, have people review them, and cancel what nobody needs."""
+    upload = ObjectStorageToOllangOperator(
+        task_id="upload", source="{{ params.source }}", source_language="en", ollang_conn_id=CONNECTION
+    )
+    create = OllangCreateOrderOperator(
+        task_id="create",
+        project_id=upload.output,
+        order_type="subtitle",
+        target_languages=["fr", "pt-PT"],
+        min_credits=500,
+        ollang_conn_id=CONNECTION,
+    )
+    wait = OllangOrderStatusSensor.partial(task_id="wait", deferrable=True).expand(order_id=create.output)
+    review = OllangHumanReviewOperator.partial(task_id="review", wait_for_completion=True).expand(
+        order_id=create.output
+    )
+    cancel = OllangCancelOrderOperator.partial(task_id="cancel", on_too_late="ignore").expand(order_id=create.output)
+    stop = OllangCancelHumanReviewOperator(task_id="stop", order_id="{{ params.source }}", on_too_late="skip")
+    wait >> review >> [cancel, stop]
+
+
+from_video_to_languages()
 
 
 async def look_once(hook: OllangHook, order_id: str) -> str:
