@@ -31,17 +31,16 @@ from airflow_provider_ollang.client.responses import (
     Response,
     add_chunk,
     parse_accepted,
+    parse_cancelled,
     parse_confirmed,
     parse_object,
     parse_order,
     parse_page,
-    require_expected,
 )
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes, new_session, proxies
 from airflow_provider_ollang.domain.values import parse_score
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
-    OllangOrderNotEligibleError,
     OllangUnavailableError,
 )
 
@@ -173,13 +172,7 @@ class OllangClient:
 
     def cancel_order(self, order_id: object) -> bool:
         """Cancel an order: see :meth:`.OllangHook.cancel_order`."""
-        try:
-            self._repeat(cancel_order(order_id), require_expected)
-        except OllangOrderNotEligibleError as error:
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise
-            return False
-        return True
+        return self._repeat(cancel_order(order_id), parse_cancelled)[0]
 
     def cancel_review(self, order_id: object) -> dict[str, Any]:
         """Cancel a human review: see :meth:`.OllangHook.cancel_human_review`."""
