@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, create_order, list_orders
 from airflow_provider_ollang.domain.arguments import is_same_order
@@ -18,7 +18,7 @@ from airflow_provider_ollang.exceptions import (
     OllangOrderNotFoundError,
     OllangOutcomeUnknownError,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect
+from airflow_provider_ollang.runtime.paid_request import Effect, PaidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.client.sync import OllangClient
     from airflow_provider_ollang.domain.creation import OrderSpec
     from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
 
 #: The Date header has whole seconds.
 _DATE_RESOLUTION = timedelta(seconds=1)
@@ -34,7 +35,7 @@ _DATE_RESOLUTION = timedelta(seconds=1)
 _LONGEST_SKEW = timedelta(hours=1)
 
 
-class CreateRequest:
+class CreateRequest(PaidRequest[CreationReceipt]):
     """
     `Create Order`: what it makes shows as new orders of the project, one for each language.
 
@@ -44,10 +45,6 @@ class CreateRequest:
     """
 
     noun = "order"
-    order_id: str | None = None
-    # A second request makes other orders.
-    refused_while_running = False
-    shows_running = True
     receipt_class = CreationReceipt
 
     def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:
@@ -57,7 +54,7 @@ class CreateRequest:
         self._sleep = sleep
         self._log = log
 
-    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> CreationReceipt:
+    def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> CreationReceipt:
         """
         Note which orders there are, and the server's time.
 

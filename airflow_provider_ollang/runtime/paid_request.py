@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol
+from typing import TYPE_CHECKING, Generic, Literal
 
 from airflow_provider_ollang.runtime.submission_record import ReceiptT
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 RECONCILE_TIMEOUT = 300.0
 OnRunning = Literal["fail", "attach"]
+#: Likewise for a precheck: ``"reconnect"`` to what is probably this task's own.
+OnRunningBefore = Literal["fail", "attach", "reconnect"]
 OnUnknownOutcome = Literal["fail", "resubmit"]
 
 
@@ -34,9 +37,9 @@ class Effect(Generic[ReceiptT]):
     rest: ReceiptT | None = None
 
 
-class PaidRequest(Protocol[ReceiptT]):
+class PaidRequest(ABC, Generic[ReceiptT]):
     """
-    One request that may be billed.
+    Base of the requests that may be billed.
 
     :param noun: what it makes, for messages: ``"rerun"``.
     :param label: what it is about, for messages: ``"order 60b8…"``.
@@ -51,12 +54,13 @@ class PaidRequest(Protocol[ReceiptT]):
     noun: str
     label: str
     subject: str
-    order_id: str | None
-    refused_while_running: bool
-    shows_running: bool
+    order_id: str | None = None
+    refused_while_running: bool = False
+    shows_running: bool = True
     receipt_class: type[ReceiptT]
 
-    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> ReceiptT:
+    @abstractmethod
+    def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> ReceiptT:
         """
         Return what is known before the request; ``reconnected`` if Ollang is at work already.
 
@@ -66,17 +70,21 @@ class PaidRequest(Protocol[ReceiptT]):
         :raises OllangOrderNotEligibleError: the request makes no sense now.
         """
 
+    @abstractmethod
     def send(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT:
         """Send the request exactly once, and return the receipt with what the response says."""
 
+    @abstractmethod
     def find_effect(
         self, client: OllangClient, receipt: ReceiptT, *, max_attempts: int | None = None
     ) -> Effect[ReceiptT]:
         """Find out whether Ollang shows that the request was processed."""
 
-    def find_running(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT | None:
+    def find_running(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT | None:  # noqa: ARG002 - for subclasses
         """Return what is known now of an accepted request that Ollang is still at work on, else ``None``."""
+        return None
 
+    @abstractmethod
     def explain(self) -> str:
         """Tell a person what to check, and what to do then, when the outcome stays unknown."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.account_requests import list_projects
 from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE
@@ -17,7 +17,7 @@ from airflow_provider_ollang.domain.uploads import (
     project_names,
     require_uploadable,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect, StreamedRequest
+from airflow_provider_ollang.runtime.paid_request import Effect, PaidRequest, StreamedRequest
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.client.requests import Request
     from airflow_provider_ollang.client.sync import OllangClient
     from airflow_provider_ollang.domain.uploads import UploadDetails
+    from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
     from airflow_provider_ollang.runtime.source_file import SourceFile
 
 
-class _UploadRequest:
+class _UploadRequest(PaidRequest[UploadReceipt]):
     """
     What both ways of uploading have in common.
 
@@ -40,8 +41,6 @@ class _UploadRequest:
     """
 
     noun = "upload"
-    order_id: str | None = None
-    refused_while_running = False
     # Whether a project that is there is of this task's own earlier upload, nothing tells without a record.
     shows_running = False
     receipt_class = UploadReceipt
@@ -65,7 +64,7 @@ class _UploadRequest:
         self,
         client: OllangClient,
         *,
-        on_running: Literal["fail", "attach", "reconnect"],  # noqa: ARG002 - nothing to reconnect to shows
+        on_running: OnRunningBefore,  # noqa: ARG002 - nothing to reconnect to shows
     ) -> UploadReceipt:
         """Note which projects of this name there are, and the server's time."""
         rows, listed_at = self._list(client)
@@ -112,10 +111,6 @@ class _UploadRequest:
         listed = f": {', '.join(found)}" if found else ""
         comparison = f"since the request there are {len(found)} new projects of its name, language and size{listed}"
         return Effect(None, comparison, is_likely=bool(found))
-
-    def find_running(self, client: OllangClient, receipt: UploadReceipt) -> UploadReceipt | None:  # noqa: ARG002 - as its protocol has it
-        """Tell of nothing: an upload is over when it is accepted, and clearing its task uploads anew."""
-        return None
 
     def explain(self) -> str:
         """Say what to check in Ollang."""
