@@ -132,9 +132,9 @@ def unknown_outcome(
 ) -> OllangOutcomeUnknownError:
     """Return the error of a paid request of which it is unknown whether it was processed, and why."""
     return OllangOutcomeUnknownError(
-        f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since "
-        f"that could be billed twice. Check {'the order' if request.order_id else 'the project'} in Ollang: if it is "
-        "being processed or has a new result, the request was processed; if not, clear this task to send it again.",
+        f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since that could "
+        f"{request.if_sent_twice}. Check in Ollang whether {request.effect}: if so, the request was processed; if not, "
+        "clear this task to send it again.",
         reason=reason,
         status_code=status,
         **fields,

@@ -109,6 +109,8 @@ class Request:
     :param expects: what a good response has: a JSON ``"object"``, a JSON ``"list"`` of objects, or an ``"empty"`` body.
     :param response_timeout: seconds for the whole response, where it takes longer than the settings allow.
     :param secret: a part of the body that no message may show, even if the server says it.
+    :param effect: what Ollang shows if a paid request was processed, for messages.
+    :param if_sent_twice: what a paid request could do if it were sent again, for messages.
     """
 
     method: str
@@ -121,6 +123,8 @@ class Request:
     expects: Literal["object", "list", "empty"] = "object"
     response_timeout: float | None = None
     secret: str | None = field(default=None, repr=False)
+    effect: str = "the order is being processed or has a new result"
+    if_sent_twice: str = "be billed twice"
 
     def url(self, settings: Settings) -> str:
         """Return the whole URL."""
@@ -195,7 +199,15 @@ def create_order(spec: OrderSpec, languages: Sequence[str] | None = None) -> Req
     """
     body = json.dumps(spec.to_body(spec.languages if languages is None else languages)).encode()
     what = f"create orders of {spec.label}"
-    return Request("POST", "/integration/orders/create", what, body=body, paid=True, expects="list")
+    return Request(
+        "POST",
+        "/integration/orders/create",
+        what,
+        body=body,
+        paid=True,
+        expects="list",
+        effect="the project has new orders",
+    )
 
 
 def cancel_order(order_id: object) -> Request:

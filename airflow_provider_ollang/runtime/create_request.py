@@ -18,7 +18,7 @@ from airflow_provider_ollang.exceptions import (
     OllangOrderNotFoundError,
     OllangOutcomeUnknownError,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect, PaidRequest
+from airflow_provider_ollang.runtime.paid_request import Effect, PaidRequest, outcome_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -217,11 +217,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
             f"not asked for: {', '.join(others)}" if others else "",
         ]
         reason = f"Ollang answered with other orders ({'; '.join(filter(None, texts))})"
-        return OllangOutcomeUnknownError(
-            f"The outcome of the order request for {self.label} is unknown: {reason}. It was not resubmitted, since "
-            f"that could be billed twice. {self.explain()}",
-            reason=reason,
-        )
+        return outcome_unknown(self, reason)
 
 
 def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> Mapping[str, list[Order]]:

@@ -168,8 +168,7 @@ class EvaluationRequest(PaidRequest[EvaluationReceipt]):
     """
 
     noun = "evaluation"
-    # Ollang refuses one for the status of the order only, which no evaluation changes.
-    refused_while_running = False
+    # It keeps refused_while_running = False: Ollang refuses one for the order's status only, which none changes.
     receipt_class = EvaluationReceipt
 
     def __init__(

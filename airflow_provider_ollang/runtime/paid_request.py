@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
 from airflow_provider_ollang.runtime.submission_record import ReceiptT
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class PaidRequest(ABC, Generic[ReceiptT]):
     :param refused_while_running: whether Ollang refuses a second request while it is at work on the first.
     :param shows_running: whether Ollang shows that it is at work on a request; if not, a task that was cleared and has
         no record submits at once.
+    :param if_sent_twice: what it could do if it were sent again, for messages.
     :param receipt_class: what its receipt is read with.
     """
 
@@ -57,6 +59,7 @@ class PaidRequest(ABC, Generic[ReceiptT]):
     order_id: str | None = None
     refused_while_running: bool = False
     shows_running: bool = True
+    if_sent_twice: str = "be billed twice"
     receipt_class: type[ReceiptT]
 
     @abstractmethod
@@ -87,6 +90,26 @@ class PaidRequest(ABC, Generic[ReceiptT]):
     @abstractmethod
     def explain(self) -> str:
         """Tell a person what to check, and what to do then, when the outcome stays unknown."""
+
+
+def outcome_unknown(
+    request: PaidRequest[Any], reason: str | None, *, reconciled: str = "", **fields: Any
+) -> OllangOutcomeUnknownError:
+    """
+    Return the error of a request whose outcome stays unknown.
+
+    :param request: the request.
+    :param reason: why it is unknown.
+    :param reconciled: what was done to find out: a sentence, and a space.
+    :param fields: what else the error carries.
+    """
+    return OllangOutcomeUnknownError(
+        f"The outcome of the {request.noun} request for {request.label} is unknown: {reason}. {reconciled}It was not "
+        f"resubmitted, since that could {request.if_sent_twice}. {request.explain()}",
+        reason=reason,
+        order_id=request.order_id,
+        **fields,
+    )
 
 
 class StreamedRequest:

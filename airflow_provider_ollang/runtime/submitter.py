@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect, StreamedRequest
+from airflow_provider_ollang.runtime.paid_request import Effect, StreamedRequest, outcome_unknown
 from airflow_provider_ollang.runtime.submission_record import ReceiptT, SubmissionRecord
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: States in which nothing that this task has submitted is under way.
 _ENDED: frozenset[State] = frozenset({"finished", "failed", "refused"})
 #: What an error about a lost response tells of it.
-_RESPONSE_FIELDS = ("reason", "status_code", "code", "method", "path", "detail")
+_RESPONSE_FIELDS = ("status_code", "code", "method", "path", "detail")
 
 
 @dataclass
@@ -250,8 +250,8 @@ class Submitter(Generic[ReceiptT]):
         if not resubmits:
             raise OllangOutcomeUnknownError(
                 f"An earlier try of this task may have submitted the {self.request.noun} of {self.request.label}: this "
-                "Airflow is older than 3.3 and keeps no record. Nothing was submitted now, since that could be billed "
-                f"twice. {self.request.explain()}",
+                "Airflow is older than 3.3 and keeps no record. Nothing was submitted now, since that could "
+                f"{self.request.if_sent_twice}. {self.request.explain()}",
                 order_id=self.request.order_id,
             )
         self._warn_of_resubmission()
@@ -283,7 +283,7 @@ class Submitter(Generic[ReceiptT]):
             if running is not None:
                 return self._reconnect(running, "this task submitted before it was cleared")
             self.log.warning(
-                "%s: the last %s is finished, and this task was cleared. Submitting another one, which may be billed.",
+                "%s: the last %s is finished, and this task was cleared. Submitting another one.",
                 title(self.request),
                 self.request.noun,
             )
@@ -355,10 +355,11 @@ class Submitter(Generic[ReceiptT]):
 
     def _warn_of_resubmission(self) -> None:
         self.log.warning(
-            "%s: nothing shows that the %s request was processed. Resubmitting it once, which may be billed twice "
+            "%s: nothing shows that the %s request was processed. Resubmitting it once, which may %s "
             "(on_unknown_outcome='resubmit').",
             title(self.request),
             self.request.noun,
+            self.request.if_sent_twice,
         )
 
     def _outcome_unknown(
@@ -369,11 +370,10 @@ class Submitter(Generic[ReceiptT]):
         since = stored.unknown_since if stored is not None else None
         self.record.note("unknown", receipt, resubmitted=self.record.is_resubmitted, unknown_since=since)
         self.on_receipt(receipt)
-        return OllangOutcomeUnknownError(
-            f"The outcome of the {self.request.noun} request for {self.request.label} is unknown: {unknown.reason}. "
-            f"Within {seconds:.0f} s Ollang has not shown it, and it was not resubmitted, since "
-            f"that could be billed twice. {self.request.explain()}",
-            order_id=self.request.order_id,
+        return outcome_unknown(
+            self.request,
+            unknown.reason,
+            reconciled=f"Within {seconds:.0f} s Ollang has not shown it. ",
             **{name: getattr(unknown, name) for name in _RESPONSE_FIELDS},
         )
 

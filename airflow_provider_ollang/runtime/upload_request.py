@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.account_requests import list_projects
 from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE
-from airflow_provider_ollang.client.uploads import project_id_of, upload_file, upload_link
+from airflow_provider_ollang.client.uploads import IF_SENT_TWICE, project_id_of, upload_file, upload_link
 from airflow_provider_ollang.domain.uploads import (
     UploadReceipt,
     ids_of,
@@ -41,6 +41,7 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
     """
 
     noun = "upload"
+    if_sent_twice = IF_SENT_TWICE
     # Whether a project that is there is of this task's own earlier upload, nothing tells without a record.
     shows_running = False
     receipt_class = UploadReceipt
