@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_ollang import _clock
@@ -50,9 +51,12 @@ class SourceFile:
         self.log = log
         self.check = check
         self._protocol = self.path.protocol or "file"
-        advice = f"Check that the file exists and that the {argument}'s connection may read it. Nothing was sent."
-        self.in_words = StoreErrors(argument, self.address, self._protocol, advice, clean).in_words
-        info = self._info()
+        advice = f"Check that the file exists and that the {argument}'s connection may read it."
+        errors = StoreErrors(argument, self.address, self._protocol, f"{advice} Nothing was sent.", clean)
+        self.in_words = errors.in_words
+        self.in_words_midway = replace(errors, advice=f"{advice} Ollang has nothing of it.").in_words
+        with self.in_words("be read"):
+            info = self._info()
         if info.get("type") == "directory":
             raise OllangConfigurationError(f"{argument} {self.address} is a folder, not a file. Nothing was sent.")
         if not isinstance(info.get("size"), int):
@@ -88,10 +92,9 @@ class SourceFile:
         )
 
     def _info(self) -> dict[str, Any]:
-        with self.in_words("be read"):
-            self.path.fs.invalidate_cache(self.path.path)
-            info: dict[str, Any] = self.path.fs.info(self.path.path)
-            return info
+        self.path.fs.invalidate_cache(self.path.path)
+        info: dict[str, Any] = self.path.fs.info(self.path.path)
+        return info
 
 
 class SourceReader:
@@ -120,18 +123,19 @@ class SourceReader:
         """
         source = self._source
         source.check()
-        with source.in_words("be read"):
+        with source.in_words_midway("be read"):
             try:
                 piece: bytes = self._handle.read(size)
+                self._read += len(piece)
+                if not piece or self._read > source.size:
+                    source.require_unchanged(self._read)
             except Exception as error:
-                # So s3fs says that an object is not the one that was opened.
-                if type(error).__name__ == "FileExpired":
+                # With the second, s3fs says that an object is not the one that was opened.
+                if isinstance(error, FileNotFoundError) or type(error).__name__ == "FileExpired":
                     raise source.changed() from None
                 raise
-        self._read += len(piece)
         self._digest.update(piece)
-        if not piece or self._read > source.size:
-            source.require_unchanged(self._read)
+        if not piece:
             source.sha256 = self._digest.hexdigest()
         self._tell_progress()
         return piece
