@@ -136,7 +136,6 @@ class UploadReceipt(PaidReceipt):
     project_names: list[str]
     known_project_ids: list[str]
 
-    _argument = "upload"
     _operator = "ObjectStorageToOllangOperator"
 
     def to_xcom(self) -> dict[str, Any]:

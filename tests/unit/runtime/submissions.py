@@ -33,7 +33,7 @@ T = TypeVar("T")
 class FakeReceipt(PaidReceipt):
     """The receipt of an order that is being created."""
 
-    _argument, _operator = "created", "CreateOperator"
+    _operator = "CreateOperator"
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
