@@ -344,9 +344,9 @@ class Submitter(Generic[ReceiptT]):
         return self._submit(receipt, resubmitted=True)
 
     def _submit_rest(self, rest: ReceiptT, comparison: str) -> ReceiptT:
-        """Send, once, what is missing of a request that was processed in part."""
+        """Send, once, what is missing: of a request that was processed in part, or of which a part has failed."""
         self.log.warning(
-            "%s: the %s request was processed in part (%s). Requesting the rest once.",
+            "%s: there is no %s for some of it (%s). Requesting only the rest, once.",
             title(self.request),
             self.request.noun,
             comparison,
