@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_ollang.client.requests import Stream
+from airflow_provider_ollang.domain.uploads import LARGEST
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -89,7 +90,7 @@ _CLIENT_ERRORS = (
         413,
         None,
         None,
-        "The file is larger than Ollang takes: 30 GB for a video, 100 MB for a document.",
+        f"The file is larger than Ollang takes: {LARGEST}.",
     ),
 )
 _NO_PROJECT = _ClientError(

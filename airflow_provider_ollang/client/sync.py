@@ -142,7 +142,7 @@ class OllangClient:
 
     def get_project(self, project_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
         """Get a project: see :meth:`.OllangHook.get_project`."""
-        return self._repeat(get_project(project_id), parse_object, max_attempts)[0]
+        return self.get(get_project(project_id), max_attempts=max_attempts)
 
     def get_credits(self) -> dict[str, Any]:
         """Get the account's credits: see :meth:`.OllangHook.get_credits`."""
@@ -154,9 +154,7 @@ class OllangClient:
                 f"The key of connection {conn_id!r} may not see the account's credits (403). It must be the key of a "
                 "user with the role Owner, or with the permission Access Billing."
             )
-            denied = OllangAccessDeniedError(message)
-            vars(denied).update(vars(error))
-            raise denied from None
+            raise error.reworded(message) from None
 
     def get_remaining_credits(self) -> float:
         """

@@ -363,8 +363,8 @@ class Poller:
             f"{self.state.consecutive_failures} consecutive polls of order {self.config.order_id} failed. The last "
             f"error: {error}"
         )
-        failure = type(error)(message)
-        vars(failure).update(vars(error), order_id=self.config.order_id)
+        failure = error.reworded(message)
+        failure.order_id = self.config.order_id
         return failure
 
     def _warn_of_attention(self, status: str, now: float) -> list[LogLine]:

@@ -84,12 +84,11 @@ class _CancelOperator(OllangOperator):
         if self.on_too_late == "ignore":
             self.log.warning("%s (on_too_late='ignore').", message)
             return {"order_id": order_id, "cancelled": False, "status": order["status"]}
-        failure = OllangOrderNotEligibleError(
+        raise error.reworded(
             f"{message}. Ollang refused it ({error.detail or error.status_code}); nothing was changed. To go on all "
-            "the same, set on_too_late to 'skip' or 'ignore'."
-        )
-        vars(failure).update(vars(error))
-        raise failure from None
+            "the same, set on_too_late to 'skip' or 'ignore'.",
+            OllangOrderNotEligibleError,
+        ) from None
 
 
 class OllangCancelOrderOperator(_CancelOperator):

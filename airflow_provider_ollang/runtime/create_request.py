@@ -11,6 +11,7 @@ from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, create_order,
 from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
+from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION
 from airflow_provider_ollang.domain.submission import POLL_FIRST_TIMEOUT, reconcile_delays
 from airflow_provider_ollang.domain.values import parse_text, parse_time
 from airflow_provider_ollang.exceptions import (
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.domain.orders import Order
     from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
 
-#: The Date header has whole seconds.
-_DATE_RESOLUTION = timedelta(seconds=1)
 #: Orders dated this long before the request are looked at, too: the clocks behind the two dates may differ.
 _LONGEST_SKEW = timedelta(hours=1)
 
@@ -144,7 +143,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         ===================================== ===============================================================
         """
         requested = parse_time(receipt.requested_at)
-        since = requested and requested - _DATE_RESOLUTION
+        since = requested and requested - DATE_RESOLUTION
         rows = list(self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts))
         new = _by_language(receipt, (row for row in rows if not _is_dated_before(row, since)))
         doubtful = _by_language(receipt, (row for row in rows if _is_dated_before(row, since)))

@@ -165,7 +165,7 @@ def test_413_says_the_limits(ollang: Sandbox, run_dag: RunDag, place: Place, ear
     run = run_dag(upload_dag(source=put(place), retries=2))
     error = run.errors["upload"]
     assert isinstance(error, OllangBadRequestError)
-    assert "30 GB for a video, 100 MB for a document" in str(error)
+    assert "30 GB of video or audio, and 100 MB of anything else" in str(error)
     assert (run.tries["upload"], made(ollang), state_on_record(key="ollang_upload")) == (1, [], "refused")
 
 
