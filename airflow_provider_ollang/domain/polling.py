@@ -208,10 +208,6 @@ class Decision:
         """Whether the wait is over."""
         return self.result is not None or self.error is not None
 
-    def later(self, seconds: float) -> Decision:
-        """Return this decision so many seconds later: the pause has begun with it."""
-        return replace(self, pause=max(self.pause - max(seconds, 0.0), 0.0))
-
     def unwrap(self) -> dict[str, Any]:
         """Return the result of a final decision, or raise its error."""
         if self.error is not None:

@@ -100,7 +100,7 @@ def wait_for(
         decision = poll(hook, poller)
         write_log(task.log, decision)
         if decision.asks_about_review:
-            decision = _ask_about_review(task, hook, poller.config.order_id, decision)
+            _ask_about_review(task, hook, poller.config.order_id)
         if on_decision is not None:
             on_decision(decision)
         if decision.result is not None:
@@ -134,15 +134,12 @@ def _get_order(hook: OrderHook, order_id: str) -> dict[str, Any]:
         return hook.get_order(order_id, max_attempts=1)
 
 
-def _ask_about_review(task: BaseOperator, hook: OrderHook, order_id: str, decision: Decision) -> Decision:
-    """Log what an order's review is about, in one attempt whose time is part of the pause."""
-    asked_at = _clock.monotonic()
+def _ask_about_review(task: BaseOperator, hook: OrderHook, order_id: str) -> None:
+    """Log what an order's review is about, in one attempt."""
     try:
-        answer: dict[str, Any] | OllangError = hook.get_review_info(order_id, max_attempts=1)
+        log_review(task.log, order_id, hook.get_review_info(order_id, max_attempts=1))
     except OllangError as error:
-        answer = error
-    log_review(task.log, order_id, answer)
-    return decision.later(_clock.monotonic() - asked_at)
+        log_review(task.log, order_id, error)
 
 
 def log_review(log: Any, order_id: str, answer: Mapping[str, Any] | OllangError) -> None:

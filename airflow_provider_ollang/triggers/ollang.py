@@ -211,18 +211,15 @@ class OllangOrderStatusTrigger(BaseTrigger):
             if decision.is_final:
                 return decision
             if decision.asks_about_review:
-                decision = await self._ask_about_review(client, poller.config.order_id, decision)
+                await self._ask_about_review(client, poller.config.order_id)
             pause = decision.pause + (_jitter(poller, decision.pause) if decision.after_rate_limit else 0.0)
 
-    async def _ask_about_review(self, client: OllangAsyncClient, order_id: str, decision: Decision) -> Decision:
-        """Log what an order's review is about, in one attempt whose time is part of the pause."""
-        asked_at = _clock.monotonic()
+    async def _ask_about_review(self, client: OllangAsyncClient, order_id: str) -> None:
+        """Log what an order's review is about, in one attempt."""
         try:
-            answer: dict[str, Any] | OllangError = await client.get_review_info(order_id)
+            log_review(self.log, order_id, await client.get_review_info(order_id))
         except OllangError as error:
-            answer = error
-        log_review(self.log, order_id, answer)
-        return decision.later(_clock.monotonic() - asked_at)
+            log_review(self.log, order_id, error)
 
     def _first_pause(self, poller: Poller) -> float:
         # Thousands of waits that start together, or continue elsewhere together, must not poll together ever after.
