@@ -81,18 +81,18 @@ class Stream:
         :raises ValueError: the file is not as long as it was said to be; its last piece was not yielded then.
         """
         left = self.length
+        wrong_length = ValueError(f"the body to send is not of {self.length} bytes any more")
         with self.open() as file:
-            while True:
-                piece = file.read(min(left, _CHUNK))
+            while left and (piece := file.read(min(left, _CHUNK))):
                 left -= len(piece)
-                if (left and not piece) or (not left and file.read(1)):
-                    raise ValueError(f"the body to send is not of {self.length} bytes any more")
                 if not left:
+                    if file.read(1):
+                        raise wrong_length
                     self.before_last()
                     on_last()
                 yield piece
-                if not left:
-                    return
+        if left:
+            raise wrong_length
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -219,9 +218,9 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         return outcome_unknown(self, reason)
 
 
-def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> Mapping[str, list[Order]]:
+def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, list[Order]]:
     """Return the rows of each language asked for."""
-    rows_of: defaultdict[str, list[Order]] = defaultdict(list)
+    rows_of: dict[str, list[Order]] = {language: [] for language in receipt.languages}
     for row in rows:
         language = receipt.language_of(row.get("targetLanguage"))
         if language is not None:
