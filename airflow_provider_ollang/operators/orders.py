@@ -131,7 +131,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     #: The XCom that brings the receipt through a deferral; ``dag.test()`` drops arguments of it (up to Airflow 3.3.2).
     receipt_key = "ollang_receipt"
     #: What ``on_kill`` is to cancel, and over which connection.
-    _waits_for: tuple[Settings, list[str]] | None = None
+    _orders_to_cancel: tuple[Settings, list[str]] | None = None
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
                 raise
             # Airflow's own timeout, since no triggerer ended the wait.
             hook, _ = self._connect()
-            self._take_in(context, hook, *self._resume(context), Decision(error=error))
+            self._with_outcome(context, hook, *self._resume(context), Decision(error=error))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Take in what the wait for one order in the triggerer ended in, and wait for the next one."""
@@ -240,15 +240,15 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         write_log(self.log, decision)
         hook, token = self._connect()
         record, receipt = self._resume(context)
-        receipt = self._take_in(context, hook, record, receipt, decision)
+        receipt = self._with_outcome(context, hook, record, receipt, decision)
         return self._wait(context, hook, token, record, receipt)
 
     def on_kill(self) -> None:
         """Keep a killed task from sending anything more, and cancel the orders that it waits for if asked to."""
         super().on_kill()
-        if self._waits_for is not None:
+        if self._orders_to_cancel is not None:
             # A client of its own: the one of the task may be in the middle of a request.
-            settings, order_ids = self._waits_for
+            settings, order_ids = self._orders_to_cancel
             timeout = min(settings.timeout, _KILL_TIMEOUT)
             self._cancel(OllangClient(replace(settings, timeout=timeout, max_attempts=1), log=self.log), order_ids)
 
@@ -265,7 +265,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
             record.note("accepted", receipt)
             push_early(self, context, receipt.to_xcom())
             if self.cancel_on_kill:
-                self._waits_for = hook.settings, receipt.unfinished_ids
+                self._orders_to_cancel = hook.settings, receipt.unfinished_ids
             if self.deferrable:
                 context["ti"].xcom_push(key=self.receipt_key, value=receipt.to_json())
             decision = wait_for(
@@ -276,14 +276,14 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
                 trigger=OllangOrderStatusTrigger,
                 deferrable=self.deferrable,
                 sleep=token.sleep,
-                cancel_on_kill=receipt.unfinished_ids if self.cancel_on_kill else (),
+                orders_to_cancel=receipt.unfinished_ids if self.cancel_on_kill else (),
             )
-            receipt = self._take_in(context, hook, record, receipt, decision)
-        self._waits_for = None
+            receipt = self._with_outcome(context, hook, record, receipt, decision)
+        self._orders_to_cancel = None
         record.note("finished", receipt)
         return receipt.to_xcom()
 
-    def _take_in(
+    def _with_outcome(
         self,
         context: Context,
         hook: OllangHook,

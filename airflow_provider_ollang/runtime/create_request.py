@@ -120,7 +120,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
                 orders[language] = order_id
         resolved = dataclasses.replace(receipt, orders=orders)
         if foreign or resolved.missing:
-            raise self._wrong_answer(resolved, others, foreign)
+            raise self._unexpected_orders(resolved, others, foreign)
         if others:
             self._log.warning("Ollang created orders that were not asked for by name: %s.", ", ".join(others))
         return resolved
@@ -154,12 +154,12 @@ class CreateRequest(PaidRequest[CreationReceipt]):
                 orders[language] = candidates[0]["id"]
             elif candidates or doubtful[language]:
                 unclear.append(language)
-        found = receipt.with_orders(orders)
-        comparison = _compare(found, new, unclear)
-        if not found.missing:
+        updated = receipt.with_orders(orders)
+        comparison = _compare(updated, new, unclear)
+        if not updated.missing:
             self._log.info("%s.", comparison)
-            return Effect(found)
-        rest = found if orders and not unclear else None
+            return Effect(updated)
+        rest = updated if orders and not unclear else None
         return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
@@ -206,7 +206,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
                 self._log.warning("%s", error)
         return None
 
-    def _wrong_answer(
+    def _unexpected_orders(
         self, receipt: CreationReceipt, others: list[str], foreign: list[str]
     ) -> OllangOutcomeUnknownError:
         texts = [

@@ -89,14 +89,14 @@ class Submitter(Generic[ReceiptT]):
 
     def _with_credits(self, receipt: ReceiptT) -> ReceiptT:
         """Return what the precheck found, if the account can pay for what is to be sent."""
-        wanted = self.policy.min_credits
-        if wanted is None or receipt.reconnected:
+        min_credits = self.policy.min_credits
+        if min_credits is None or receipt.reconnected:
             return receipt
         left = self.client.get_remaining_credits()
-        if left < wanted:
+        if left < min_credits:
             raise OllangInsufficientCreditsError(
-                f"The Ollang account has {left:g} credits left, and min_credits is {wanted:g}: the {self.request.noun} "
-                f"of {self.request.label} was not sent. Add credits, or lower min_credits; then clear this task.",
+                f"The Ollang account has {left:g} credits left, and min_credits is {min_credits:g}: the "
+                f"{self.request.noun} of {self.request.label} was not sent. Add credits, or lower min_credits; then clear this task.",
                 order_id=self.request.order_id,
             )
         return receipt
@@ -313,7 +313,7 @@ class Submitter(Generic[ReceiptT]):
         if effect.receipt is not None:
             return self._reconnect(effect.receipt, "was processed")
         if not resubmitted and (effect.rest is not None or self.policy.on_unknown_outcome == "resubmit"):
-            return self._resubmit(receipt, unknown, left)
+            return self._decide_after_last_poll(receipt, unknown, left)
         raise self._outcome_unknown(receipt, unknown, left)
 
     def _poll_for_effect(self, receipt: ReceiptT, seconds: float) -> Effect[ReceiptT]:
@@ -331,7 +331,9 @@ class Submitter(Generic[ReceiptT]):
             self.log.info("%s: %s.", title(self.request), effect.comparison)
         return effect
 
-    def _resubmit(self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError, seconds: float) -> ReceiptT:
+    def _decide_after_last_poll(
+        self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError, seconds: float
+    ) -> ReceiptT:
         # Only a poll may say that nothing shows the request: where it fails, this try ends here.
         effect = self.request.find_effect(self.client, receipt)
         if effect.receipt is not None:

@@ -103,15 +103,15 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
         """Look for a project that was not there before; of several nothing tells which one is this upload's."""
         rows, _ = self._list(client, max_attempts=max_attempts)
         new = ids_of([row for row in rows if receipt.may_have_made(row)], receipt.project_names)
-        found = [
+        fitting = [
             project_id for project_id in new if receipt.fits(client.get_project(project_id, max_attempts=max_attempts))
         ]
-        if len(found) == 1:
-            self._log.info("Project %s is new, and of this file's name and size.", found[0])
-            return Effect(dataclasses.replace(receipt, project_id=found[0], sha256=self._sha256()))
-        listed = f": {', '.join(found)}" if found else ""
-        comparison = f"since the request there are {len(found)} new projects of its name, language and size{listed}"
-        return Effect(None, comparison, is_likely=bool(found))
+        if len(fitting) == 1:
+            self._log.info("Project %s is new, and of this file's name and size.", fitting[0])
+            return Effect(dataclasses.replace(receipt, project_id=fitting[0], sha256=self._sha256()))
+        listed = f": {', '.join(fitting)}" if fitting else ""
+        comparison = f"since the request there are {len(fitting)} new projects of its name, language and size{listed}"
+        return Effect(None, comparison, is_likely=bool(fitting))
 
     def explain(self) -> str:
         """Say what to check in Ollang."""
@@ -163,7 +163,7 @@ class LinkUploadRequest(_UploadRequest):
 
     def __init__(self, url: str, details: UploadDetails, *, log: Any) -> None:
         self._link_request = upload_link(url, details)
-        # A link is signed anew each time it is made.
+        # A link is signed again each time it is made.
         about = url.partition("?")[0]
         super().__init__(name_of_link(url, details.name), details, source=about, size=None, log=log)
 

@@ -281,7 +281,7 @@ def test_order_cancelled_before_is_no_failure_in_the_triggerer(
     ollang.cancel_order(order_id)
     log = Mock()
     monkeypatch.setattr(OllangOrderStatusTrigger, "log", log)
-    trigger = OllangOrderStatusTrigger(ollang_conn_id="ollang_default", order_id=order_id, cancel_on_kill=[order_id])
+    trigger = OllangOrderStatusTrigger(ollang_conn_id="ollang_default", order_id=order_id, orders_to_cancel=[order_id])
     asyncio.run(trigger.on_kill())
     assert [call[0] for call in log.mock_calls] == ["info"]
     assert len(ollang.requests("POST", "*/cancel/*")) == 1
