@@ -116,7 +116,7 @@ class OllangAccessDeniedError(OllangPermanentError):
 
 
 class OllangNotFoundError(OllangPermanentError):
-    """404: there is no such project."""
+    """404: there is no such order or project."""
 
 
 class OllangOrderNotFoundError(OllangNotFoundError):

@@ -86,7 +86,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     :param auto_qc: whether Ollang evaluates the result unasked; default ``False``.
     :param memories: ids of translation memories to use, at most 20, as a collection or a comma-separated text
         (templated).
-    :param min_credits: submit nothing if the account has fewer credits left; default ``None``: do not ask.
+    :param min_credits: submit nothing if the account has fewer credits left; needs a key that may see billing. Default
+        ``None``: do not ask.
     :param on_unknown_outcome: what to do when the outcome of the request stays unknown: ``"fail"``, or ``"resubmit"``
         it once, which may be billed twice.
     :param reconcile_timeout: how long to look for new orders before that, in all tries together, seconds or
