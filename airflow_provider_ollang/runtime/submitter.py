@@ -96,7 +96,8 @@ class Submitter(Generic[ReceiptT]):
         if left < min_credits:
             raise OllangInsufficientCreditsError(
                 f"The Ollang account has {left:g} credits left, and min_credits is {min_credits:g}: the "
-                f"{self.request.noun} of {self.request.label} was not sent. Add credits, or lower min_credits; then clear this task.",
+                f"{self.request.noun} of {self.request.label} was not sent. Add credits, or lower min_credits; then "
+                "clear this task.",
                 order_id=self.request.order_id,
             )
         return receipt
