@@ -61,6 +61,17 @@ class OllangError(AirflowException):
         self.path = path
         self.detail = detail
 
+    def reworded(self, message: str, error_class: type[OllangError] | None = None) -> OllangError:
+        """
+        Return this error with another message.
+
+        :param message: the message.
+        :param error_class: the class of the error that is returned; ``None``: this one's.
+        """
+        error = (error_class or type(self))(message)
+        vars(error).update(vars(self))
+        return error
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by message and state: the default would lose every keyword argument."""
         return type(self), (str(self),), self.__dict__
@@ -105,7 +116,7 @@ class OllangAccessDeniedError(OllangPermanentError):
 
 
 class OllangNotFoundError(OllangPermanentError):
-    """404: there is no such project."""
+    """404: there is no such order or project."""
 
 
 class OllangOrderNotFoundError(OllangNotFoundError):

@@ -23,7 +23,7 @@ from airflow_provider_ollang import _clock
 from airflow_provider_ollang.client.backoff import MAX_RETRY_AFTER
 from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, rate_limited, timed_out
 from airflow_provider_ollang.client.requests import CONNECT_TIMEOUT, Request, cancel_order, get_order, get_review_info
-from airflow_provider_ollang.client.responses import Response, add_chunk, parse_object, parse_order, require_expected
+from airflow_provider_ollang.client.responses import Response, add_chunk, parse_cancelled, parse_object, parse_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,10 +101,11 @@ class OllangAsyncClient:
         request = get_review_info(order_id)
         return parse_object(self.settings, request, await self._send_throttled(request))
 
-    async def cancel_order(self, order_id: object) -> None:
+    async def cancel_order(self, order_id: object) -> bool:
         """Cancel an order, in one attempt, whatever the rate limit: see :meth:`.OllangHook.cancel_order`."""
         request = cancel_order(order_id)
-        require_expected(self.settings, request, await self._send_throttled(request, ignore_throttle=True))
+        response = await self._send_throttled(request, ignore_throttle=True)
+        return parse_cancelled(self.settings, request, response)
 
     async def _send_throttled(self, request: Request, *, ignore_throttle: bool = False) -> Response:
         async with self._slot(ignore_throttle=ignore_throttle) as throttled_for:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_ollang.client.requests import Stream
+from airflow_provider_ollang.domain.uploads import LARGEST
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
     OllangAuthenticationError,
@@ -89,7 +90,7 @@ _CLIENT_ERRORS = (
         413,
         None,
         None,
-        "The file is larger than Ollang takes: 30 GB for a video, 100 MB for a document.",
+        f"The file is larger than Ollang takes: {LARGEST}.",
     ),
 )
 _NO_PROJECT = _ClientError(
@@ -132,9 +133,9 @@ def unknown_outcome(
 ) -> OllangOutcomeUnknownError:
     """Return the error of a paid request of which it is unknown whether it was processed, and why."""
     return OllangOutcomeUnknownError(
-        f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since "
-        f"that could be billed twice. Check {'the order' if request.order_id else 'the project'} in Ollang: if it is "
-        "being processed or has a new result, the request was processed; if not, clear this task to send it again.",
+        f"The outcome of the request to {request.what} is unknown: {reason}. It was not sent again, since that could "
+        f"{request.if_sent_twice}. Check in Ollang whether {request.effect}: if so, the request was processed; if not, "
+        "clear this task to send it again.",
         reason=reason,
         status_code=status,
         **fields,

@@ -81,18 +81,18 @@ class Stream:
         :raises ValueError: the file is not as long as it was said to be; its last piece was not yielded then.
         """
         left = self.length
+        wrong_length = ValueError(f"the body to send is not of {self.length} bytes any more")
         with self.open() as file:
-            while True:
-                piece = file.read(min(left, _CHUNK))
+            while left and (piece := file.read(min(left, _CHUNK))):
                 left -= len(piece)
-                if (left and not piece) or (not left and file.read(1)):
-                    raise ValueError(f"the body to send is not of {self.length} bytes any more")
                 if not left:
+                    if file.read(1):
+                        raise wrong_length
                     self.before_last()
                     on_last()
                 yield piece
-                if not left:
-                    return
+        if left:
+            raise wrong_length
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class Request:
     :param expects: what a good response has: a JSON ``"object"``, a JSON ``"list"`` of objects, or an ``"empty"`` body.
     :param response_timeout: seconds for the whole response, where it takes longer than the settings allow.
     :param secret: a part of the body that no message may show, even if the server says it.
+    :param effect: what Ollang shows if a paid request was processed, for messages.
+    :param if_sent_twice: what a paid request could do if it were sent again, for messages.
     """
 
     method: str
@@ -121,6 +123,8 @@ class Request:
     expects: Literal["object", "list", "empty"] = "object"
     response_timeout: float | None = None
     secret: str | None = field(default=None, repr=False)
+    effect: str = "the order is being processed or has a new result"
+    if_sent_twice: str = "be billed twice"
 
     def url(self, settings: Settings) -> str:
         """Return the whole URL."""
@@ -195,7 +199,15 @@ def create_order(spec: OrderSpec, languages: Sequence[str] | None = None) -> Req
     """
     body = json.dumps(spec.to_body(spec.languages if languages is None else languages)).encode()
     what = f"create orders of {spec.label}"
-    return Request("POST", "/integration/orders/create", what, body=body, paid=True, expects="list")
+    return Request(
+        "POST",
+        "/integration/orders/create",
+        what,
+        body=body,
+        paid=True,
+        expects="list",
+        effect="the project has new orders",
+    )
 
 
 def cancel_order(order_id: object) -> Request:

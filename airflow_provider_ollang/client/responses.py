@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.errors import (
@@ -164,6 +165,15 @@ def parse_confirmed(settings: Settings, request: Request, response: Response) ->
     if value.get("success") is False:
         raise refused(settings, request, response)
     return value
+
+
+def parse_cancelled(settings: Settings, request: Request, response: Response) -> bool:
+    """Tell whether :func:`.cancel_order` cancelled the order now, or it was cancelled before; raises likewise."""
+    # A gateway's own page is not about the order.
+    if response.status == HTTPStatus.CONFLICT and response.json_object is not None:
+        return False
+    require_expected(settings, request, response)
+    return True
 
 
 # --- Paid requests --------------------------------------------------------------------------------------------

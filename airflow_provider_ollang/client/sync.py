@@ -31,17 +31,16 @@ from airflow_provider_ollang.client.responses import (
     Response,
     add_chunk,
     parse_accepted,
+    parse_cancelled,
     parse_confirmed,
     parse_object,
     parse_order,
     parse_page,
-    require_expected,
 )
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes, new_session, proxies
 from airflow_provider_ollang.domain.values import parse_score
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
-    OllangOrderNotEligibleError,
     OllangUnavailableError,
 )
 
@@ -143,7 +142,7 @@ class OllangClient:
 
     def get_project(self, project_id: object, *, max_attempts: int | None = None) -> dict[str, Any]:
         """Get a project: see :meth:`.OllangHook.get_project`."""
-        return self._repeat(get_project(project_id), parse_object, max_attempts)[0]
+        return self.get(get_project(project_id), max_attempts=max_attempts)
 
     def get_credits(self) -> dict[str, Any]:
         """Get the account's credits: see :meth:`.OllangHook.get_credits`."""
@@ -155,9 +154,7 @@ class OllangClient:
                 f"The key of connection {conn_id!r} may not see the account's credits (403). It must be the key of a "
                 "user with the role Owner, or with the permission Access Billing."
             )
-            denied = OllangAccessDeniedError(message)
-            vars(denied).update(vars(error))
-            raise denied from None
+            raise error.reworded(message) from None
 
     def get_remaining_credits(self) -> float:
         """
@@ -173,13 +170,7 @@ class OllangClient:
 
     def cancel_order(self, order_id: object) -> bool:
         """Cancel an order: see :meth:`.OllangHook.cancel_order`."""
-        try:
-            self._repeat(cancel_order(order_id), require_expected)
-        except OllangOrderNotEligibleError as error:
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise
-            return False
-        return True
+        return self._repeat(cancel_order(order_id), parse_cancelled)[0]
 
     def cancel_review(self, order_id: object) -> dict[str, Any]:
         """Cancel a human review: see :meth:`.OllangHook.cancel_human_review`."""

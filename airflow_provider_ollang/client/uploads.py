@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Seconds from the last byte of a file to the response: Ollang may copy and look through gigabytes before.
 RESPONSE_TIMEOUT = 600.0
+#: What an upload could do if it were sent again, for messages; it costs nothing.
+IF_SENT_TWICE = "make a second project"
+_EFFECT = "there is a new project of this name"
 
 
 def upload_file(
@@ -55,6 +58,8 @@ def upload_file(
         body=stream,
         paid=True,
         response_timeout=RESPONSE_TIMEOUT,
+        effect=_EFFECT,
+        if_sent_twice=IF_SENT_TWICE,
     )
 
 
@@ -86,6 +91,8 @@ def upload_link(url: str, details: UploadDetails) -> Request:
         paid=True,
         response_timeout=RESPONSE_TIMEOUT,
         secret=url,
+        effect=_EFFECT,
+        if_sent_twice=IF_SENT_TWICE,
     )
 
 

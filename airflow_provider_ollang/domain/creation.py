@@ -139,7 +139,6 @@ class CreationReceipt(PaidReceipt):
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     deadline: float | None = None
 
-    _argument = "created"
     _operator = "OllangCreateOrderOperator"
 
     @property

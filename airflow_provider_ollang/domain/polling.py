@@ -208,10 +208,6 @@ class Decision:
         """Whether the wait is over."""
         return self.result is not None or self.error is not None
 
-    def later(self, seconds: float) -> Decision:
-        """Return this decision so many seconds later: the pause has begun with it."""
-        return replace(self, pause=max(self.pause - max(seconds, 0.0), 0.0))
-
     def unwrap(self) -> dict[str, Any]:
         """Return the result of a final decision, or raise its error."""
         if self.error is not None:
@@ -363,8 +359,8 @@ class Poller:
             f"{self.state.consecutive_failures} consecutive polls of order {self.config.order_id} failed. The last "
             f"error: {error}"
         )
-        failure = type(error)(message)
-        vars(failure).update(vars(error), order_id=self.config.order_id)
+        failure = error.reworded(message)
+        failure.order_id = self.config.order_id
         return failure
 
     def _warn_of_attention(self, status: str, now: float) -> list[LogLine]:

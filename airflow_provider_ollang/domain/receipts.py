@@ -62,10 +62,9 @@ class PaidReceipt:
         :raises OllangConfigurationError: it is no such receipt.
         """
         if not isinstance(value, Mapping):
-            raise OllangConfigurationError(
-                f"{cls._argument} must be the receipt that {cls._operator} returns, not {_shown(value)}. If that task "
-                "was marked as success by hand, there is none, and its result cannot be told from the previous one: "
-                f"clear that task, or go on without {cls._argument}=."
+            raise cls._unreadable(
+                f"not {_shown(value)}. If that task was marked as success by hand, there is none, and its result "
+                f"cannot be told from the previous one: clear that task, or go on without {cls._argument}="
             )
         try:
             return cls(
@@ -76,14 +75,23 @@ class PaidReceipt:
                 **cls._own_fields(value),
             )
         except (KeyError, TypeError, AttributeError):
-            raise OllangConfigurationError(
-                f"{cls._argument} must be the receipt that {cls._operator} returns, whole and unchanged; the mapping "
-                f"given is none: it has the keys {sorted(map(str, value))}."
+            raise cls._unreadable(
+                f"whole and unchanged; the mapping given is none: it has the keys {sorted(map(str, value))}"
             ) from None
 
-    #: The argument that takes such a receipt, and the operator that makes it, for messages.
-    _argument: ClassVar[str]
+    #: The argument that takes such a receipt, for messages; ``None``: no task gets it from another one.
+    _argument: ClassVar[str | None] = None
+    #: The operator that makes it.
     _operator: ClassVar[str]
+
+    @classmethod
+    def _unreadable(cls, problem: str) -> OllangConfigurationError:
+        if cls._argument is None:
+            return OllangConfigurationError(
+                f"The stored receipt of {cls._operator} cannot be read. Look in Ollang for what the task has made; if "
+                "it has made nothing, delete the record from the task's state in Airflow and clear the task."
+            )
+        return OllangConfigurationError(f"{cls._argument} must be the receipt that {cls._operator} returns, {problem}.")
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def describe_review_gate(order_id: str, answer: Mapping[str, Any] | OllangError)
     """
     Return the line about what an order in ``review`` waits for.
 
-    :param answer: what ``GET …/review/info`` told, of which every value may be missing or of another type; or the error
+    :param answer: what ``GET …/review/info`` says, of which every value may be missing or of another type; or the error
         it ended in: only the vendor's SDKs have this endpoint, so there it is a line for debugging.
     """
     if isinstance(answer, OllangError):
@@ -34,10 +34,10 @@ def describe_review_gate(order_id: str, answer: Mapping[str, Any] | OllangError)
     left_out = len(reviewers) - _MAX_REVIEWERS
     if left_out > 0:
         facts["reviewers"] += f" and {left_out} more"
-    told = "; ".join(f"{name}: {text}" for name, text in facts.items() if text)
-    if answer.get("inReview") is False or not told:
+    text = "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact)
+    if answer.get("inReview") is False or not text:
         return debug("Order %s: Ollang tells nothing about its review.", order_id)
-    return info("Order %s: its review: %s.", order_id, told)
+    return info("Order %s: its review: %s.", order_id, text)
 
 
 def _names(value: object) -> list[str]:

@@ -23,6 +23,8 @@ _DOCUMENTS = (
 )
 #: The documented limits, read generously: what is between 10**9 and 2**30 is for the server to refuse.
 _LARGEST_MEDIA, _LARGEST_DOCUMENT = 30 << 30, 100 << 20
+#: The same, for messages.
+LARGEST = "30 GB of video or audio, and 100 MB of anything else"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def require_uploadable(argument: str, file_name: str, size: int | None) -> None:
     elif size == 0:
         problem = "is empty"
     elif size is not None and size > (_LARGEST_MEDIA if extension in _MEDIA else _LARGEST_DOCUMENT):
-        problem = f"has {size:,} bytes; Ollang takes 30 GB of video or audio, and 100 MB of anything else"
+        problem = f"has {size:,} bytes; Ollang takes {LARGEST}"
     if problem:
         raise OllangConfigurationError(f"The file {file_name!r} of {argument} {problem}. Nothing was sent.")
 
@@ -136,7 +138,6 @@ class UploadReceipt(PaidReceipt):
     project_names: list[str]
     known_project_ids: list[str]
 
-    _argument = "upload"
     _operator = "ObjectStorageToOllangOperator"
 
     def to_xcom(self) -> dict[str, Any]:

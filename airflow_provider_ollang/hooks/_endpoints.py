@@ -297,7 +297,7 @@ class Endpoints:
         :raises OllangBadRequestError: Ollang refused it; for one that is too large, with 413.
         :raises OllangError: as :meth:`rerun_order`.
         """
-        source = SourceFile("path", path, clean=self.client.settings.redact, log=_log)
+        source = SourceFile("path", path, redact=self.client.settings.redact, log=_log)
         details = UploadDetails(name, source_language, folder_id, notes)
         request = upload_file(source.open, source.size, source.name, details)
         return {**self._submit_upload(request), "bytes": source.size, "sha256": source.sha256}

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_ollang.domain.polling import PollConfig
 from airflow_provider_ollang.hooks.ollang import OllangHook
 from airflow_provider_ollang.runtime.cancellation import CancellationToken
 from airflow_provider_ollang.runtime.context import push_early
+from airflow_provider_ollang.runtime.submission_record import ReceiptT, SubmissionRecord
 from airflow_provider_ollang.runtime.submit import submit_once
-from airflow_provider_ollang.runtime.task_state import read_tries
+from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState, read_tries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_ollang.runtime.paid_request import PaidRequest, SubmissionPolicy
-    from airflow_provider_ollang.runtime.submission_record import ReceiptT
     from airflow_provider_ollang.runtime.submit import Submission
-    from airflow_provider_ollang.runtime.task_state import TaskState
 
 
 class OllangOperator(BaseOperator):
@@ -58,4 +59,31 @@ class OllangOperator(BaseOperator):
             token=token,
             log=self.log,
             on_receipt=lambda receipt: push_early(self, context, receipt.to_xcom()),
+        )
+
+
+class OllangWaitingOperator(OllangOperator):
+    """Submits a paid request, and may wait for orders, deferred too: what is kept of it, and how it polls."""
+
+    #: Where the record is kept in the task's state store.
+    record_key: ClassVar[str]
+    poll_interval: float
+    timeout: float
+    max_poll_failures: int
+
+    def _state(self, context: Context) -> TaskState:
+        return TaskState(context, self.record_key, retention=RETENTION + timedelta(seconds=self.timeout))
+
+    def _record(self, context: Context, receipt: ReceiptT, subject: str) -> SubmissionRecord[ReceiptT]:
+        """Return the record of a task that resumes after a deferral."""
+        return SubmissionRecord[ReceiptT](
+            self._state(context), subject=subject, host=receipt.host, tries=read_tries(context), log=self.log
+        )
+
+    def _poll_config(self, order_id: str) -> PollConfig:
+        return PollConfig(
+            order_id=order_id,
+            poll_interval=self.poll_interval,
+            timeout=self.timeout,
+            max_poll_failures=self.max_poll_failures,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_ollang import _clock
@@ -17,7 +16,7 @@ from airflow_provider_ollang.domain.arguments import (
     require_choice,
     require_count,
 )
-from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, Poller, PollState
 from airflow_provider_ollang.domain.receipts import Receipt
 from airflow_provider_ollang.domain.result_goals import OUTPUTS_TIMEOUT, STALE_TIMEOUT, result_goal
 from airflow_provider_ollang.domain.submission import Record
@@ -29,11 +28,9 @@ from airflow_provider_ollang.exceptions import (
     OllangStaleResultError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import OllangOperator
+from airflow_provider_ollang.operators._base import OllangWaitingOperator
 from airflow_provider_ollang.runtime.context import push_early, require_task_instance
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
-from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
-from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState, read_tries
 from airflow_provider_ollang.runtime.wait import (
     DEFERRABLE,
     POLL_INTERVAL,
@@ -46,17 +43,19 @@ from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from airflow.sdk import Context
 
     from airflow_provider_ollang.domain.submission import State
     from airflow_provider_ollang.runtime.order_requests import RerunRequest
     from airflow_provider_ollang.runtime.paid_request import OnRunning, OnUnknownOutcome
+    from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
 
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 
 
-class OllangNewResultOperator(OllangOperator):
+class OllangNewResultOperator(OllangWaitingOperator):
     """
     Submits a request for a new result of an order, at most once per task instance, and waits for it if asked to.
 
@@ -64,8 +63,6 @@ class OllangNewResultOperator(OllangOperator):
     """
 
     template_fields: Sequence[str] = ("order_id", "skip_if_passed", "ollang_conn_id")
-    #: Where the record is kept in the task's state store.
-    record_key: ClassVar[str]
     #: The request.
     request_class: ClassVar[type[RerunRequest]]
 
@@ -165,14 +162,7 @@ class OllangNewResultOperator(OllangOperator):
         decision, state = read_event(event)
         write_log(self.log, decision)
         receipt = _with_observations(self._deferred_receipt(context), state or PollState())
-        record = SubmissionRecord[Receipt](
-            self._state(context),
-            subject=receipt.order_id,
-            host=receipt.host,
-            tries=read_tries(context),
-            log=self.log,
-        )
-        return self._finish(context, record, receipt, decision)
+        return self._finish(context, self._record(context, receipt, receipt.order_id), receipt, decision)
 
     def _deferred_receipt(self, context: Context) -> Receipt:
         """
@@ -209,23 +199,15 @@ class OllangNewResultOperator(OllangOperator):
         push_early(self, context, receipt.to_json())
         raise decision.error
 
-    def _state(self, context: Context) -> TaskState:
-        return TaskState(context, self.record_key, retention=RETENTION + timedelta(seconds=self.timeout))
-
     def _poller(self, receipt: Receipt) -> Poller:
-        config = PollConfig(
-            order_id=receipt.order_id,
-            poll_interval=self.poll_interval,
-            timeout=self.timeout,
-            max_poll_failures=self.max_poll_failures,
-        )
         goal = result_goal(
             receipt.rerun,
             outputs_timeout=self.outputs_timeout,
             stale_timeout=self.stale_timeout,
             on_no_evidence=self.on_no_evidence,
         )
-        return Poller(config, goal, PollState(last_status=receipt.last_status), _clock.now() + self.timeout)
+        state = PollState(last_status=receipt.last_status)
+        return Poller(self._poll_config(receipt.order_id), goal, state, _clock.now() + self.timeout)
 
 
 def _state_after(error: OllangError) -> State:

@@ -84,12 +84,11 @@ class _CancelOperator(OllangOperator):
         if self.on_too_late == "ignore":
             self.log.warning("%s (on_too_late='ignore').", message)
             return {"order_id": order_id, "cancelled": False, "status": order["status"]}
-        failure = OllangOrderNotEligibleError(
+        raise error.reworded(
             f"{message}. Ollang refused it ({error.detail or error.status_code}); nothing was changed. To go on all "
-            "the same, set on_too_late to 'skip' or 'ignore'."
-        )
-        vars(failure).update(vars(error))
-        raise failure from None
+            "the same, set on_too_late to 'skip' or 'ignore'.",
+            OllangOrderNotEligibleError,
+        ) from None
 
 
 class OllangCancelOrderOperator(_CancelOperator):
@@ -103,7 +102,8 @@ class OllangCancelOrderOperator(_CancelOperator):
     :param on_too_late: what to do if the order cannot be cancelled any more: ``"fail"``, ``"skip"`` the task, or
         ``"ignore"`` it and return ``cancelled: False``.
     :param ollang_conn_id: the Airflow connection (templated).
-    :return: ``{"order_id": str, "cancelled": bool, "status": str}``; ``status`` is that of the order now.
+    :return: ``{"order_id": str, "cancelled": bool, "status": str}``; ``status`` is ``"cancelled"``, or the order's
+        status now if it was not cancelled.
     :raises OllangOrderNotEligibleError: it is too late.
     :raises OllangError: as :meth:`.OllangHook.cancel_order`.
     """
@@ -130,7 +130,8 @@ class OllangCancelHumanReviewOperator(_CancelOperator):
     :param on_too_late: what to do if the review cannot be cancelled any more: ``"fail"``, ``"skip"`` the task, or
         ``"ignore"`` it and return ``cancelled: False``.
     :param ollang_conn_id: the Airflow connection (templated).
-    :return: ``{"order_id": str, "cancelled": bool, "status": str}``; ``status`` is that of the order now.
+    :return: ``{"order_id": str, "cancelled": bool, "status": str}``; ``status`` is ``"completed"`` once the review is
+        cancelled; else, and if there was none any more, the order's status now.
     :raises OllangOrderNotEligibleError: it is too late: people are done with the review, or about to be.
     :raises OllangError: as :meth:`.OllangHook.cancel_human_review`.
     """

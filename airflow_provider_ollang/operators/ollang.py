@@ -99,7 +99,8 @@ class OllangRerunOperator(OllangNewResultOperator):
     :param deferrable: wait in the triggerer, which holds no worker slot; default ``[operators] default_deferrable``.
         The worker polls until it has observed the run, 30 s after the request at most: what only a triggerer has
         observed is lost if that dies.
-    :param min_credits: submit nothing if the account has fewer credits left; default ``None``: do not ask.
+    :param min_credits: submit nothing if the account has fewer credits left; needs a key that may see billing. Default
+        ``None``: do not ask.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "seen_running",
         "last_status", "baseline", "result", "baseline_confirmed", "kind", "credits_used"}``; it is pushed as XCom as

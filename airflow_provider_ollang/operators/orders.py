@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang import _clock
@@ -17,7 +16,7 @@ from airflow_provider_ollang.domain.arguments import (
     require_count,
 )
 from airflow_provider_ollang.domain.creation import CreationReceipt, OrderSpec
-from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, Poller, PollState
 from airflow_provider_ollang.domain.result_goals import OUTPUTS_TIMEOUT, RerunGoal
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
@@ -27,12 +26,10 @@ from airflow_provider_ollang.exceptions import (
     OllangTimeoutError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.operators._base import OllangOperator
+from airflow_provider_ollang.operators._base import OllangWaitingOperator
 from airflow_provider_ollang.runtime.context import push_early, require_task_instance
 from airflow_provider_ollang.runtime.create_request import CreateRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
-from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
-from airflow_provider_ollang.runtime.task_state import RETENTION, TaskState, read_tries
 from airflow_provider_ollang.runtime.wait import (
     DEFERRABLE,
     POLL_INTERVAL,
@@ -45,19 +42,21 @@ from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import timedelta
 
     from airflow.sdk import Context
 
     from airflow_provider_ollang.client.settings import Settings
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
     from airflow_provider_ollang.runtime.paid_request import OnUnknownOutcome
+    from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
 
 _DEFAULT_TIMEOUT = conf.getfloat("sensors", "default_timeout")
 #: Airflow lets a killed task run on for five seconds.
 _KILL_TIMEOUT = 3.0
 
 
-class OllangCreateOrderOperator(OllangOperator):
+class OllangCreateOrderOperator(OllangWaitingOperator):
     """
     Creates orders for an uploaded file, one for each target language, with one request (`Create Order`).
 
@@ -87,7 +86,8 @@ class OllangCreateOrderOperator(OllangOperator):
     :param auto_qc: whether Ollang evaluates the result unasked; default ``False``.
     :param memories: ids of translation memories to use, at most 20, as a collection or a comma-separated text
         (templated).
-    :param min_credits: submit nothing if the account has fewer credits left; default ``None``: do not ask.
+    :param min_credits: submit nothing if the account has fewer credits left; needs a key that may see billing. Default
+        ``None``: do not ask.
     :param on_unknown_outcome: what to do when the outcome of the request stays unknown: ``"fail"``, or ``"resubmit"``
         it once, which may be billed twice.
     :param reconcile_timeout: how long to look for new orders before that, in all tries together, seconds or
@@ -128,12 +128,11 @@ class OllangCreateOrderOperator(OllangOperator):
         "ollang_conn_id",
     )
     ui_color = "#c3d5f8"
-    #: Where the record is kept in the task's state store.
     record_key = "ollang_create"
     #: The XCom that brings the receipt through a deferral; ``dag.test()`` drops arguments of it (up to Airflow 3.3.2).
     receipt_key = "ollang_receipt"
     #: What ``on_kill`` is to cancel, and over which connection.
-    _waits_for: tuple[Settings, list[str]] | None = None
+    _orders_to_cancel: tuple[Settings, list[str]] | None = None
 
     def __init__(
         self,
@@ -234,7 +233,7 @@ class OllangCreateOrderOperator(OllangOperator):
                 raise
             # Airflow's own timeout, since no triggerer ended the wait.
             hook, _ = self._connect()
-            self._take_in(context, hook, *self._resume(context), Decision(error=error))
+            self._with_outcome(context, hook, *self._resume(context), Decision(error=error))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Take in what the wait for one order in the triggerer ended in, and wait for the next one."""
@@ -242,15 +241,15 @@ class OllangCreateOrderOperator(OllangOperator):
         write_log(self.log, decision)
         hook, token = self._connect()
         record, receipt = self._resume(context)
-        receipt = self._take_in(context, hook, record, receipt, decision)
+        receipt = self._with_outcome(context, hook, record, receipt, decision)
         return self._wait(context, hook, token, record, receipt)
 
     def on_kill(self) -> None:
         """Keep a killed task from sending anything more, and cancel the orders that it waits for if asked to."""
         super().on_kill()
-        if self._waits_for is not None:
+        if self._orders_to_cancel is not None:
             # A client of its own: the one of the task may be in the middle of a request.
-            settings, order_ids = self._waits_for
+            settings, order_ids = self._orders_to_cancel
             timeout = min(settings.timeout, _KILL_TIMEOUT)
             self._cancel(OllangClient(replace(settings, timeout=timeout, max_attempts=1), log=self.log), order_ids)
 
@@ -267,7 +266,7 @@ class OllangCreateOrderOperator(OllangOperator):
             record.note("accepted", receipt)
             push_early(self, context, receipt.to_xcom())
             if self.cancel_on_kill:
-                self._waits_for = hook.settings, receipt.unfinished_ids
+                self._orders_to_cancel = hook.settings, receipt.unfinished_ids
             if self.deferrable:
                 context["ti"].xcom_push(key=self.receipt_key, value=receipt.to_json())
             decision = wait_for(
@@ -278,14 +277,14 @@ class OllangCreateOrderOperator(OllangOperator):
                 trigger=OllangOrderStatusTrigger,
                 deferrable=self.deferrable,
                 sleep=token.sleep,
-                cancel_on_kill=receipt.unfinished_ids if self.cancel_on_kill else (),
+                orders_to_cancel=receipt.unfinished_ids if self.cancel_on_kill else (),
             )
-            receipt = self._take_in(context, hook, record, receipt, decision)
-        self._waits_for = None
+            receipt = self._with_outcome(context, hook, record, receipt, decision)
+        self._orders_to_cancel = None
         record.note("finished", receipt)
         return receipt.to_xcom()
 
-    def _take_in(
+    def _with_outcome(
         self,
         context: Context,
         hook: OllangHook,
@@ -308,24 +307,16 @@ class OllangCreateOrderOperator(OllangOperator):
         raise decision.error
 
     def _poller(self, receipt: CreationReceipt) -> Poller:
-        config = PollConfig(
-            order_id=receipt.orders[receipt.unfinished[0]],
-            poll_interval=self.poll_interval,
-            timeout=self.timeout,
-            max_poll_failures=self.max_poll_failures,
-        )
+        config = self._poll_config(receipt.orders[receipt.unfinished[0]])
         goal = RerunGoal(rerun=receipt.run, outputs_timeout=self.outputs_timeout)
-        return Poller(config, goal, PollState(), receipt.deadline or _clock.now())
+        return Poller(config, goal, PollState(), _clock.now() if receipt.deadline is None else receipt.deadline)
 
     def _resume(self, context: Context) -> tuple[SubmissionRecord[CreationReceipt], CreationReceipt]:
         """Return what a deferred task had."""
         ti = context["ti"]
         value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=self.receipt_key)
         receipt = CreationReceipt.from_value(value)
-        record = SubmissionRecord[CreationReceipt](
-            self._state(context), subject=receipt.subject, host=receipt.host, tries=read_tries(context), log=self.log
-        )
-        return record, receipt
+        return self._record(context, receipt, receipt.subject), receipt
 
     def _cancel(self, client: OllangClient, order_ids: Iterable[str]) -> list[str]:
         """Cancel orders as far as that is possible; return those that are cancelled."""
@@ -353,6 +344,3 @@ class OllangCreateOrderOperator(OllangOperator):
             auto_qc=self.auto_qc,
             memories=self.memories,
         )
-
-    def _state(self, context: Context) -> TaskState:
-        return TaskState(context, self.record_key, retention=RETENTION + timedelta(seconds=self.timeout))

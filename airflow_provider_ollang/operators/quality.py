@@ -74,7 +74,8 @@ class OllangEvaluateOrderOperator(OllangOperator):
         it once, which may be billed twice.
     :param reconcile_timeout: how long to look for evidence before that, in all tries together, seconds or
         ``timedelta``; default 300 s. Each try takes 30 s of it at least.
-    :param min_credits: submit nothing if the account has fewer credits left; default ``None``: do not ask.
+    :param min_credits: submit nothing if the account has fewer credits left; needs a key that may see billing. Default
+        ``None``: do not ask.
     :param ollang_conn_id: the Airflow connection (templated).
     :return: the receipt, ``{"order_id", "host", "message", "requested_at", "reconnected", "evaluation_id",
         "credits_used", "before", "attached"}``.

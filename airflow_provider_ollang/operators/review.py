@@ -29,7 +29,8 @@ class OllangHumanReviewOperator(OllangNewResultOperator):
         its result is the review's: ``"fail"``, or ``"accept"`` the result with ``evidence: []``.
     :param skip_if_passed: the report of :class:`.OllangQualityGateOperator`: the task is skipped if it says that the
         order passed (templated).
-    :param min_credits: request nothing if the account has fewer credits left; default ``None``: do not ask.
+    :param min_credits: request nothing if the account has fewer credits left; needs a key that may see billing. Default
+        ``None``: do not ask.
     :param reconcile_timeout: how long to look for evidence that a request with an unknown outcome was processed, in
         all tries together, seconds or ``timedelta``; default 300 s. Each try takes 30 s of it at least.
     :param poll_interval: seconds, or ``timedelta``, between two polls of the wait; default 60 s, at least 1 s.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, create_order, list_orders
 from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
+from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION
 from airflow_provider_ollang.domain.submission import POLL_FIRST_TIMEOUT, reconcile_delays
 from airflow_provider_ollang.domain.values import parse_text, parse_time
 from airflow_provider_ollang.exceptions import (
@@ -18,7 +18,7 @@ from airflow_provider_ollang.exceptions import (
     OllangOrderNotFoundError,
     OllangOutcomeUnknownError,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect
+from airflow_provider_ollang.runtime.paid_request import Effect, PaidRequest, outcome_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.client.sync import OllangClient
     from airflow_provider_ollang.domain.creation import OrderSpec
     from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
 
-#: The Date header has whole seconds.
-_DATE_RESOLUTION = timedelta(seconds=1)
 #: Orders dated this long before the request are looked at, too: the clocks behind the two dates may differ.
 _LONGEST_SKEW = timedelta(hours=1)
 
 
-class CreateRequest:
+class CreateRequest(PaidRequest[CreationReceipt]):
     """
     `Create Order`: what it makes shows as new orders of the project, one for each language.
 
@@ -44,10 +43,6 @@ class CreateRequest:
     """
 
     noun = "order"
-    order_id: str | None = None
-    # A second request makes other orders.
-    refused_while_running = False
-    shows_running = True
     receipt_class = CreationReceipt
 
     def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:
@@ -57,7 +52,7 @@ class CreateRequest:
         self._sleep = sleep
         self._log = log
 
-    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> CreationReceipt:
+    def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> CreationReceipt:
         """
         Note which orders there are, and the server's time.
 
@@ -125,7 +120,7 @@ class CreateRequest:
                 orders[language] = order_id
         resolved = dataclasses.replace(receipt, orders=orders)
         if foreign or resolved.missing:
-            raise self._wrong_answer(resolved, others, foreign)
+            raise self._unexpected_orders(resolved, others, foreign)
         if others:
             self._log.warning("Ollang created orders that were not asked for by name: %s.", ", ".join(others))
         return resolved
@@ -147,7 +142,7 @@ class CreateRequest:
         ===================================== ===============================================================
         """
         requested = parse_time(receipt.requested_at)
-        since = requested and requested - _DATE_RESOLUTION
+        since = requested and requested - DATE_RESOLUTION
         rows = list(self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts))
         new = _by_language(receipt, (row for row in rows if not _is_dated_before(row, since)))
         doubtful = _by_language(receipt, (row for row in rows if _is_dated_before(row, since)))
@@ -159,12 +154,12 @@ class CreateRequest:
                 orders[language] = candidates[0]["id"]
             elif candidates or doubtful[language]:
                 unclear.append(language)
-        found = receipt.with_orders(orders)
-        comparison = _compare(found, new, unclear)
-        if not found.missing:
+        updated = receipt.with_orders(orders)
+        comparison = _compare(updated, new, unclear)
+        if not updated.missing:
             self._log.info("%s.", comparison)
-            return Effect(found)
-        rest = found if orders and not unclear else None
+            return Effect(updated)
+        rest = updated if orders and not unclear else None
         return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
@@ -211,7 +206,7 @@ class CreateRequest:
                 self._log.warning("%s", error)
         return None
 
-    def _wrong_answer(
+    def _unexpected_orders(
         self, receipt: CreationReceipt, others: list[str], foreign: list[str]
     ) -> OllangOutcomeUnknownError:
         texts = [
@@ -220,16 +215,12 @@ class CreateRequest:
             f"not asked for: {', '.join(others)}" if others else "",
         ]
         reason = f"Ollang answered with other orders ({'; '.join(filter(None, texts))})"
-        return OllangOutcomeUnknownError(
-            f"The outcome of the order request for {self.label} is unknown: {reason}. It was not resubmitted, since "
-            f"that could be billed twice. {self.explain()}",
-            reason=reason,
-        )
+        return outcome_unknown(self, reason)
 
 
-def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> Mapping[str, list[Order]]:
+def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, list[Order]]:
     """Return the rows of each language asked for."""
-    rows_of: defaultdict[str, list[Order]] = defaultdict(list)
+    rows_of: dict[str, list[Order]] = {language: [] for language in receipt.languages}
     for row in rows:
         language = receipt.language_of(row.get("targetLanguage"))
         if language is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_ollang.client.requests import evaluate_order, rerun_order
 from airflow_provider_ollang.domain.baseline import Baseline
@@ -12,7 +12,7 @@ from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness
 from airflow_provider_ollang.domain.receipts import EvaluationReceipt, Kind, Receipt
 from airflow_provider_ollang.domain.values import parse_number, parse_text, parse_time
 from airflow_provider_ollang.exceptions import OllangOrderNotEligibleError
-from airflow_provider_ollang.runtime.paid_request import Effect
+from airflow_provider_ollang.runtime.paid_request import Effect, PaidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.client.sync import OllangClient
     from airflow_provider_ollang.domain.freshness import Rerun
     from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
 
 #: An evaluation that never ends must not forbid another one for ever.
 _LONGEST_EVALUATION = 3600.0
 
 
-class RerunRequest:
+class RerunRequest(PaidRequest[Receipt]):
     """
     `Rerun Order`: what it makes shows as a status, a delivery event or new documents of the order.
 
@@ -38,20 +39,19 @@ class RerunRequest:
 
     noun = "rerun"
     refused_while_running = True
-    shows_running = True
     receipt_class = Receipt
     kind: ClassVar[Kind] = "rerun"
     #: What is done to the order, for messages.
     participle = "rerun"
 
     def __init__(self, order_id: str, *, stale_timeout: float, log: Any) -> None:
-        self.order_id: str | None = order_id
+        self.order_id = order_id
         self.subject = order_id
         self.label = f"order {order_id}"
         self._stale_timeout = stale_timeout
         self._log = log
 
-    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> Receipt:
+    def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> Receipt:
         """
         Take the baseline, and check that the order is eligible.
 
@@ -83,7 +83,7 @@ class RerunRequest:
             kind=self.kind,
         )
 
-    def _takes_part(self, order: Order, on_running: Literal["fail", "attach", "reconnect"]) -> bool:
+    def _takes_part(self, order: Order, on_running: OnRunningBefore) -> bool:
         """Tell whether what the order is being processed for is taken, instead of submitting anything."""
         if on_running == "reconnect":
             return shows_running(order["status"])
@@ -155,7 +155,7 @@ class RerunRequest:
         )
 
 
-class EvaluationRequest:
+class EvaluationRequest(PaidRequest[EvaluationReceipt]):
     """
     `QC Evaluation`: what it makes shows as the order's latest evaluation.
 
@@ -168,9 +168,7 @@ class EvaluationRequest:
     """
 
     noun = "evaluation"
-    # Ollang refuses one for the status of the order only, which no evaluation changes.
-    refused_while_running = False
-    shows_running = True
+    # It keeps refused_while_running = False: Ollang refuses one for the order's status only, which none changes.
     receipt_class = EvaluationReceipt
 
     def __init__(
@@ -191,9 +189,7 @@ class EvaluationRequest:
         self._reconcile_timeout = reconcile_timeout
         self._log = log
 
-    def precheck(
-        self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]
-    ) -> EvaluationReceipt:
+    def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> EvaluationReceipt:
         """
         Check that the order can be evaluated.
 

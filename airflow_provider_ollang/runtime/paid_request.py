@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
 from airflow_provider_ollang.runtime.submission_record import ReceiptT
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 RECONCILE_TIMEOUT = 300.0
 OnRunning = Literal["fail", "attach"]
+#: Likewise for a precheck: ``"reconnect"`` to what is probably this task's own.
+OnRunningBefore = Literal["fail", "attach", "reconnect"]
 OnUnknownOutcome = Literal["fail", "resubmit"]
 
 
@@ -34,9 +38,9 @@ class Effect(Generic[ReceiptT]):
     rest: ReceiptT | None = None
 
 
-class PaidRequest(Protocol[ReceiptT]):
+class PaidRequest(ABC, Generic[ReceiptT]):
     """
-    One request that may be billed.
+    Base of the requests that may be billed.
 
     :param noun: what it makes, for messages: ``"rerun"``.
     :param label: what it is about, for messages: ``"order 60b8…"``.
@@ -45,18 +49,21 @@ class PaidRequest(Protocol[ReceiptT]):
     :param refused_while_running: whether Ollang refuses a second request while it is at work on the first.
     :param shows_running: whether Ollang shows that it is at work on a request; if not, a task that was cleared and has
         no record submits at once.
+    :param if_sent_twice: what it could do if it were sent again, for messages.
     :param receipt_class: what its receipt is read with.
     """
 
     noun: str
     label: str
     subject: str
-    order_id: str | None
-    refused_while_running: bool
-    shows_running: bool
+    order_id: str | None = None
+    refused_while_running: bool = False
+    shows_running: bool = True
+    if_sent_twice: str = "be billed twice"
     receipt_class: type[ReceiptT]
 
-    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> ReceiptT:
+    @abstractmethod
+    def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> ReceiptT:
         """
         Return what is known before the request; ``reconnected`` if Ollang is at work already.
 
@@ -66,19 +73,43 @@ class PaidRequest(Protocol[ReceiptT]):
         :raises OllangOrderNotEligibleError: the request makes no sense now.
         """
 
+    @abstractmethod
     def send(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT:
         """Send the request exactly once, and return the receipt with what the response says."""
 
+    @abstractmethod
     def find_effect(
         self, client: OllangClient, receipt: ReceiptT, *, max_attempts: int | None = None
     ) -> Effect[ReceiptT]:
         """Find out whether Ollang shows that the request was processed."""
 
-    def find_running(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT | None:
+    def find_running(self, client: OllangClient, receipt: ReceiptT) -> ReceiptT | None:  # noqa: ARG002 - for subclasses
         """Return what is known now of an accepted request that Ollang is still at work on, else ``None``."""
+        return None
 
+    @abstractmethod
     def explain(self) -> str:
         """Tell a person what to check, and what to do then, when the outcome stays unknown."""
+
+
+def outcome_unknown(
+    request: PaidRequest[Any], reason: str | None, *, reconciled: str = "", **fields: Any
+) -> OllangOutcomeUnknownError:
+    """
+    Return the error of a request whose outcome stays unknown.
+
+    :param request: the request.
+    :param reason: why it is unknown.
+    :param reconciled: what was done to find out: a sentence, and a space.
+    :param fields: what else the error carries.
+    """
+    return OllangOutcomeUnknownError(
+        f"The outcome of the {request.noun} request for {request.label} is unknown: {reason}. {reconciled}It was not "
+        f"resubmitted, since that could {request.if_sent_twice}. {request.explain()}",
+        reason=reason,
+        order_id=request.order_id,
+        **fields,
+    )
 
 
 class StreamedRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from airflow_provider_ollang.client.requests import Request, review_order
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness
@@ -12,6 +12,7 @@ from airflow_provider_ollang.runtime.order_requests import RerunRequest
 if TYPE_CHECKING:
     from airflow_provider_ollang.domain.freshness import Rerun
     from airflow_provider_ollang.domain.orders import Order
+    from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
 
 
 class ReviewRequest(RerunRequest):
@@ -32,7 +33,7 @@ class ReviewRequest(RerunRequest):
             "not, clear this task to request the review again."
         )
 
-    def _takes_part(self, order: Order, on_running: Literal["fail", "attach", "reconnect"]) -> bool:
+    def _takes_part(self, order: Order, on_running: OnRunningBefore) -> bool:
         """Tell whether a review is under way that is taken; what runs at level 0 is none, and may be anyone's."""
         level = parse_number(order.get("level"))
         is_review = on_running == "reconnect" if level is None else level >= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_ollang import _clock
@@ -25,8 +26,8 @@ class SourceFile:
 
     :param argument: the argument that names it, for messages.
     :param given: a URL, an absolute path or an ``ObjectStoragePath``.
-    :param clean: makes a library's words fit for a message.
-    :param log: where the progress is told.
+    :param redact: makes a library's text fit for a message.
+    :param log: where the progress is logged.
     :param check: called before each piece; what it raises ends the reading.
     :raises OllangConfigurationError: it is no address, or there is no file.
     :raises OllangTransientError: the store cannot be read now.
@@ -37,7 +38,7 @@ class SourceFile:
         argument: str,
         given: Any,
         *,
-        clean: Callable[[str], str],
+        redact: Callable[[str], str],
         log: Any,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -50,9 +51,12 @@ class SourceFile:
         self.log = log
         self.check = check
         self._protocol = self.path.protocol or "file"
-        advice = f"Check that the file exists and that the {argument}'s connection may read it. Nothing was sent."
-        self.in_words = StoreErrors(argument, self.address, self._protocol, advice, clean).in_words
-        info = self._info()
+        advice = f"Check that the file exists and that the {argument}'s connection may read it."
+        errors = StoreErrors(argument, self.address, self._protocol, f"{advice} Nothing was sent.", redact)
+        self.translated = errors.translated
+        self.translated_midway = replace(errors, advice=f"{advice} Ollang has nothing of it.").translated
+        with self.translated("be read"):
+            info = self._info()
         if info.get("type") == "directory":
             raise OllangConfigurationError(f"{argument} {self.address} is a folder, not a file. Nothing was sent.")
         if not isinstance(info.get("size"), int):
@@ -67,7 +71,7 @@ class SourceFile:
         """Open it from its start."""
         # As it comes, a store of buckets is asked for 50 MB at a time.
         options = {"block_size": BLOCK} if self._protocol in BUCKETS else {}
-        with self.in_words("be read"):
+        with self.translated("be read"):
             return SourceReader(self, self.path.fs.open(self.path.path, "rb", **options))
 
     def require_unchanged(self, read: int) -> None:
@@ -88,10 +92,9 @@ class SourceFile:
         )
 
     def _info(self) -> dict[str, Any]:
-        with self.in_words("be read"):
-            self.path.fs.invalidate_cache(self.path.path)
-            info: dict[str, Any] = self.path.fs.info(self.path.path)
-            return info
+        self.path.fs.invalidate_cache(self.path.path)
+        info: dict[str, Any] = self.path.fs.info(self.path.path)
+        return info
 
 
 class SourceReader:
@@ -102,7 +105,7 @@ class SourceReader:
         self._handle = handle
         self._digest = hashlib.sha256()
         self._read = 0
-        self._told_at = _clock.monotonic()
+        self._logged_at = _clock.monotonic()
         self._tenths = 0
 
     def __enter__(self) -> Self:
@@ -120,29 +123,30 @@ class SourceReader:
         """
         source = self._source
         source.check()
-        with source.in_words("be read"):
+        with source.translated_midway("be read"):
             try:
                 piece: bytes = self._handle.read(size)
+                self._read += len(piece)
+                if not piece or self._read > source.size:
+                    source.require_unchanged(self._read)
             except Exception as error:
-                # So s3fs says that an object is not the one that was opened.
-                if type(error).__name__ == "FileExpired":
+                # With the second, s3fs says that an object is not the one that was opened.
+                if isinstance(error, FileNotFoundError) or type(error).__name__ == "FileExpired":
                     raise source.changed() from None
                 raise
-        self._read += len(piece)
         self._digest.update(piece)
-        if not piece or self._read > source.size:
-            source.require_unchanged(self._read)
+        if not piece:
             source.sha256 = self._digest.hexdigest()
         self._tell_progress()
         return piece
 
     def _tell_progress(self) -> None:
         """Log each tenth, though not more than one a second, and once a minute at least."""
-        source, silence = self._source, _clock.monotonic() - self._told_at
+        source, silence = self._source, _clock.monotonic() - self._logged_at
         tenths = self._read * 10 // source.size
         if silence < 1 or (tenths == self._tenths and silence < _LONGEST_SILENCE):
             return
-        self._told_at, self._tenths = _clock.monotonic(), tenths
+        self._logged_at, self._tenths = _clock.monotonic(), tenths
         source.log.info(
             "File %s: %.0f %% of %.1f MB are sent.", source.name, self._read * 100 / source.size, source.size / 1e6
         )

@@ -88,17 +88,17 @@ class StoreErrors:
     :param address: what it says.
     :param protocol: of the store.
     :param advice: what to check where the next try would meet the same.
-    :param clean: makes a library's words fit for a message.
+    :param redact: makes a library's text fit for a message.
     """
 
     argument: str
     address: str
     protocol: str
     advice: str
-    clean: Callable[[str], str]
+    redact: Callable[[str], str]
 
     @contextmanager
-    def in_words(self, what: str) -> Iterator[None]:
+    def translated(self, what: str) -> Iterator[None]:
         """
         Raise a library's error as one of ours.
 
@@ -111,26 +111,26 @@ class StoreErrors:
         except OllangError:
             raise
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a store raises
-            # The words of the libraries may show signed addresses, so none of them goes on as a cause.
+            # The texts of the libraries may show signed addresses, so none of them goes on as a cause.
             raise self._error(what, error) from None
 
     def _error(self, what: str, error: BaseException) -> OllangError:
-        words = type(error).__name__
+        text = type(error).__name__
         with suppress(Exception):
-            words = self.clean(f"{words}: {error}")
+            text = self.redact(f"{text}: {error}")
         names = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
-        if isinstance(error, ValueError) and "No filesystem registered" in words:
+        if isinstance(error, ValueError) and "No filesystem registered" in text:
             package = _PROVIDERS.get(self.protocol)
             advice = f"install {package}" if package else "install the provider that brings it, or attach() one"
             reason = f": Airflow has no file system for {self.protocol}://; {advice}, on every worker."
         elif isinstance(error, ImportError):
-            reason = f": a package is missing on this worker ({words})."
+            reason = f": a package is missing on this worker ({text})."
         elif isinstance(error, AirflowNotFoundException):
-            reason = f": {words}. Create that connection, or name another before the @ of the {self.argument}."
+            reason = f": {text}. Create that connection, or name another before the @ of the {self.argument}."
         elif isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS or names & _LASTING_NAMES:
-            reason = f" ({words}). {self.advice}"
+            reason = f" ({text}). {self.advice}"
         else:
-            return OllangTransientError(f"{self.argument} {self.address} could not {what} ({words}).")
+            return OllangTransientError(f"{self.argument} {self.address} could not {what} ({text}).")
         return OllangConfigurationError(f"{self.argument} {self.address} cannot {what}{reason}")
 
 

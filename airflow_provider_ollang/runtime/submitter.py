@@ -16,7 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangTransientError,
     OllangUnavailableError,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect, StreamedRequest
+from airflow_provider_ollang.runtime.paid_request import Effect, StreamedRequest, outcome_unknown
 from airflow_provider_ollang.runtime.submission_record import ReceiptT, SubmissionRecord
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: States in which nothing that this task has submitted is under way.
 _ENDED: frozenset[State] = frozenset({"finished", "failed", "refused"})
 #: What an error about a lost response tells of it.
-_RESPONSE_FIELDS = ("reason", "status_code", "code", "method", "path", "detail")
+_RESPONSE_FIELDS = ("status_code", "code", "method", "path", "detail")
 
 
 @dataclass
@@ -89,14 +89,15 @@ class Submitter(Generic[ReceiptT]):
 
     def _with_credits(self, receipt: ReceiptT) -> ReceiptT:
         """Return what the precheck found, if the account can pay for what is to be sent."""
-        wanted = self.policy.min_credits
-        if wanted is None or receipt.reconnected:
+        min_credits = self.policy.min_credits
+        if min_credits is None or receipt.reconnected:
             return receipt
         left = self.client.get_remaining_credits()
-        if left < wanted:
+        if left < min_credits:
             raise OllangInsufficientCreditsError(
-                f"The Ollang account has {left:g} credits left, and min_credits is {wanted:g}: the {self.request.noun} "
-                f"of {self.request.label} was not sent. Add credits, or lower min_credits; then clear this task.",
+                f"The Ollang account has {left:g} credits left, and min_credits is {min_credits:g}: the "
+                f"{self.request.noun} of {self.request.label} was not sent. Add credits, or lower min_credits; then "
+                "clear this task.",
                 order_id=self.request.order_id,
             )
         return receipt
@@ -250,8 +251,8 @@ class Submitter(Generic[ReceiptT]):
         if not resubmits:
             raise OllangOutcomeUnknownError(
                 f"An earlier try of this task may have submitted the {self.request.noun} of {self.request.label}: this "
-                "Airflow is older than 3.3 and keeps no record. Nothing was submitted now, since that could be billed "
-                f"twice. {self.request.explain()}",
+                "Airflow is older than 3.3 and keeps no record. Nothing was submitted now, since that could "
+                f"{self.request.if_sent_twice}. {self.request.explain()}",
                 order_id=self.request.order_id,
             )
         self._warn_of_resubmission()
@@ -283,7 +284,7 @@ class Submitter(Generic[ReceiptT]):
             if running is not None:
                 return self._reconnect(running, "this task submitted before it was cleared")
             self.log.warning(
-                "%s: the last %s is finished, and this task was cleared. Submitting another one, which may be billed.",
+                "%s: the last %s is finished, and this task was cleared. Submitting another one.",
                 title(self.request),
                 self.request.noun,
             )
@@ -313,7 +314,7 @@ class Submitter(Generic[ReceiptT]):
         if effect.receipt is not None:
             return self._reconnect(effect.receipt, "was processed")
         if not resubmitted and (effect.rest is not None or self.policy.on_unknown_outcome == "resubmit"):
-            return self._resubmit(receipt, unknown, left)
+            return self._decide_after_last_poll(receipt, unknown, left)
         raise self._outcome_unknown(receipt, unknown, left)
 
     def _poll_for_effect(self, receipt: ReceiptT, seconds: float) -> Effect[ReceiptT]:
@@ -331,7 +332,9 @@ class Submitter(Generic[ReceiptT]):
             self.log.info("%s: %s.", title(self.request), effect.comparison)
         return effect
 
-    def _resubmit(self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError, seconds: float) -> ReceiptT:
+    def _decide_after_last_poll(
+        self, receipt: ReceiptT, unknown: OllangOutcomeUnknownError, seconds: float
+    ) -> ReceiptT:
         # Only a poll may say that nothing shows the request: where it fails, this try ends here.
         effect = self.request.find_effect(self.client, receipt)
         if effect.receipt is not None:
@@ -344,9 +347,9 @@ class Submitter(Generic[ReceiptT]):
         return self._submit(receipt, resubmitted=True)
 
     def _submit_rest(self, rest: ReceiptT, comparison: str) -> ReceiptT:
-        """Send, once, what is missing of a request that was processed in part."""
+        """Send, once, what is missing: of a request that was processed in part, or of which a part has failed."""
         self.log.warning(
-            "%s: the %s request was processed in part (%s). Requesting the rest once.",
+            "%s: there is no %s for some of it (%s). Requesting only the rest, once.",
             title(self.request),
             self.request.noun,
             comparison,
@@ -355,10 +358,11 @@ class Submitter(Generic[ReceiptT]):
 
     def _warn_of_resubmission(self) -> None:
         self.log.warning(
-            "%s: nothing shows that the %s request was processed. Resubmitting it once, which may be billed twice "
+            "%s: nothing shows that the %s request was processed. Resubmitting it once, which may %s "
             "(on_unknown_outcome='resubmit').",
             title(self.request),
             self.request.noun,
+            self.request.if_sent_twice,
         )
 
     def _outcome_unknown(
@@ -369,11 +373,10 @@ class Submitter(Generic[ReceiptT]):
         since = stored.unknown_since if stored is not None else None
         self.record.note("unknown", receipt, resubmitted=self.record.is_resubmitted, unknown_since=since)
         self.on_receipt(receipt)
-        return OllangOutcomeUnknownError(
-            f"The outcome of the {self.request.noun} request for {self.request.label} is unknown: {unknown.reason}. "
-            f"Within {seconds:.0f} s Ollang has not shown it, and it was not resubmitted, since "
-            f"that could be billed twice. {self.request.explain()}",
-            order_id=self.request.order_id,
+        return outcome_unknown(
+            self.request,
+            unknown.reason,
+            reconciled=f"Within {seconds:.0f} s Ollang has not shown it. ",
             **{name: getattr(unknown, name) for name in _RESPONSE_FIELDS},
         )
 

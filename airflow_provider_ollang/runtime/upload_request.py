@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.account_requests import list_projects
 from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE
-from airflow_provider_ollang.client.uploads import project_id_of, upload_file, upload_link
+from airflow_provider_ollang.client.uploads import IF_SENT_TWICE, project_id_of, upload_file, upload_link
 from airflow_provider_ollang.domain.uploads import (
     UploadReceipt,
     ids_of,
@@ -17,7 +17,7 @@ from airflow_provider_ollang.domain.uploads import (
     project_names,
     require_uploadable,
 )
-from airflow_provider_ollang.runtime.paid_request import Effect, StreamedRequest
+from airflow_provider_ollang.runtime.paid_request import Effect, PaidRequest, StreamedRequest
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.client.requests import Request
     from airflow_provider_ollang.client.sync import OllangClient
     from airflow_provider_ollang.domain.uploads import UploadDetails
+    from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
     from airflow_provider_ollang.runtime.source_file import SourceFile
 
 
-class _UploadRequest:
+class _UploadRequest(PaidRequest[UploadReceipt]):
     """
     What both ways of uploading have in common.
 
@@ -40,8 +41,7 @@ class _UploadRequest:
     """
 
     noun = "upload"
-    order_id: str | None = None
-    refused_while_running = False
+    if_sent_twice = IF_SENT_TWICE
     # Whether a project that is there is of this task's own earlier upload, nothing tells without a record.
     shows_running = False
     receipt_class = UploadReceipt
@@ -65,7 +65,7 @@ class _UploadRequest:
         self,
         client: OllangClient,
         *,
-        on_running: Literal["fail", "attach", "reconnect"],  # noqa: ARG002 - nothing to reconnect to shows
+        on_running: OnRunningBefore,  # noqa: ARG002 - nothing to reconnect to shows
     ) -> UploadReceipt:
         """Note which projects of this name there are, and the server's time."""
         rows, listed_at = self._list(client)
@@ -103,19 +103,15 @@ class _UploadRequest:
         """Look for a project that was not there before; of several nothing tells which one is this upload's."""
         rows, _ = self._list(client, max_attempts=max_attempts)
         new = ids_of([row for row in rows if receipt.may_have_made(row)], receipt.project_names)
-        found = [
+        fitting = [
             project_id for project_id in new if receipt.fits(client.get_project(project_id, max_attempts=max_attempts))
         ]
-        if len(found) == 1:
-            self._log.info("Project %s is new, and of this file's name and size.", found[0])
-            return Effect(dataclasses.replace(receipt, project_id=found[0], sha256=self._sha256()))
-        listed = f": {', '.join(found)}" if found else ""
-        comparison = f"since the request there are {len(found)} new projects of its name, language and size{listed}"
-        return Effect(None, comparison, is_likely=bool(found))
-
-    def find_running(self, client: OllangClient, receipt: UploadReceipt) -> UploadReceipt | None:  # noqa: ARG002 - as its protocol has it
-        """Tell of nothing: an upload is over when it is accepted, and clearing its task uploads anew."""
-        return None
+        if len(fitting) == 1:
+            self._log.info("Project %s is new, and of this file's name and size.", fitting[0])
+            return Effect(dataclasses.replace(receipt, project_id=fitting[0], sha256=self._sha256()))
+        listed = f": {', '.join(fitting)}" if fitting else ""
+        comparison = f"since the request there are {len(fitting)} new projects of its name, language and size{listed}"
+        return Effect(None, comparison, is_likely=bool(fitting))
 
     def explain(self) -> str:
         """Say what to check in Ollang."""
@@ -167,7 +163,7 @@ class LinkUploadRequest(_UploadRequest):
 
     def __init__(self, url: str, details: UploadDetails, *, log: Any) -> None:
         self._link_request = upload_link(url, details)
-        # A link is signed anew each time it is made.
+        # A link is signed again each time it is made.
         about = url.partition("?")[0]
         super().__init__(name_of_link(url, details.name), details, source=about, size=None, log=log)
 

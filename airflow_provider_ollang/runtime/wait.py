@@ -54,7 +54,7 @@ class WaitTrigger(Protocol):
     """What a wait needs of the class of its trigger."""
 
     def from_poller(
-        self, poller: Poller, decision: Decision, *, ollang_conn_id: str, now: float, cancel_on_kill: Sequence[str]
+        self, poller: Poller, decision: Decision, *, ollang_conn_id: str, now: float, orders_to_cancel: Sequence[str]
     ) -> BaseTrigger:
         """Return the trigger that continues a wait after its last poll on the worker."""
 
@@ -72,7 +72,7 @@ def wait_for(
     resume_with: dict[str, Any] | None = None,
     is_started: bool = False,
     observe_start: bool = False,
-    cancel_on_kill: Sequence[str] = (),
+    orders_to_cancel: Sequence[str] = (),
 ) -> Decision:
     """
     Poll until the wait is over, or defer: then the triggerer calls ``execute_complete``.
@@ -91,7 +91,7 @@ def wait_for(
     :param observe_start: defer after the dense start, or a failed poll: what the worker observes can be put on record,
         and what only the triggerer has observed is lost if it dies, or the task that it resumes. Default: defer after
         the first poll.
-    :param cancel_on_kill: orders that the triggerer cancels if a user ends the deferred task (Airflow 3.3 or newer).
+    :param orders_to_cancel: orders that the triggerer cancels if a user ends the deferred task (Airflow 3.3 or newer).
     :return: the final decision.
     """
     if not is_started:
@@ -100,7 +100,7 @@ def wait_for(
         decision = poll(hook, poller)
         write_log(task.log, decision)
         if decision.asks_about_review:
-            decision = _ask_about_review(task, hook, poller.config.order_id, decision)
+            _ask_about_review(task, hook, poller.config.order_id)
         if on_decision is not None:
             on_decision(decision)
         if decision.result is not None:
@@ -110,7 +110,7 @@ def wait_for(
         observes = observe_start and not decision.after_error and poller.is_dense(_clock.now())
         if deferrable and not observes:
             trigger_of_wait = trigger.from_poller(
-                poller, decision, ollang_conn_id=ollang_conn_id, now=_clock.now(), cancel_on_kill=cancel_on_kill
+                poller, decision, ollang_conn_id=ollang_conn_id, now=_clock.now(), orders_to_cancel=orders_to_cancel
             )
             _defer(task, trigger_of_wait, deadline=poller.deadline, resume_with=resume_with)
         sleep(decision.pause)
@@ -134,15 +134,12 @@ def _get_order(hook: OrderHook, order_id: str) -> dict[str, Any]:
         return hook.get_order(order_id, max_attempts=1)
 
 
-def _ask_about_review(task: BaseOperator, hook: OrderHook, order_id: str, decision: Decision) -> Decision:
-    """Log what an order's review is about, in one attempt whose time is part of the pause."""
-    asked_at = _clock.monotonic()
+def _ask_about_review(task: BaseOperator, hook: OrderHook, order_id: str) -> None:
+    """Log what an order's review is about, in one attempt."""
     try:
-        answer: dict[str, Any] | OllangError = hook.get_review_info(order_id, max_attempts=1)
+        log_review(task.log, order_id, hook.get_review_info(order_id, max_attempts=1))
     except OllangError as error:
-        answer = error
-    log_review(task.log, order_id, answer)
-    return decision.later(_clock.monotonic() - asked_at)
+        log_review(task.log, order_id, error)
 
 
 def log_review(log: Any, order_id: str, answer: Mapping[str, Any] | OllangError) -> None:

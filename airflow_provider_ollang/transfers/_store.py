@@ -41,19 +41,19 @@ class Store:
     final one, and then renamed.
 
     :param folder: where the final names go.
-    :param clean: makes a library's words fit for a message.
+    :param redact: makes a library's text fit for a message.
     :param log: where is told what stays behind.
     :raises OllangError: the store cannot be reached; the message says what to do.
     """
 
-    def __init__(self, folder: ObjectStoragePath, *, clean: Callable[[str], str], log: logging.Logger | Any) -> None:
+    def __init__(self, folder: ObjectStoragePath, *, redact: Callable[[str], str], log: logging.Logger | Any) -> None:
         self._log = log
         self.folder = folder
         self.address = str(folder).rstrip("/")
         self._protocol = folder.protocol or "file"
         advice = "Check that the bucket or folder exists and that the destination's connection may write there."
-        self.in_words = StoreErrors("destination", self.address, self._protocol, advice, clean).in_words
-        with self.in_words("be opened"):
+        self.translated = StoreErrors("destination", self.address, self._protocol, advice, redact).translated
+        with self.translated("be opened"):
             self._fs: AbstractFileSystem = folder.fs
         self._folder = folder.path.rstrip("/")
 
@@ -64,7 +64,7 @@ class Store:
         :param names: final names of the files that will be delivered; one without a suffix may still get one.
         """
         if self._protocol not in BUCKETS:
-            with self.in_words("be made"):
+            with self.translated("be made"):
                 self._fs.makedirs(self._folder, exist_ok=True)
         if self._protocol not in OBJECT_STORES:
             self._remove_abandoned()
@@ -94,7 +94,7 @@ class Store:
         path = final if direct else f"{self._folder}/{_STAGED}{secrets.token_hex(8)}"
         # Elsewhere a block may be what is sent at a time, of which SFTP allows much less.
         options = {"block_size": max(BLOCK, -(-(size or 0) // _BLOCKS))} if self._protocol in BUCKETS else {}
-        with self.in_words("be written to"):
+        with self.translated("be written to"):
             handle = self._fs.open(path, "wb", **options)
         if type(handle).__name__ == "ZonalFile":
             # Closing it, or forgetting it, would make an empty object.
@@ -107,7 +107,7 @@ class Store:
 
     def _publish(self, path: str, name: str, size: int) -> None:
         final = f"{self._folder}/{name}"
-        with self.in_words(f"take {name!r}"):
+        with self.translated(f"take {name!r}"):
             if path != final:
                 self._rename(path, final)
             self._fs.invalidate_cache(self._folder)
@@ -204,14 +204,14 @@ class StagedFile:
 
     def write(self, piece: bytes) -> None:
         """Write a piece."""
-        with self._store.in_words("be written to"):
+        with self._store.translated("be written to"):
             self._handle.write(piece)
         self._digest.update(piece)
         self.size += len(piece)
 
     def publish(self) -> Delivered:
         """Let the file appear under its final name, now that it is whole."""
-        with self._store.in_words("be written to"):
+        with self._store.translated("be written to"):
             self._handle.close()
         self._store._publish(self._path, self._name, self.size)
         return Delivered(self._name, self.size, self._digest.hexdigest())

@@ -155,7 +155,7 @@ class ObjectStorageToOllangOperator(OllangOperator):
             url = self.render_template(self._source_url, context)
             return LinkUploadRequest(url, self._details(name_of_link(url, self.name)), log=self.log)
         source = SourceFile(
-            "source", self.source, clean=hook.settings.redact, log=self.log, check=token.raise_if_cancelled
+            "source", self.source, redact=hook.settings.redact, log=self.log, check=token.raise_if_cancelled
         )
         return FileUploadRequest(source, self._details(source.name), log=self.log)
 

@@ -202,6 +202,6 @@ class OllangToObjectStorageOperator(OllangOperator):
         """Connect to the store, which not all do without talking to it, and prepare the folder."""
         folder = open_address("destination", self.destination)
         folder = folder / safe_name(order_id) if self.folder_per_order else folder
-        store = Store(folder, clean=settings.redact, log=self.log)
+        store = Store(folder, redact=settings.redact, log=self.log)
         store.prepare([file.file_name for file in files])
         return store

@@ -48,7 +48,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
     :param state: what polls had shown when the task was deferred, as :meth:`.PollState.to_json` returned it.
     :param not_before: epoch seconds before which nothing is sent, because the last poll failed.
     :param pause: how many seconds that was from the last poll, whatever the clocks say; ``None``: unknown.
-    :param cancel_on_kill: orders to cancel if a user ends the deferred task (Airflow 3.3 or newer); default none.
+    :param orders_to_cancel: orders to cancel if a user ends the deferred task (Airflow 3.3 or newer); default none.
     :param stored: arguments that another version of this provider stored: earlier ones had ``rules`` for config and
         goal, and ``memory`` for the state; others are ignored.
     """
@@ -64,7 +64,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         state: dict[str, Any] | None = None,
         not_before: float = 0.0,
         pause: float | None = None,
-        cancel_on_kill: Sequence[str] = (),
+        orders_to_cancel: Sequence[str] = (),
         **stored: Any,
     ) -> None:
         # An error raised here takes the whole triggerer down, so nothing is checked before run().
@@ -77,7 +77,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         self.state = stored.get("memory", state)
         self.not_before = not_before
         self.pause = pause
-        self.cancel_on_kill = list(cancel_on_kill)
+        self.orders_to_cancel = list(orders_to_cancel)
 
     @classmethod
     def from_poller(
@@ -87,7 +87,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         *,
         ollang_conn_id: str,
         now: float,
-        cancel_on_kill: Sequence[str] = (),
+        orders_to_cancel: Sequence[str] = (),
     ) -> OllangOrderStatusTrigger:
         """
         Return the trigger that continues a wait where a worker defers it.
@@ -96,7 +96,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
         :param decision: what came of its last poll.
         :param ollang_conn_id: the Airflow connection.
         :param now: epoch seconds.
-        :param cancel_on_kill: orders to cancel if a user ends the deferred task.
+        :param orders_to_cancel: orders to cancel if a user ends the deferred task.
         """
         return cls(
             ollang_conn_id=ollang_conn_id,
@@ -107,7 +107,7 @@ class OllangOrderStatusTrigger(BaseTrigger):
             state=poller.state.to_json(),
             not_before=now + decision.pause if decision.after_error else now,
             pause=decision.pause if decision.after_error else 0.0,
-            cancel_on_kill=cancel_on_kill,
+            orders_to_cancel=orders_to_cancel,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -124,17 +124,17 @@ class OllangOrderStatusTrigger(BaseTrigger):
                 "not_before": self.not_before,
                 "pause": self.pause,
                 # Most waits cancel nothing, and an older triggerer does not know it.
-                **({"cancel_on_kill": self.cancel_on_kill} if self.cancel_on_kill else {}),
+                **({"orders_to_cancel": self.orders_to_cancel} if self.orders_to_cancel else {}),
             },
         )
 
     async def on_kill(self) -> None:
         """Cancel what is to be cancelled when a user ends the deferred task: clears it, or marks it."""
-        if not self.cancel_on_kill:
+        if not self.orders_to_cancel:
             return
         async with OllangHook(self.ollang_conn_id).async_client() as client:
             # All at once, since Airflow gives this half a minute.
-            await asyncio.gather(*(self._cancel(client, order_id) for order_id in self.cancel_on_kill))
+            await asyncio.gather(*(self._cancel(client, order_id) for order_id in self.orders_to_cancel))
 
     async def _cancel(self, client: OllangAsyncClient, order_id: str) -> None:
         try:
@@ -211,18 +211,15 @@ class OllangOrderStatusTrigger(BaseTrigger):
             if decision.is_final:
                 return decision
             if decision.asks_about_review:
-                decision = await self._ask_about_review(client, poller.config.order_id, decision)
+                await self._ask_about_review(client, poller.config.order_id)
             pause = decision.pause + (_jitter(poller, decision.pause) if decision.after_rate_limit else 0.0)
 
-    async def _ask_about_review(self, client: OllangAsyncClient, order_id: str, decision: Decision) -> Decision:
-        """Log what an order's review is about, in one attempt whose time is part of the pause."""
-        asked_at = _clock.monotonic()
+    async def _ask_about_review(self, client: OllangAsyncClient, order_id: str) -> None:
+        """Log what an order's review is about, in one attempt."""
         try:
-            answer: dict[str, Any] | OllangError = await client.get_review_info(order_id)
+            log_review(self.log, order_id, await client.get_review_info(order_id))
         except OllangError as error:
-            answer = error
-        log_review(self.log, order_id, answer)
-        return decision.later(_clock.monotonic() - asked_at)
+            log_review(self.log, order_id, error)
 
     def _first_pause(self, poller: Poller) -> float:
         # Thousands of waits that start together, or continue elsewhere together, must not poll together ever after.

@@ -313,6 +313,6 @@ def test_hook_sends_once_and_tells_what_was_answered(ollang: Sandbox, airflow_db
     assert [entry["orderType"] for entry in result["entries"]] == ["subtitle", "subtitle", "cc"]
     assert result["requested_at"].endswith("+00:00")
     ollang.add_fault("POST", **LOST)
-    with pytest.raises(OllangOutcomeUnknownError, match="Check the project in Ollang"):
+    with pytest.raises(OllangOutcomeUnknownError, match="Check in Ollang whether the project has new orders: if so"):
         OllangHook().create_order(PROJECT, "subtitle", "fr")
     assert posts(ollang) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.sdk import DAG
@@ -21,6 +22,7 @@ from tests.integration.creations import (
     PROJECT,
     SUCCESS,
     WAITING,
+    body,
     create_dag,
     created,
     creations,
@@ -269,6 +271,20 @@ def test_killed_deferred_wait_cancels_in_the_triggerer(
     asyncio.run(OllangOrderStatusTrigger(**arguments).on_kill())
     assert cancels(ollang) == (3 if cancel else 0)
     assert [ollang.order(order_id)["order"]["status"] == "cancelled" for order_id in orders] == [False, cancel, cancel]
+
+
+def test_order_cancelled_before_is_no_failure_in_the_triggerer(
+    ollang: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollang.create_orders(body("fr"))
+    [order_id] = creations(ollang)[0]["orders"]
+    ollang.cancel_order(order_id)
+    log = Mock()
+    monkeypatch.setattr(OllangOrderStatusTrigger, "log", log)
+    trigger = OllangOrderStatusTrigger(ollang_conn_id="ollang_default", order_id=order_id, orders_to_cancel=[order_id])
+    asyncio.run(trigger.on_kill())
+    assert [call[0] for call in log.mock_calls] == ["info"]
+    assert len(ollang.requests("POST", "*/cancel/*")) == 1
 
 
 def test_cancelling_is_about_a_wait() -> None:

@@ -94,14 +94,3 @@ def test_silent_endpoint_is_one_line_for_debugging(
     play(ollang, run_dag, mode, enters=HOUR, leaves=10 * HOUR)
     assert [level for level, _ in lines] == ["debug"]
     assert len(ollang.requests("GET", "*/review/info")) == 1
-
-
-@pytest.mark.parametrize("mode", ["poke", "deferrable"])
-def test_slow_answer_delays_no_poll(
-    ollang: Sandbox, run_dag: RunDag, at_once: None, lines: list[Any], mode: str
-) -> None:
-    ollang.add_fault("GET", "*/review/info", advance=1000)
-    began = ollang.now
-    play(ollang, run_dag, mode, enters=HOUR, leaves=9 * HOUR)
-    assert len(lines) == 1
-    assert (ollang.now - began).total_seconds() == pytest.approx(12 * HOUR, abs=2)

@@ -30,7 +30,7 @@ Story = Callable[[Place], None]
 
 
 def store_at(url: str) -> Store:
-    return Store(ObjectStoragePath(url), clean=str, log=logging.getLogger(__name__))
+    return Store(ObjectStoragePath(url), redact=str, log=logging.getLogger(__name__))
 
 
 def write(store: Store, content: bytes, name: str = "a.txt") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def test_413_says_the_limits(ollang: Sandbox, run_dag: RunDag, place: Place, ear
     run = run_dag(upload_dag(source=put(place), retries=2))
     error = run.errors["upload"]
     assert isinstance(error, OllangBadRequestError)
-    assert "30 GB for a video, 100 MB for a document" in str(error)
+    assert "30 GB of video or audio, and 100 MB of anything else" in str(error)
     assert (run.tries["upload"], made(ollang), state_on_record(key="ollang_upload")) == (1, [], "refused")
 
 
@@ -176,17 +177,19 @@ def test_format_that_ollang_refuses_is_told_in_its_words(ollang: Sandbox, run_da
     assert posts(ollang) == [400]
 
 
-@pytest.mark.parametrize("grows", [True, False])
+@pytest.mark.parametrize("change", [1, -1, None], ids=["grows", "shrinks", "deleted"])
 def test_file_that_changes_while_it_is_sent_makes_no_project(
-    ollang: Sandbox, run_dag: RunDag, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grows: bool
+    ollang: Sandbox, run_dag: RunDag, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int | None
 ) -> None:
     source, path = put(place), tmp_path / "out" / NAME
     read = SourceReader.read
 
     def reading(self: SourceReader, size: int) -> bytes:
-        if self._read > len(CONTENT) // 2 and path.stat().st_size == len(CONTENT):
-            with path.open("r+b") as file:
-                file.truncate(len(CONTENT) + (1 if grows else -1))
+        if self._read > len(CONTENT) // 2 and path.exists() and path.stat().st_size == len(CONTENT):
+            if change is None:
+                path.unlink()
+            else:
+                os.truncate(path, len(CONTENT) + change)
         return read(self, size)
 
     monkeypatch.setattr(SourceReader, "read", reading)

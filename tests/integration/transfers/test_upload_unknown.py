@@ -61,7 +61,7 @@ def test_two_new_projects_ask_a_person(ollang: Sandbox, run_dag: RunDag, clear_r
     run = run_dag(dag)
     error = run.errors["upload"]
     assert isinstance(error, OllangOutcomeUnknownError)
-    assert f"Look in Ollang for a new project named {NAME!r}" in str(error)
+    assert f"could make a second project. Look in Ollang for a new project named {NAME!r}" in str(error)
     assert (run.tries["upload"], len(posts(ollang)), state_on_record(key=KEY)) == (1, 1, "unknown")
     ollang.change_behaviour({"processed_twice": False})
     again = clear_run(dag, run)

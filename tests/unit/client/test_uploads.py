@@ -169,4 +169,4 @@ def test_project_without_an_id_leaves_the_outcome_unknown() -> None:
 @pytest.mark.parametrize("body", [b"<html>413</html>", {"error": "Payload Too Large"}])
 def test_too_large_file_says_the_limits(body: Any) -> None:
     error = error_of(file_request(), response(413, body))
-    assert "larger than Ollang takes: 30 GB for a video, 100 MB for a document" in str(error)
+    assert "larger than Ollang takes: 30 GB of video or audio, and 100 MB of anything else" in str(error)

@@ -78,8 +78,3 @@ def test_wait_asks_about_no_other_status(status: str) -> None:
 def test_wait_that_ends_in_review_asks_nothing() -> None:
     poller = setup(target_statuses=frozenset({"review"})).poller()
     assert not poller.on_order(order("review"), START).asks_about_review
-
-
-def test_time_of_the_question_is_part_of_the_pause() -> None:
-    decision = setup(poll_interval=60).poller().on_order(order("review"), START)
-    assert [decision.later(seconds).pause for seconds in (0, 10, 90, -5)] == [60, 50, 0, 60]

@@ -76,7 +76,9 @@ def test_project_of_another_size_does_not_fit(documents: Any, fits: bool) -> Non
 def test_receipt_is_read_back_from_json() -> None:
     assert UploadReceipt.from_value(json.loads(json.dumps(RECEIPT.to_json()))) == RECEIPT
     for broken in ({}, {**RECEIPT.to_json(), "host": ""}, "text", None):
-        with pytest.raises(OllangConfigurationError, match="ObjectStorageToOllangOperator returns"):
+        with pytest.raises(
+            OllangConfigurationError, match=r"^The stored receipt of ObjectStorageToOllangOperator cannot"
+        ):
             UploadReceipt.from_value(broken)
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from airflow_provider_ollang.client.sync import OllangClient
 from airflow_provider_ollang.domain.receipts import PaidReceipt
@@ -19,7 +19,7 @@ from airflow_provider_ollang.exceptions import (
     OllangRateLimitError,
 )
 from airflow_provider_ollang.runtime.cancellation import CancellationToken
-from airflow_provider_ollang.runtime.paid_request import Effect, SubmissionPolicy
+from airflow_provider_ollang.runtime.paid_request import Effect, OnRunningBefore, PaidRequest, SubmissionPolicy
 from airflow_provider_ollang.runtime.submit import Submission, submit_once
 from airflow_provider_ollang.runtime.task_state import TaskState
 
@@ -30,40 +30,37 @@ CLEARED = Tries(try_number=2, max_tries=3, retries=2, clear_number=1)
 T = TypeVar("T")
 
 
-class CreationReceipt(PaidReceipt):
+class FakeReceipt(PaidReceipt):
     """The receipt of an order that is being created."""
 
-    _argument, _operator = "created", "CreateOperator"
+    _operator = "CreateOperator"
 
     @classmethod
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-class Creation:
+class Creation(PaidRequest[FakeReceipt]):
     """A request that creates an order, so that its record can name none."""
 
     noun = "creation"
     label = "project 7"
     subject = "sha256:0f"
-    order_id: str | None = None
-    refused_while_running = False
-    shows_running = True
-    receipt_class = CreationReceipt
+    receipt_class = FakeReceipt
 
     def __init__(self, *outcomes: BaseException | str) -> None:
         self.outcomes = list(outcomes)
         self.sent = 0
         self.shows_effect = False
         self.shows_part = False
-        self.receipts_sent: list[CreationReceipt] = []
+        self.receipts_sent: list[FakeReceipt] = []
         self.while_sending: Callable[[], None] = lambda: None
 
-    def precheck(self, client: OllangClient, *, on_running: Literal["fail", "attach", "reconnect"]) -> CreationReceipt:
+    def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> FakeReceipt:
         attached = self.shows_effect and on_running != "fail"
-        return CreationReceipt(HOST, None, "2026-01-01T00:00:00+00:00", reconnected=attached)
+        return FakeReceipt(HOST, None, "2026-01-01T00:00:00+00:00", reconnected=attached)
 
-    def send(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt:
+    def send(self, client: OllangClient, receipt: FakeReceipt) -> FakeReceipt:
         self.while_sending()
         self.sent += 1
         self.receipts_sent.append(receipt)
@@ -73,12 +70,12 @@ class Creation:
         return dataclasses.replace(receipt, message=outcome)
 
     def find_effect(
-        self, client: OllangClient, receipt: CreationReceipt, *, max_attempts: int | None = None
-    ) -> Effect[CreationReceipt]:
+        self, client: OllangClient, receipt: FakeReceipt, *, max_attempts: int | None = None
+    ) -> Effect[FakeReceipt]:
         rest = dataclasses.replace(receipt, message="the rest") if self.shows_part else None
         return Effect(receipt if self.shows_effect else None, "no new order in project 7", rest=rest)
 
-    def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
+    def find_running(self, client: OllangClient, receipt: FakeReceipt) -> FakeReceipt | None:
         return receipt if self.shows_effect else None
 
     def explain(self) -> str:
@@ -101,11 +98,11 @@ class Harness:
     def __init__(self) -> None:
         self.store = Store()
         self.token = CancellationToken()
-        self.receipts: list[CreationReceipt] = []
+        self.receipts: list[FakeReceipt] = []
         self.waits: list[Any] = []
         self.credits = 100.0
 
-    def submit(self, request: Creation, tries: Tries = FIRST_TRY, **policy: Any) -> Submission[CreationReceipt]:
+    def submit(self, request: Creation, tries: Tries = FIRST_TRY, **policy: Any) -> Submission[FakeReceipt]:
         def retry(attempt: Callable[[], T]) -> T:
             try:
                 return attempt()

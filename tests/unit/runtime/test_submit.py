@@ -22,7 +22,7 @@ from tests.unit.runtime.submissions import (
     HOST,
     RETRY,
     Creation,
-    CreationReceipt,
+    FakeReceipt,
     Harness,
     lost,
 )
@@ -122,7 +122,7 @@ def test_killed_task_sends_nothing(task: Harness, monkeypatch: pytest.MonkeyPatc
     request = Creation()
     precheck = request.precheck
 
-    def precheck_and_cancel(*arguments: Any, **options: Any) -> CreationReceipt:
+    def precheck_and_cancel(*arguments: Any, **options: Any) -> FakeReceipt:
         task.token.cancel()
         return precheck(*arguments, **options)
 

@@ -13,7 +13,7 @@ from tests.unit.runtime.submissions import (
     CLEARED,
     RETRY,
     Creation,
-    CreationReceipt,
+    FakeReceipt,
     Harness,
     lost,
     raising,
@@ -28,7 +28,7 @@ class Streamed(Creation, StreamedRequest):
         self.task = task
         self.states: list[Any] = []
 
-    def send(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt:
+    def send(self, client: OllangClient, receipt: FakeReceipt) -> FakeReceipt:
         self.states.append(self.task.state)
         if self.outcomes == ["broken"]:
             raise KeyboardInterrupt
