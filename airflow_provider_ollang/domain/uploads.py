@@ -156,7 +156,10 @@ class UploadReceipt(PaidReceipt):
         )
 
     def fits(self, project: Mapping[str, Any]) -> bool:
-        """Tell whether a project has a document of the file's size; one that tells no sizes fits."""
+        """Tell whether a project is in the folder and has a document of the file's size; what it leaves out fits."""
+        folder_id = parse_text(project.get("folderId"))
+        if None not in {self.folder_id, folder_id} and folder_id != self.folder_id:
+            return False
         sizes = {parse_number(document.get("size")) for document in only_mappings(project.get("projectDocs"))} - {None}
         return not sizes or self.bytes is None or self.bytes in sizes
 

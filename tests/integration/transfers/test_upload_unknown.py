@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 
 from airflow_provider_ollang.client.sync import OllangClient
+from airflow_provider_ollang.client.uploads import upload_file
+from airflow_provider_ollang.domain.uploads import UploadDetails
 from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
 from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
 from airflow_provider_ollang.runtime.source_file import SourceReader
@@ -52,6 +55,26 @@ def test_earlier_and_other_projects_are_not_taken_for_it(ollang: Sandbox, run_da
     run = run_dag(upload_dag(source=source))
     assert len(made(ollang)) == before + 1
     assert run.results["upload"]["project_id"] == made(ollang)[-1]["id"]
+
+
+def test_project_of_another_folder_is_not_taken(
+    ollang: Sandbox, run_dag: RunDag, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = OllangClient.submit
+
+    def alongside(self: OllangClient, request: Any) -> Any:
+        monkeypatch.setattr(OllangClient, "submit", submit)
+        try:
+            return submit(self, request)
+        finally:
+            details = UploadDetails(NAME, "en", "folder_abc123")
+            submit(self, upload_file(lambda: io.BytesIO(CONTENT), len(CONTENT), NAME, details))
+
+    monkeypatch.setattr(OllangClient, "submit", alongside)
+    lose_answer(ollang, status=500)
+    run = run_dag(upload_dag(source=put(place), folder_id="folder_api_uploads"))
+    assert isinstance(run.errors["upload"], OllangOutcomeUnknownError)
+    assert [project["folderId"] for project in made(ollang)] == ["folder_abc123"]
 
 
 def test_two_new_projects_ask_a_person(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, place: Place) -> None:

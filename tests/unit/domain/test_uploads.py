@@ -73,6 +73,15 @@ def test_project_of_another_size_does_not_fit(documents: Any, fits: bool) -> Non
     assert dataclasses.replace(RECEIPT, bytes=None).fits({"projectDocs": documents})
 
 
+@pytest.mark.parametrize(
+    ("folder", "project_folder", "fits"),
+    [("f1", "f1", True), ("f1", "f2", False), (None, "f2", True), ("f1", None, True), (None, None, True)],
+)
+def test_project_of_another_folder_does_not_fit(folder: Any, project_folder: Any, fits: bool) -> None:
+    receipt = dataclasses.replace(RECEIPT, folder_id=folder)
+    assert receipt.fits({"folderId": project_folder, "projectDocs": [{"size": 700}]}) is fits
+
+
 def test_receipt_is_read_back_from_json() -> None:
     assert UploadReceipt.from_value(json.loads(json.dumps(RECEIPT.to_json()))) == RECEIPT
     for broken in ({}, {**RECEIPT.to_json(), "host": ""}, "text", None):
