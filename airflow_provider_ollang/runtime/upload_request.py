@@ -129,7 +129,7 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
 
 class FileUploadRequest(_UploadRequest, StreamedRequest):
     """
-    `Direct Upload`: the file itself.
+    `Direct Upload`: the file itself. One of the same address and size counts as the same, even if it was written since.
 
     :param source: the file.
     :param details: what the upload says of it.
@@ -138,9 +138,9 @@ class FileUploadRequest(_UploadRequest, StreamedRequest):
     """
 
     def __init__(self, source: SourceFile, details: UploadDetails, *, log: Any) -> None:
-        require_uploadable("source", source.name, source.size)
-        about = [source.address, source.size, source.version]
-        super().__init__(source.name, details, source=about, size=source.size, log=log)
+        require_uploadable(f"file {source.name!r}", source.name, source.size)
+        about = [source.address, source.size]
+        super().__init__(source.name, details, shown=f"file {source.name}", source=about, size=source.size, log=log)
         self.source = source
 
     def _request(self) -> Request:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.transfers.object_storage_to_ollang import ObjectStorageToOllangOperator
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import ClearRun, RunDag
-from tests.integration.submissions import is_refused, on_kill_of, record, state_on_record
+from tests.integration.submissions import is_refused, kill_while_sending, on_kill_of, record, state_on_record
 from tests.integration.transfers.places import Place
 from tests.integration.transfers.uploads import CONTENT, NAME, SHA256, made, posts, put, upload_dag
 
@@ -126,6 +128,39 @@ def test_intent_is_on_record_before_the_last_byte_only(
     run_dag(upload_dag(source=put(place, CONTENT[:200_000])))
     # The list, each piece of the file and its end, the upload.
     assert states == [*[None] * 6, "sending"]
+
+
+def test_clocks_that_differ_ask_a_person(ollang: Sandbox, run_dag: RunDag, place: Place) -> None:
+    ollang.change_behaviour({"date_ahead": 10.0})
+    lose_answer(ollang)
+    run = run_dag(upload_dag(source=put(place), on_unknown_outcome="resubmit"))
+    assert isinstance(run.errors["upload"], OllangOutcomeUnknownError)
+    assert len(made(ollang)) == 1
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("fate", ["touched", "gone"])
+def test_file_that_changes_between_tries_counts_as_uploaded(
+    ollang: Sandbox, run_dag: RunDag, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
+) -> None:
+    source, path = put(place), tmp_path / "out" / NAME
+    kill_while_sending(monkeypatch, processed=True)
+    send = OllangClient.send
+
+    def sending(self: OllangClient, request: Any, **options: Any) -> Any:
+        try:
+            return send(self, request, **options)
+        finally:
+            if request.paid and fate == "gone":
+                path.unlink()
+            elif request.paid:
+                os.utime(path, (1, 1))
+
+    monkeypatch.setattr(OllangClient, "send", sending)
+    run = run_dag(upload_dag(source=source, retries=1))
+    (project,) = made(ollang)
+    assert (run.results["upload"]["project_id"], posts(ollang)) == (project["id"], [201])
+    assert run.results["upload"]["bytes"] == len(CONTENT)
 
 
 def test_task_killed_in_the_body_sends_no_more(
