@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_ollang.domain.arguments import require_text
-from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION, PaidReceipt
+from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION, LONGEST_SKEW, PaidReceipt
 from airflow_provider_ollang.domain.values import only_mappings, parse_number, parse_text, parse_time, printable
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from datetime import timedelta
 
 _MEDIA = ("mp4", "avi", "mov", "wmv", "flv", "mkv", "mp3", "wav", "aac", "m4a", "flac", "ogg")
 _DOCUMENTS = (
@@ -147,16 +148,20 @@ class UploadReceipt(PaidReceipt):
 
     def may_have_made(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a row of List Projects may be the project of this upload; what a row leaves out is no reason."""
-        requested, created = parse_time(self.requested_at), parse_time(row.get("createdAt"))
         return (
             row.get("name") in self.project_names
             and row.get("sourceLanguage") in {None, self.source_language}
             and parse_text(row.get("id")) not in {None, *self.known_project_ids}
-            and (requested is None or created is None or created >= requested - DATE_RESOLUTION)
+            and not self.predates_request(row, by=LONGEST_SKEW)
         )
 
     def fits(self, project: Mapping[str, Any]) -> bool:
         """Tell whether a project is in the folder and has a document of the file's size; what it leaves out fits."""
+    def predates_request(self, row: Mapping[str, Any], by: timedelta = DATE_RESOLUTION) -> bool:
+        """Tell whether a row is dated before the request, by more than this."""
+        requested, created = parse_time(self.requested_at), parse_time(row.get("createdAt"))
+        return requested is not None and created is not None and created < requested - by
+
         folder_id = parse_text(project.get("folderId"))
         if None not in {self.folder_id, folder_id} and folder_id != self.folder_id:
             return False

@@ -102,15 +102,20 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
     ) -> Effect[UploadReceipt]:
         """Look for a project that was not there before; of several nothing tells which one is this upload's."""
         rows, _ = self._list(client, max_attempts=max_attempts)
-        new = ids_of([row for row in rows if receipt.may_have_made(row)], receipt.project_names)
+        possible = [row for row in rows if receipt.may_have_made(row)]
         fitting = [
-            project_id for project_id in new if receipt.fits(client.get_project(project_id, max_attempts=max_attempts))
+            project_id
+            for project_id in ids_of(possible, receipt.project_names)
+            if receipt.fits(client.get_project(project_id, max_attempts=max_attempts))
         ]
-        if len(fitting) == 1:
-            self._log.info("Project %s is new, and of this file's name and size.", fitting[0])
-            return Effect(dataclasses.replace(receipt, project_id=fitting[0], sha256=self._sha256()))
+        # One that is older than the request by its date only is this upload's if the clocks differ.
+        older = ids_of([row for row in possible if receipt.predates_request(row)], receipt.project_names)
+        new = [project_id for project_id in fitting if project_id not in older]
+        if len(new) == 1:
+            self._log.info("Project %s is new, and of this file's name and size.", new[0])
+            return Effect(dataclasses.replace(receipt, project_id=new[0], sha256=self._sha256()))
         listed = f": {', '.join(fitting)}" if fitting else ""
-        comparison = f"since the request there are {len(fitting)} new projects of its name, language and size{listed}"
+        comparison = f"there are {len(fitting)} new projects of its name, language and size{listed}"
         return Effect(None, comparison, is_likely=bool(fitting))
 
     def explain(self) -> str:

@@ -51,8 +51,16 @@ def test_row_is_taken_for_the_upload_unless_it_says_otherwise(changes: dict[str,
 
 def test_date_of_a_request_has_whole_seconds() -> None:
     receipt = dataclasses.replace(RECEIPT, requested_at="2026-01-01T00:00:10+00:00")
-    assert receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:09.200Z"})
-    assert not receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:08.900Z"})
+    assert not receipt.predates_request({**ROW, "createdAt": "2026-01-01T00:00:09.200Z"})
+    assert receipt.predates_request({**ROW, "createdAt": "2026-01-01T00:00:08.900Z"})
+    assert not receipt.predates_request({**ROW, "createdAt": None})
+    assert not dataclasses.replace(receipt, requested_at=None).predates_request({**ROW, "createdAt": LONG_BEFORE})
+
+
+def test_clocks_differ_by_an_hour_at_most() -> None:
+    receipt = dataclasses.replace(RECEIPT, requested_at="2026-01-01T01:00:10+00:00")
+    assert receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:10Z"})
+    assert not receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:09.900Z"})
     assert dataclasses.replace(receipt, requested_at=None).may_have_made({**ROW, "createdAt": LONG_BEFORE})
 
 
