@@ -71,11 +71,11 @@ def _is_note(item: object) -> bool:
     return all(isinstance(text, str) for text in item.values())
 
 
-def require_uploadable(argument: str, file_name: str, size: int | None) -> None:
+def require_uploadable(shown: str, file_name: str, size: int | None) -> None:
     """
     Refuse a file that Ollang does not take, by what its pages say.
 
-    :param argument: what named the file, for messages.
+    :param shown: what messages call the file.
     :param file_name: its name, by whose extension Ollang tells its format.
     :param size: bytes; ``None`` if that is not known.
     :raises OllangConfigurationError: it has no extension or another one, is empty or too large.
@@ -91,7 +91,7 @@ def require_uploadable(argument: str, file_name: str, size: int | None) -> None:
     elif size is not None and size > (_LARGEST_MEDIA if extension in _MEDIA else _LARGEST_DOCUMENT):
         problem = f"has {size:,} bytes; Ollang takes {LARGEST}"
     if problem:
-        raise OllangConfigurationError(f"The file {file_name!r} of {argument} {problem}. Nothing was sent.")
+        raise OllangConfigurationError(f"The {shown} {problem}. Nothing was sent.")
 
 
 def name_of_link(url: object, name: str | None) -> str:

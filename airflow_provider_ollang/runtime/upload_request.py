@@ -35,6 +35,7 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
 
     :param file_name: name of the file, with its extension.
     :param details: what the upload says of it.
+    :param shown: what messages call the file.
     :param source: what is uploaded, for the subject: of the same source a retry uploads nothing again.
     :param size: bytes, if they are known.
     :param log: the task's logger.
@@ -46,10 +47,12 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
     shows_running = False
     receipt_class = UploadReceipt
 
-    def __init__(self, file_name: str, details: UploadDetails, *, source: object, size: int | None, log: Any) -> None:
-        self.label = f"file {file_name}"
+    def __init__(
+        self, file_name: str, details: UploadDetails, *, shown: str, source: object, size: int | None, log: Any
+    ) -> None:
+        self.label = shown
         about = json.dumps([source, file_name, details.name, details.source_language, details.folder_id])
-        self.subject = f"{file_name} ({hashlib.sha256(about.encode()).hexdigest()[:16]})"
+        self.subject = f"{shown} ({hashlib.sha256(about.encode()).hexdigest()[:16]})"
         self._details = details
         self._size = size
         self._names = project_names(details.name, file_name)
@@ -170,7 +173,8 @@ class LinkUploadRequest(_UploadRequest):
         self._link_request = upload_link(url, details)
         # A link is signed again each time it is made.
         about = url.partition("?")[0]
-        super().__init__(name_of_link(url, details.name), details, source=about, size=None, log=log)
+        name = name_of_link(url, details.name)
+        super().__init__(name, details, shown="file of the link", source=about, size=None, log=log)
 
     def _request(self) -> Request:
         return self._link_request

@@ -54,7 +54,7 @@ class ObjectStorageToOllangOperator(OllangOperator):
         another task's output, but it is in no log, no XCom of this task and not among the rendered templates. It must
         stay good until Ollang has the file.
     :param name: what the project is to be called; default: the file's name. With a link, the extension of its file is
-        added if the name has none (templated).
+        added if the name has none; give a name if the path of the link is a secret (templated).
     :param source_language: code of the file's language, exactly as Ollang spells it: ``"en"``, ``"pt-PT"`` (templated).
     :param folder_id: the folder of the project; default: Ollang's own for uploads (templated).
     :param notes: for those who work on it: a text, or a list of ``{"details": str, "timeStamp": str}``, of which the
