@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import ObjectStoragePath, XComArg
 
 from airflow_provider_ollang.domain.arguments import parse_seconds, require_choice
+from airflow_provider_ollang.domain.submission import Record
 from airflow_provider_ollang.domain.uploads import UploadDetails, UploadReceipt, name_of_link
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -118,13 +119,14 @@ class ObjectStorageToOllangOperator(OllangOperator):
         require_task_instance(context)
         hook, token = self._connect()
         with closing(hook):
-            request = self._request(context, hook, token)
+            state = TaskState(context, self.record_key, retention=RETENTION)
+            request = self._request(context, hook, token, state)
             submission = self._submit_once(
                 context,
                 hook,
                 token,
                 request,
-                state=TaskState(context, self.record_key, retention=RETENTION),
+                state=state,
                 policy=SubmissionPolicy(
                     on_unknown_outcome=self.on_unknown_outcome, reconcile_timeout=self.reconcile_timeout
                 ),
@@ -150,16 +152,27 @@ class ObjectStorageToOllangOperator(OllangOperator):
         )
 
     def _request(
-        self, context: Context, hook: OllangHook, token: CancellationToken
+        self, context: Context, hook: OllangHook, token: CancellationToken, state: TaskState
     ) -> FileUploadRequest | LinkUploadRequest:
         if self._source_url is not None:
             url = self.render_template(self._source_url, context)
             return LinkUploadRequest(url, self._details(name_of_link(url, self.name)), log=self.log)
         source = SourceFile(
-            "source", self.source, redact=hook.settings.redact, log=self.log, check=token.raise_if_cancelled
+            "source",
+            self.source,
+            redact=hook.settings.redact,
+            log=self.log,
+            check=token.raise_if_cancelled,
+            earlier_size=lambda: _earlier_size(state),
         )
         return FileUploadRequest(source, self._details(source.name), log=self.log)
 
     def _details(self, file_name: str) -> UploadDetails:
         name = file_name if self.name is None else self.name
         return UploadDetails(name, self.source_language, self.folder_id, self.notes)
+
+
+def _earlier_size(state: TaskState) -> int | None:
+    """Return the bytes of the file that an earlier try has uploaded, or tried to."""
+    record = state.load(Record)
+    return None if record is None else record.receipt.get("bytes")
