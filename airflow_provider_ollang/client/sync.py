@@ -267,7 +267,7 @@ class OllangClient:
                 elapsed = _clock.monotonic() - started
                 status = response.status_code
         except NETWORK_ERRORS as error:
-            reason = self._reason(error, seconds if attempt.sent else connect_seconds, sent=attempt.sent)
+            reason = self._reason(error, seconds if attempt.sent else connect_seconds, attempt)
             if request.paid and attempt.sent:
                 raise unknown_outcome(request, reason) from None
             # Errors of the libraries may show request headers, so none of them goes on as a cause.
@@ -286,11 +286,13 @@ class OllangClient:
             raise no_response(request, f"the server answered {status} before it had the whole request")
         return Response(status, headers, bytes(body), elapsed)
 
-    def _reason(self, error: BaseException, seconds: float, *, sent: bool) -> str:
+    def _reason(self, error: BaseException, seconds: float, attempt: Attempt) -> str:
         """Say why there was no whole response."""
         chain = list(causes(error))
         if any(isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror) for cause in chain):
             return host_not_found(self.settings)
         if any(isinstance(cause, _TIMEOUTS) for cause in chain):
-            return timed_out(self.settings, seconds, connected=sent)
-        return broken(self.settings, chain[-1], connected=sent)
+            if attempt.connected and not attempt.sent:
+                return f"the server took no more of it within {seconds:g} s"
+            return timed_out(self.settings, seconds, connected=attempt.sent)
+        return broken(self.settings, chain[-1], connected=attempt.connected)
