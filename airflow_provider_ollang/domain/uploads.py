@@ -102,6 +102,8 @@ def name_of_link(url: object, name: str | None) -> str:
     :param name: what the project is to be called; ``None``: what the link calls the file.
     :raises OllangConfigurationError: it is no http or https link; the message does not show it.
     """
+    if name is not None:
+        require_text("name", name)
     try:
         parts = urlsplit(url if isinstance(url, str) and printable(url) == url else "")
     except ValueError:
@@ -155,13 +157,13 @@ class UploadReceipt(PaidReceipt):
             and not self.predates_request(row, by=LONGEST_SKEW)
         )
 
-    def fits(self, project: Mapping[str, Any]) -> bool:
-        """Tell whether a project is in the folder and has a document of the file's size; what it leaves out fits."""
     def predates_request(self, row: Mapping[str, Any], by: timedelta = DATE_RESOLUTION) -> bool:
         """Tell whether a row is dated before the request, by more than this."""
         requested, created = parse_time(self.requested_at), parse_time(row.get("createdAt"))
         return requested is not None and created is not None and created < requested - by
 
+    def fits(self, project: Mapping[str, Any]) -> bool:
+        """Tell whether a project is in the folder and has a document of the file's size; what it leaves out fits."""
         folder_id = parse_text(project.get("folderId"))
         if None not in {self.folder_id, folder_id} and folder_id != self.folder_id:
             return False

@@ -130,6 +130,11 @@ def test_file_behind_a_link_is_named_by_both(name: str | None, file_name: str) -
     assert name_of_link("https://host/a/Ep%201.mp4?sig=1", name) == file_name
 
 
+def test_name_for_a_link_must_be_a_text() -> None:
+    with pytest.raises(OllangConfigurationError, match="name must be a text"):
+        name_of_link("https://host/a.mp4", 5)  # type: ignore[arg-type]
+
+
 def test_ids_are_those_of_the_names() -> None:
     rows: list[dict[str, Any]] = [ROW, {**ROW, "id": 7}, {**ROW, "id": None}, {**ROW, "name": "x"}, {}]
     assert ids_of(rows, ["Episode"]) == ["p1", "7"]
