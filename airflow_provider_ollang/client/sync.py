@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.account_requests import get_credits, get_project, list_projects
+from airflow_provider_ollang.client.account_requests import get_credits, get_project, list_folders, list_projects
 from airflow_provider_ollang.client.backoff import Log, is_transient, retrying, was_not_processed
 from airflow_provider_ollang.client.connections import ATTEMPT, Attempt, DeadlineAdapter
 from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, timed_out, unknown_outcome
@@ -112,6 +112,12 @@ class OllangClient:
     ) -> Iterator[dict[str, Any]]:
         """List projects, the newest first: see :meth:`.OllangHook.list_projects`."""
         return self._list(lambda page: list_projects(page, page_size, filters))
+
+    def list_folders(
+        self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE
+    ) -> Iterator[dict[str, Any]]:
+        """List folders: see :meth:`.OllangHook.list_folders`."""
+        return self._list(lambda page: list_folders(page, page_size, filters))
 
     def get_dated_page(
         self, request: Request, *, max_attempts: int | None = None
