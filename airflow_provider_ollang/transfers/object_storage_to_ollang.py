@@ -53,7 +53,8 @@ class ObjectStorageToOllangOperator(OllangOperator):
     :param source_url: in place of ``source``, an http or https link by which Ollang fetches the file itself, such as a
         presigned one. Only the vendor's SDKs document this. The link counts as a secret: it may be a template or
         another task's output, but it is in no log, no XCom of this task and not among the rendered templates. It must
-        stay good until Ollang has the file.
+        stay good until Ollang has the file. ``partial(source_url=another.output)`` does not make the other task
+        upstream: use ``expand(source_url=...)`` or ``another >> upload`` there.
     :param name: what the project is to be called; default: the file's name. With a link, the extension of its file is
         added if the name has none; give a name if the path of the link is a secret (templated).
     :param source_language: code of the file's language, exactly as Ollang spells it: ``"en"``, ``"pt-PT"`` (templated).
