@@ -43,10 +43,10 @@ class ObjectStorageToOllangOperator(OllangOperator):
 
     A task instance makes at most one project: retries, worker crashes and lost responses never make a second one. An
     upload that breaks before its last byte has made none, and is sent again from the start. After a lost response the
-    project is found by its name, language, size and time; if there are several such, or none, the task fails without a
-    retry, and a person decides. A record in Airflow's task state store (Airflow 3.3 or newer) tells a later try what
-    the earlier ones did: a file of the same address and size counts as uploaded, even if it changed or is gone since.
-    Clearing a finished task uploads the file again.
+    project is found by its name, language, folder, size and time; if there are several such, or none, the task fails
+    without a retry, and a person decides. A record in Airflow's task state store (Airflow 3.3 or newer) tells a later
+    try what the earlier ones did: a file of the same address and size counts as uploaded, even if it changed or is gone
+    since. Clearing a finished task uploads the file again.
 
     :param source: the file: a URL such as ``"s3://my_aws_conn@bucket/episode.mp4"``, an absolute path, or an
         ``ObjectStoragePath`` (templated).
