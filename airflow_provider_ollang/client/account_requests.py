@@ -34,3 +34,16 @@ def list_projects(page: int, take: int, filters: Mapping[str, str | None]) -> Re
     """
     paging = {"page": str(page), "take": str(take), "orderBy": "createdAt", "orderDirection": "desc"}
     return Request("GET", "/integration/project", "list projects", query=parse_filters({**paging, **filters}))
+
+
+def list_folders(page: int, take: int, filters: Mapping[str, str | None]) -> Request:
+    """
+    Return the request of one page of the folders.
+
+    :param page: from 1.
+    :param take: rows a page, 1 to 50.
+    :param filters: names as the API has them, such as ``search``; those that are ``None`` are left out.
+    :raises OllangConfigurationError: a filter is no text that can be sent.
+    """
+    query = parse_filters({"page": str(page), "take": str(take), **filters})
+    return Request("GET", "/integration/folder", "list folders", query=query)

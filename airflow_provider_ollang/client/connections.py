@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Attempt:
-    """One attempt of a request; ``sent``: all of it may be on its way, so that the server may process it."""
+    """
+    One attempt of a request.
 
+    ``connected``: it has a connection; ``sent``: all of it may be on its way, so that the server may process it.
+    """
+
+    connected: bool = False
     sent: bool = False
 
     def mark_sent(self) -> None:
@@ -98,6 +103,7 @@ class _Connection(HTTPConnection):
         if self.is_closed:
             self.connect()
         attempt = ATTEMPT.get()
+        attempt.connected = True
         if isinstance(body, Stream):
             body = body.pieces(on_last=attempt.mark_sent)
         else:

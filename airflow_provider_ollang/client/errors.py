@@ -96,6 +96,14 @@ _CLIENT_ERRORS = (
 _NO_PROJECT = _ClientError(
     OllangNotFoundError, 404, None, None, "Check the project id, and that connection {conn_id!r} is of its account."
 )
+_NO_UPLOAD = _ClientError(
+    OllangNotFoundError,
+    404,
+    None,
+    None,
+    "Check that the folder exists, if there is one, and that connection {conn_id!r} is of its account; if so, Ollang "
+    "does not have this endpoint.",
+)
 _OTHER_CLIENT_ERROR = _ClientError(OllangBadRequestError, None, None, None, "The same request would be refused again.")
 
 
@@ -216,7 +224,7 @@ def _client_error(settings: Settings, request: Request, response: Response) -> O
         return _unavailable(settings, request, response, f"the server answered {status}")
     row = _find_client_error(response.status, fields["code"], text)
     if row.error is OllangOrderNotFoundError and request.order_id is None:
-        row = _NO_PROJECT
+        row = _NO_UPLOAD if request.path.startswith("/integration/upload/") else _NO_PROJECT
     advice = row.advice.format(conn_id=settings.conn_id)
     return row.error(f"Could not {request.what}: Ollang answered {status}.\n{advice}", **fields)
 

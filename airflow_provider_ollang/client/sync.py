@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.client.account_requests import get_credits, get_project, list_projects
+from airflow_provider_ollang.client.account_requests import get_credits, get_project, list_folders, list_projects
 from airflow_provider_ollang.client.backoff import Log, is_transient, retrying, was_not_processed
 from airflow_provider_ollang.client.connections import ATTEMPT, Attempt, DeadlineAdapter
 from airflow_provider_ollang.client.errors import broken, host_not_found, no_response, timed_out, unknown_outcome
@@ -112,6 +112,12 @@ class OllangClient:
     ) -> Iterator[dict[str, Any]]:
         """List projects, the newest first: see :meth:`.OllangHook.list_projects`."""
         return self._list(lambda page: list_projects(page, page_size, filters))
+
+    def list_folders(
+        self, filters: Mapping[str, str | None], *, page_size: int = MAX_PAGE_SIZE
+    ) -> Iterator[dict[str, Any]]:
+        """List folders: see :meth:`.OllangHook.list_folders`."""
+        return self._list(lambda page: list_folders(page, page_size, filters))
 
     def get_dated_page(
         self, request: Request, *, max_attempts: int | None = None
@@ -267,7 +273,7 @@ class OllangClient:
                 elapsed = _clock.monotonic() - started
                 status = response.status_code
         except NETWORK_ERRORS as error:
-            reason = self._reason(error, seconds if attempt.sent else connect_seconds, sent=attempt.sent)
+            reason = self._reason(error, seconds if attempt.sent else connect_seconds, attempt)
             if request.paid and attempt.sent:
                 raise unknown_outcome(request, reason) from None
             # Errors of the libraries may show request headers, so none of them goes on as a cause.
@@ -286,11 +292,13 @@ class OllangClient:
             raise no_response(request, f"the server answered {status} before it had the whole request")
         return Response(status, headers, bytes(body), elapsed)
 
-    def _reason(self, error: BaseException, seconds: float, *, sent: bool) -> str:
+    def _reason(self, error: BaseException, seconds: float, attempt: Attempt) -> str:
         """Say why there was no whole response."""
         chain = list(causes(error))
         if any(isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror) for cause in chain):
             return host_not_found(self.settings)
         if any(isinstance(cause, _TIMEOUTS) for cause in chain):
-            return timed_out(self.settings, seconds, connected=sent)
-        return broken(self.settings, chain[-1], connected=sent)
+            if attempt.connected and not attempt.sent:
+                return f"the server took no more of it within {seconds:g} s"
+            return timed_out(self.settings, seconds, connected=attempt.sent)
+        return broken(self.settings, chain[-1], connected=attempt.connected)

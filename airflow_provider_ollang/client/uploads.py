@@ -46,7 +46,7 @@ def upload_file(
     :param before_last: called before the last piece: until then the server has no whole request.
     :raises OllangConfigurationError: Ollang does not take such a file.
     """
-    require_uploadable("the upload", file_name, size)
+    require_uploadable(f"file {file_name!r}", file_name, size)
     head, tail, content_type = _form_around_file(file_name, details)
     stream = Stream(
         lambda: _Form(head, open_file, tail), len(head) + size + len(tail), content_type, before_last=before_last
@@ -72,7 +72,7 @@ def upload_link(url: str, details: UploadDetails) -> Request:
     :raises OllangConfigurationError: it is no link, Ollang does not take such a file, or there are notes.
     """
     file_name = name_of_link(url, details.name)
-    require_uploadable("the link", file_name, None)
+    require_uploadable("file of the link", file_name, None)
     if details.notes:
         raise OllangConfigurationError("notes go with a file only: with a link to one Ollang takes none.")
     body = {
@@ -86,7 +86,7 @@ def upload_link(url: str, details: UploadDetails) -> Request:
     return Request(
         "POST",
         "/integration/upload/direct-url",
-        f"upload {file_name} by a link",
+        "upload a file by a link",
         body=json.dumps(body).encode(),
         paid=True,
         response_timeout=RESPONSE_TIMEOUT,

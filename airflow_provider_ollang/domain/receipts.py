@@ -23,6 +23,8 @@ Kind = Literal["rerun", "review"]
 
 #: The Date header has whole seconds (RFC 9110 section 5.6.7).
 DATE_RESOLUTION = timedelta(seconds=1)
+#: What is dated this long before a request may be its effect, too: the clocks behind the two dates may differ.
+LONGEST_SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True)

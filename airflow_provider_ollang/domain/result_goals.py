@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 OUTPUTS_TIMEOUT = 120.0
 STALE_TIMEOUT = 2 * 3600.0
 #: No replica is taken to lag by more than this, in seconds.
-_LONGEST_LAG = 600.0
+LONGEST_LAG = 600.0
 #: Seconds after its request at which a rerun is polled, so that a short run is observed running, too.
 _EARLY_POLLS = tuple(accumulate(FIRST_DELAYS))
 
@@ -229,7 +229,7 @@ class RerunGoal(StatusGoal):
             return
         if rerun.withholds(poll.order):
             state.baseline_confirmed = False
-        elif poll.now - state.unverified_since >= _LONGEST_LAG:
+        elif poll.now - state.unverified_since >= LONGEST_LAG:
             state.baseline_confirmed = True
 
     def _stale(self, poll: Poll, state: PollState, rerun: Rerun) -> OllangStaleResultError:
@@ -276,7 +276,7 @@ class ReviewGoal(RerunGoal):
             return super()._check_unverified(poll, state, rerun)
         is_first = state.unverified_since is None
         since = state.unverified_since = poll.now if state.unverified_since is None else state.unverified_since
-        left = since + _LONGEST_LAG - poll.now
+        left = since + LONGEST_LAG - poll.now
         if left <= 0 or poll.is_last:
             return Failed(_review_cancelled(poll))
         line = "Order %s is %s at level 0, as when its human review is cancelled; polling again to be sure."
@@ -305,7 +305,7 @@ def goal_from_json(value: Mapping[str, Any]) -> Goal:
             return EvaluationGoal(**known_fields(EvaluationGoal, value["evaluation"]))
         statuses = {name: frozenset(value[name]) for name in ("target_statuses", "failure_statuses")}
         if value.get("rerun") is None:
-            return StatusGoal(**statuses)
+            return StatusGoal(**{**known_fields(StatusGoal, value), **statuses})
         rerun_class = Review if value.get("kind") == "review" else Rerun
         settings = {**known_fields(RerunGoal, value), **statuses}
         return result_goal(rerun_class.from_json(settings.pop("rerun")), **settings)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_ollang.domain.arguments import require_text
-from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION, PaidReceipt
+from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION, LONGEST_SKEW, PaidReceipt
 from airflow_provider_ollang.domain.values import only_mappings, parse_number, parse_text, parse_time, printable
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from datetime import timedelta
 
 _MEDIA = ("mp4", "avi", "mov", "wmv", "flv", "mkv", "mp3", "wav", "aac", "m4a", "flac", "ogg")
 _DOCUMENTS = (
@@ -70,11 +71,11 @@ def _is_note(item: object) -> bool:
     return all(isinstance(text, str) for text in item.values())
 
 
-def require_uploadable(argument: str, file_name: str, size: int | None) -> None:
+def require_uploadable(shown: str, file_name: str, size: int | None) -> None:
     """
     Refuse a file that Ollang does not take, by what its pages say.
 
-    :param argument: what named the file, for messages.
+    :param shown: what messages call the file.
     :param file_name: its name, by whose extension Ollang tells its format.
     :param size: bytes; ``None`` if that is not known.
     :raises OllangConfigurationError: it has no extension or another one, is empty or too large.
@@ -90,7 +91,7 @@ def require_uploadable(argument: str, file_name: str, size: int | None) -> None:
     elif size is not None and size > (_LARGEST_MEDIA if extension in _MEDIA else _LARGEST_DOCUMENT):
         problem = f"has {size:,} bytes; Ollang takes {LARGEST}"
     if problem:
-        raise OllangConfigurationError(f"The file {file_name!r} of {argument} {problem}. Nothing was sent.")
+        raise OllangConfigurationError(f"The {shown} {problem}. Nothing was sent.")
 
 
 def name_of_link(url: object, name: str | None) -> str:
@@ -101,6 +102,8 @@ def name_of_link(url: object, name: str | None) -> str:
     :param name: what the project is to be called; ``None``: what the link calls the file.
     :raises OllangConfigurationError: it is no http or https link; the message does not show it.
     """
+    if name is not None:
+        require_text("name", name)
     try:
         parts = urlsplit(url if isinstance(url, str) and printable(url) == url else "")
     except ValueError:
@@ -147,16 +150,23 @@ class UploadReceipt(PaidReceipt):
 
     def may_have_made(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a row of List Projects may be the project of this upload; what a row leaves out is no reason."""
-        requested, created = parse_time(self.requested_at), parse_time(row.get("createdAt"))
         return (
             row.get("name") in self.project_names
             and row.get("sourceLanguage") in {None, self.source_language}
             and parse_text(row.get("id")) not in {None, *self.known_project_ids}
-            and (requested is None or created is None or created >= requested - DATE_RESOLUTION)
+            and not self.predates_request(row, by=LONGEST_SKEW)
         )
 
+    def predates_request(self, row: Mapping[str, Any], by: timedelta = DATE_RESOLUTION) -> bool:
+        """Tell whether a row is dated before the request, by more than this."""
+        requested, created = parse_time(self.requested_at), parse_time(row.get("createdAt"))
+        return requested is not None and created is not None and created < requested - by
+
     def fits(self, project: Mapping[str, Any]) -> bool:
-        """Tell whether a project has a document of the file's size; one that tells no sizes fits."""
+        """Tell whether a project is in the folder and has a document of the file's size; what it leaves out fits."""
+        folder_id = parse_text(project.get("folderId"))
+        if None not in {self.folder_id, folder_id} and folder_id != self.folder_id:
+            return False
         sizes = {parse_number(document.get("size")) for document in only_mappings(project.get("projectDocs"))} - {None}
         return not sizes or self.bytes is None or self.bytes in sizes
 

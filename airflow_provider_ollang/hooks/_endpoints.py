@@ -268,6 +268,18 @@ class Endpoints:
         size = parse_count("page_size", page_size, 1, MAX_PAGE_SIZE)
         return self._list_projects({"search": search}, size)
 
+    def list_folders(self, *, search: str | None = None, page_size: int = MAX_PAGE_SIZE) -> Iterator[dict[str, Any]]:
+        """
+        List the account's folders (``GET /integration/folder``), fetching page by page as the caller goes on.
+
+        Their ids are what ``folder_id`` of an upload takes. The parameters and errors are those of
+        :meth:`list_projects`.
+
+        :return: an iterator over rows, ``id, name, hexColor, type, createdAt, projectCount``; each folder once.
+        """
+        size = parse_count("page_size", page_size, 1, MAX_PAGE_SIZE)
+        return self._list_folders({"search": search}, size)
+
     def upload_file(
         self,
         path: ObjectStoragePath | str,
@@ -343,6 +355,9 @@ class Endpoints:
     def _submit_upload(self, request: Request) -> dict[str, Any]:
         accepted = self._submit(request)
         return {"project_id": project_id_of(request, accepted), "requested_at": accepted.requested_at}
+
+    def _list_folders(self, filters: dict[str, str | None], page_size: int) -> Iterator[dict[str, Any]]:
+        yield from self.client.list_folders(filters, page_size=page_size)
 
     def _list_projects(self, filters: dict[str, str | None], page_size: int) -> Iterator[dict[str, Any]]:
         yield from self.client.list_projects(filters, page_size=page_size)

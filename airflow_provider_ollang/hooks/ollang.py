@@ -27,7 +27,8 @@ class OllangHook(Endpoints, BaseHook):
     Talks to Ollang's integration API.
 
     Requests that cost nothing are repeated on network trouble, 408, 429, 5xx and garbled responses; a paid one is sent
-    once. Redirects are never followed, and no error or log line shows the key.
+    once. Redirects are never followed, and no error or log line shows the key. A title in `quotes` is that of the page
+    of https://api-docs.ollang.com that documents an endpoint.
 
     .. code-block:: python
 

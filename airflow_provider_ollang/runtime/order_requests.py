@@ -145,7 +145,11 @@ class RerunRequest(PaidRequest[Receipt]):
             return seen if receipt.rerun.shows_running(order) else None
         if receipt.rerun.is_proof(receipt.rerun.evidence(order)):
             return None
-        return seen if _is_recent(receipt.requested_at, polled_at, self._stale_timeout) else None
+        return seen if _is_recent(receipt.requested_at, polled_at, self._longest_silence(order)) else None
+
+    def _longest_silence(self, order: Order) -> float:  # noqa: ARG002 - for subclasses
+        """Return the seconds for which a finished order without proof of the request may still be at work on it."""
+        return self._stale_timeout
 
     def explain(self) -> str:
         """Say what to check in Ollang."""

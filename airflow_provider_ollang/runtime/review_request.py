@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_ollang.client.requests import Request, review_order
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, rerun_readiness
+from airflow_provider_ollang.domain.result_goals import LONGEST_LAG
 from airflow_provider_ollang.domain.values import parse_number
 from airflow_provider_ollang.runtime.order_requests import RerunRequest
 
@@ -47,6 +48,12 @@ class ReviewRequest(RerunRequest):
 
     def _request(self, order_id: str) -> Request:
         return review_order(order_id)
+
+    def _longest_silence(self, order: Order) -> float:
+        level = parse_number(order.get("level"))
+        # So it is when the review was cancelled, unless a replica lags.
+        is_at_level_0 = level is not None and level < 1
+        return min(LONGEST_LAG, self._stale_timeout) if is_at_level_0 else self._stale_timeout
 
     def _is_likely(self, rerun: Rerun, order: Order) -> bool:
         # The level may come later than the status.

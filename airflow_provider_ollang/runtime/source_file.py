@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_ollang import _clock
-from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangTransientError
+from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangError, OllangTransientError
 from airflow_provider_ollang.runtime.stores import BLOCK, BUCKETS, StoreErrors, open_address, require_address
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class SourceFile:
     :param redact: makes a library's text fit for a message.
     :param log: where the progress is logged.
     :param check: called before each piece; what it raises ends the reading.
+    :param earlier_size: returns the bytes that an earlier try found, if there was one: then a file that cannot be read
+        any more is an error only where it is opened.
     :raises OllangConfigurationError: it is no address, or there is no file.
     :raises OllangTransientError: the store cannot be read now.
     """
@@ -41,6 +43,7 @@ class SourceFile:
         redact: Callable[[str], str],
         log: Any,
         check: Callable[[], None] = lambda: None,
+        earlier_size: Callable[[], int | None] = lambda: None,
     ) -> None:
         require_address(argument, given)
         self.path = open_address(argument, given)
@@ -55,6 +58,19 @@ class SourceFile:
         errors = StoreErrors(argument, self.address, self._protocol, f"{advice} Nothing was sent.", redact)
         self.translated = errors.translated
         self.translated_midway = replace(errors, advice=f"{advice} Ollang has nothing of it.").translated
+        self.size = 0
+        self.version: dict[str, str] = {}
+        self._error: OllangError | None = None
+        try:
+            self._look(argument)
+        except OllangError as error:
+            size = earlier_size()
+            if size is None:
+                raise
+            log.warning("%s An earlier try may have uploaded it.", error)
+            self.size, self._error = size, error
+
+    def _look(self, argument: str) -> None:
         with self.translated("be read"):
             info = self._info()
         if info.get("type") == "directory":
@@ -64,11 +80,12 @@ class SourceFile:
                 f"The store of {argument} {self.address} does not tell the size of the file, and Ollang takes none "
                 "without. Nothing was sent."
             )
-        self.size: int = info["size"]
-        self.version = _version_of(info)
+        self.size, self.version = info["size"], _version_of(info)
 
     def open(self) -> SourceReader:
         """Open it from its start."""
+        if self._error is not None:
+            raise self._error
         # As it comes, a store of buckets is asked for 50 MB at a time.
         options = {"block_size": BLOCK} if self._protocol in BUCKETS else {}
         with self.translated("be read"):

@@ -35,6 +35,7 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
 
     :param file_name: name of the file, with its extension.
     :param details: what the upload says of it.
+    :param shown: what messages call the file.
     :param source: what is uploaded, for the subject: of the same source a retry uploads nothing again.
     :param size: bytes, if they are known.
     :param log: the task's logger.
@@ -46,10 +47,12 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
     shows_running = False
     receipt_class = UploadReceipt
 
-    def __init__(self, file_name: str, details: UploadDetails, *, source: object, size: int | None, log: Any) -> None:
-        self.label = f"file {file_name}"
+    def __init__(
+        self, file_name: str, details: UploadDetails, *, shown: str, source: object, size: int | None, log: Any
+    ) -> None:
+        self.label = shown
         about = json.dumps([source, file_name, details.name, details.source_language, details.folder_id])
-        self.subject = f"{file_name} ({hashlib.sha256(about.encode()).hexdigest()[:16]})"
+        self.subject = f"{shown} ({hashlib.sha256(about.encode()).hexdigest()[:16]})"
         self._details = details
         self._size = size
         self._names = project_names(details.name, file_name)
@@ -102,15 +105,20 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
     ) -> Effect[UploadReceipt]:
         """Look for a project that was not there before; of several nothing tells which one is this upload's."""
         rows, _ = self._list(client, max_attempts=max_attempts)
-        new = ids_of([row for row in rows if receipt.may_have_made(row)], receipt.project_names)
+        possible = [row for row in rows if receipt.may_have_made(row)]
         fitting = [
-            project_id for project_id in new if receipt.fits(client.get_project(project_id, max_attempts=max_attempts))
+            project_id
+            for project_id in ids_of(possible, receipt.project_names)
+            if receipt.fits(client.get_project(project_id, max_attempts=max_attempts))
         ]
-        if len(fitting) == 1:
-            self._log.info("Project %s is new, and of this file's name and size.", fitting[0])
-            return Effect(dataclasses.replace(receipt, project_id=fitting[0], sha256=self._sha256()))
+        # One that is older than the request by its date only is this upload's if the clocks differ.
+        older = ids_of([row for row in possible if receipt.predates_request(row)], receipt.project_names)
+        new = [project_id for project_id in fitting if project_id not in older]
+        if len(new) == 1:
+            self._log.info("Project %s is new, and of this file's name and size.", new[0])
+            return Effect(dataclasses.replace(receipt, project_id=new[0], sha256=self._sha256()))
         listed = f": {', '.join(fitting)}" if fitting else ""
-        comparison = f"since the request there are {len(fitting)} new projects of its name, language and size{listed}"
+        comparison = f"there are {len(fitting)} new projects of its name, language and size{listed}"
         return Effect(None, comparison, is_likely=bool(fitting))
 
     def explain(self) -> str:
@@ -129,7 +137,7 @@ class _UploadRequest(PaidRequest[UploadReceipt]):
 
 class FileUploadRequest(_UploadRequest, StreamedRequest):
     """
-    `Direct Upload`: the file itself.
+    `Direct Upload`: the file itself. One of the same address and size counts as the same, even if it was written since.
 
     :param source: the file.
     :param details: what the upload says of it.
@@ -138,9 +146,9 @@ class FileUploadRequest(_UploadRequest, StreamedRequest):
     """
 
     def __init__(self, source: SourceFile, details: UploadDetails, *, log: Any) -> None:
-        require_uploadable("source", source.name, source.size)
-        about = [source.address, source.size, source.version]
-        super().__init__(source.name, details, source=about, size=source.size, log=log)
+        require_uploadable(f"file {source.name!r}", source.name, source.size)
+        about = [source.address, source.size]
+        super().__init__(source.name, details, shown=f"file {source.name}", source=about, size=source.size, log=log)
         self.source = source
 
     def _request(self) -> Request:
@@ -165,7 +173,8 @@ class LinkUploadRequest(_UploadRequest):
         self._link_request = upload_link(url, details)
         # A link is signed again each time it is made.
         about = url.partition("?")[0]
-        super().__init__(name_of_link(url, details.name), details, source=about, size=None, log=log)
+        name = name_of_link(url, details.name)
+        super().__init__(name, details, shown="file of the link", source=about, size=None, log=log)
 
     def _request(self) -> Request:
         return self._link_request

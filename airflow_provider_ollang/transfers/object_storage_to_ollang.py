@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import ObjectStoragePath, XComArg
 
 from airflow_provider_ollang.domain.arguments import parse_seconds, require_choice
+from airflow_provider_ollang.domain.submission import Record
 from airflow_provider_ollang.domain.uploads import UploadDetails, UploadReceipt, name_of_link
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -42,18 +43,20 @@ class ObjectStorageToOllangOperator(OllangOperator):
 
     A task instance makes at most one project: retries, worker crashes and lost responses never make a second one. An
     upload that breaks before its last byte has made none, and is sent again from the start. After a lost response the
-    project is found by its name, language, size and time; if there are several such, or none, the task fails without a
-    retry, and a person decides. A record in Airflow's task state store (Airflow 3.3 or newer) tells a later try what
-    the earlier ones did. Clearing a finished task uploads the file again.
+    project is found by its name, language, folder, size and time; if there are several such, or none, the task fails
+    without a retry, and a person decides. A record in Airflow's task state store (Airflow 3.3 or newer) tells a later
+    try what the earlier ones did: a file of the same address and size counts as uploaded, even if it changed or is gone
+    since. Clearing a finished task uploads the file again.
 
     :param source: the file: a URL such as ``"s3://my_aws_conn@bucket/episode.mp4"``, an absolute path, or an
         ``ObjectStoragePath`` (templated).
     :param source_url: in place of ``source``, an http or https link by which Ollang fetches the file itself, such as a
         presigned one. Only the vendor's SDKs document this. The link counts as a secret: it may be a template or
         another task's output, but it is in no log, no XCom of this task and not among the rendered templates. It must
-        stay good until Ollang has the file.
+        stay good until Ollang has the file. ``partial(source_url=another.output)`` does not make the other task
+        upstream: use ``expand(source_url=...)`` or ``another >> upload`` there.
     :param name: what the project is to be called; default: the file's name. With a link, the extension of its file is
-        added if the name has none (templated).
+        added if the name has none; give a name if the path of the link is a secret (templated).
     :param source_language: code of the file's language, exactly as Ollang spells it: ``"en"``, ``"pt-PT"`` (templated).
     :param folder_id: the folder of the project; default: Ollang's own for uploads (templated).
     :param notes: for those who work on it: a text, or a list of ``{"details": str, "timeStamp": str}``, of which the
@@ -117,13 +120,14 @@ class ObjectStorageToOllangOperator(OllangOperator):
         require_task_instance(context)
         hook, token = self._connect()
         with closing(hook):
-            request = self._request(context, hook, token)
+            state = TaskState(context, self.record_key, retention=RETENTION)
+            request = self._request(context, hook, token, state)
             submission = self._submit_once(
                 context,
                 hook,
                 token,
                 request,
-                state=TaskState(context, self.record_key, retention=RETENTION),
+                state=state,
                 policy=SubmissionPolicy(
                     on_unknown_outcome=self.on_unknown_outcome, reconcile_timeout=self.reconcile_timeout
                 ),
@@ -149,16 +153,27 @@ class ObjectStorageToOllangOperator(OllangOperator):
         )
 
     def _request(
-        self, context: Context, hook: OllangHook, token: CancellationToken
+        self, context: Context, hook: OllangHook, token: CancellationToken, state: TaskState
     ) -> FileUploadRequest | LinkUploadRequest:
         if self._source_url is not None:
             url = self.render_template(self._source_url, context)
             return LinkUploadRequest(url, self._details(name_of_link(url, self.name)), log=self.log)
         source = SourceFile(
-            "source", self.source, redact=hook.settings.redact, log=self.log, check=token.raise_if_cancelled
+            "source",
+            self.source,
+            redact=hook.settings.redact,
+            log=self.log,
+            check=token.raise_if_cancelled,
+            earlier_size=lambda: _earlier_size(state),
         )
         return FileUploadRequest(source, self._details(source.name), log=self.log)
 
     def _details(self, file_name: str) -> UploadDetails:
         name = file_name if self.name is None else self.name
         return UploadDetails(name, self.source_language, self.folder_id, self.notes)
+
+
+def _earlier_size(state: TaskState) -> int | None:
+    """Return the bytes of the file that an earlier try has uploaded, or tried to."""
+    record = state.load(Record)
+    return None if record is None else record.receipt.get("bytes")

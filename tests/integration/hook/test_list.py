@@ -239,3 +239,11 @@ def test_bad_filter_is_refused_by_the_server(ollang: Sandbox, hook: OllangHook) 
     with pytest.raises(OllangBadRequestError, match="ISO 8601"):
         next(hook.list_orders(created_from="yesterday"))
     assert len(ollang.request_log) == 1
+
+
+def test_folders_are_listed_page_by_page(ollang: Sandbox, hook: OllangHook) -> None:
+    rows = list(hook.list_folders(page_size=1))
+    assert ids(rows) == ["folder_api_uploads", "folder_abc123"]
+    assert {"id", "name", "projectCount"} <= set(rows[0])
+    assert [query["page"] for query in queries(ollang)] == ["1", "2"]
+    assert ids(hook.list_folders(search="api")) == ["folder_api_uploads"]

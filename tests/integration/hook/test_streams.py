@@ -140,6 +140,24 @@ def test_early_413_is_the_error_and_no_broken_pipe(connect: Connect, reads: int)
     assert "larger than Ollang takes" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("stalls_midway", "words"), [(False, "the connection broke"), (True, "the server took no more of it within 1 s")]
+)
+def test_body_that_breaks_midway_had_a_connection(connect: Connect, stalls_midway: bool, words: str) -> None:
+    has_failed = threading.Event()
+
+    def greet(peer: Peer) -> bool:
+        early(b"", reads=1 << 20)(peer)
+        return not stalls_midway or has_failed.wait(LONG)
+
+    with RawServer(never, greet) as server:
+        with pytest.raises(OllangUnavailableError) as caught:
+            connect(server.url, timeout=1).client.submit(large())
+        has_failed.set()
+    assert words in str(caught.value)
+    assert "no connection" not in str(caught.value)
+
+
 @pytest.mark.parametrize("answer", [b"", http("502 Bad Gateway", b"{}"), http("408 Request Timeout")])
 def test_upload_that_breaks_before_its_last_byte_is_sent_again(connect: Connect, clock: Clock, answer: bytes) -> None:
     breaks = iter([early(answer, reads=1 << 20)])

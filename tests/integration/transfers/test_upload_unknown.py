@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_ollang.client.sync import OllangClient
+from airflow_provider_ollang.client.uploads import upload_file
+from airflow_provider_ollang.domain.uploads import UploadDetails
 from airflow_provider_ollang.exceptions import OllangOutcomeUnknownError
 from airflow_provider_ollang.runtime.cancellation import TaskCancelledError
 from airflow_provider_ollang.runtime.source_file import SourceReader
@@ -14,7 +19,7 @@ from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.transfers.object_storage_to_ollang import ObjectStorageToOllangOperator
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import ClearRun, RunDag
-from tests.integration.submissions import is_refused, on_kill_of, record, state_on_record
+from tests.integration.submissions import is_refused, kill_while_sending, on_kill_of, record, state_on_record
 from tests.integration.transfers.places import Place
 from tests.integration.transfers.uploads import CONTENT, NAME, SHA256, made, posts, put, upload_dag
 
@@ -52,6 +57,26 @@ def test_earlier_and_other_projects_are_not_taken_for_it(ollang: Sandbox, run_da
     run = run_dag(upload_dag(source=source))
     assert len(made(ollang)) == before + 1
     assert run.results["upload"]["project_id"] == made(ollang)[-1]["id"]
+
+
+def test_project_of_another_folder_is_not_taken(
+    ollang: Sandbox, run_dag: RunDag, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = OllangClient.submit
+
+    def alongside(self: OllangClient, request: Any) -> Any:
+        monkeypatch.setattr(OllangClient, "submit", submit)
+        try:
+            return submit(self, request)
+        finally:
+            details = UploadDetails(NAME, "en", "folder_abc123")
+            submit(self, upload_file(lambda: io.BytesIO(CONTENT), len(CONTENT), NAME, details))
+
+    monkeypatch.setattr(OllangClient, "submit", alongside)
+    lose_answer(ollang, status=500)
+    run = run_dag(upload_dag(source=put(place), folder_id="folder_api_uploads"))
+    assert isinstance(run.errors["upload"], OllangOutcomeUnknownError)
+    assert [project["folderId"] for project in made(ollang)] == ["folder_abc123"]
 
 
 def test_two_new_projects_ask_a_person(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, place: Place) -> None:
@@ -103,6 +128,39 @@ def test_intent_is_on_record_before_the_last_byte_only(
     run_dag(upload_dag(source=put(place, CONTENT[:200_000])))
     # The list, each piece of the file and its end, the upload.
     assert states == [*[None] * 6, "sending"]
+
+
+def test_clocks_that_differ_ask_a_person(ollang: Sandbox, run_dag: RunDag, place: Place) -> None:
+    ollang.change_behaviour({"date_ahead": 10.0})
+    lose_answer(ollang)
+    run = run_dag(upload_dag(source=put(place), on_unknown_outcome="resubmit"))
+    assert isinstance(run.errors["upload"], OllangOutcomeUnknownError)
+    assert len(made(ollang)) == 1
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("fate", ["touched", "gone"])
+def test_file_that_changes_between_tries_counts_as_uploaded(
+    ollang: Sandbox, run_dag: RunDag, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
+) -> None:
+    source, path = put(place), tmp_path / "out" / NAME
+    kill_while_sending(monkeypatch, processed=True)
+    send = OllangClient.send
+
+    def sending(self: OllangClient, request: Any, **options: Any) -> Any:
+        try:
+            return send(self, request, **options)
+        finally:
+            if request.paid and fate == "gone":
+                path.unlink()
+            elif request.paid:
+                os.utime(path, (1, 1))
+
+    monkeypatch.setattr(OllangClient, "send", sending)
+    run = run_dag(upload_dag(source=source, retries=1))
+    (project,) = made(ollang)
+    assert (run.results["upload"]["project_id"], posts(ollang)) == (project["id"], [201])
+    assert run.results["upload"]["bytes"] == len(CONTENT)
 
 
 def test_task_killed_in_the_body_sends_no_more(

@@ -157,6 +157,22 @@ def test_link_is_shown_nowhere() -> None:
     assert "canary" not in repr(SETTINGS)
 
 
+@pytest.mark.parametrize("name", ["a", "canary.c4nary"])
+def test_path_of_a_link_is_in_no_message(name: str) -> None:
+    with pytest.raises(OllangConfigurationError) as caught:
+        upload_link("https://host/d/canary.c4nary", UploadDetails(name, "en"))
+    assert "The file of the link has a format that Ollang does not take" in str(caught.value)
+    assert "c4nary" not in str(caught.value)
+    assert upload_link("https://host/d/canary.mp4", UploadDetails("canary.mp4", "en")).what == "upload a file by a link"
+
+
+@pytest.mark.parametrize("request_", [file_request(), upload_link(LINK, UploadDetails("a", "en", "folder_1"))])
+def test_404_is_about_the_folder_or_the_endpoint(request_: Request) -> None:
+    error = error_of(request_, response(404, {"error": "Not found"}))
+    assert "Check that the folder exists, if there is one" in str(error)
+    assert "project id" not in str(error)
+
+
 def test_project_without_an_id_leaves_the_outcome_unknown() -> None:
     request = file_request()
     accepted = parse_accepted(SETTINGS, request, response(201, {"projectId": "p1"}))

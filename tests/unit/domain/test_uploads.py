@@ -51,8 +51,16 @@ def test_row_is_taken_for_the_upload_unless_it_says_otherwise(changes: dict[str,
 
 def test_date_of_a_request_has_whole_seconds() -> None:
     receipt = dataclasses.replace(RECEIPT, requested_at="2026-01-01T00:00:10+00:00")
-    assert receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:09.200Z"})
-    assert not receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:08.900Z"})
+    assert not receipt.predates_request({**ROW, "createdAt": "2026-01-01T00:00:09.200Z"})
+    assert receipt.predates_request({**ROW, "createdAt": "2026-01-01T00:00:08.900Z"})
+    assert not receipt.predates_request({**ROW, "createdAt": None})
+    assert not dataclasses.replace(receipt, requested_at=None).predates_request({**ROW, "createdAt": LONG_BEFORE})
+
+
+def test_clocks_differ_by_an_hour_at_most() -> None:
+    receipt = dataclasses.replace(RECEIPT, requested_at="2026-01-01T01:00:10+00:00")
+    assert receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:10Z"})
+    assert not receipt.may_have_made({**ROW, "createdAt": "2026-01-01T00:00:09.900Z"})
     assert dataclasses.replace(receipt, requested_at=None).may_have_made({**ROW, "createdAt": LONG_BEFORE})
 
 
@@ -71,6 +79,15 @@ def test_date_of_a_request_has_whole_seconds() -> None:
 def test_project_of_another_size_does_not_fit(documents: Any, fits: bool) -> None:
     assert RECEIPT.fits({"projectDocs": documents}) is fits
     assert dataclasses.replace(RECEIPT, bytes=None).fits({"projectDocs": documents})
+
+
+@pytest.mark.parametrize(
+    ("folder", "project_folder", "fits"),
+    [("f1", "f1", True), ("f1", "f2", False), (None, "f2", True), ("f1", None, True), (None, None, True)],
+)
+def test_project_of_another_folder_does_not_fit(folder: Any, project_folder: Any, fits: bool) -> None:
+    receipt = dataclasses.replace(RECEIPT, folder_id=folder)
+    assert receipt.fits({"folderId": project_folder, "projectDocs": [{"size": 700}]}) is fits
 
 
 def test_receipt_is_read_back_from_json() -> None:
@@ -111,6 +128,11 @@ def test_project_may_be_called_with_the_extension(name: str, file_name: str, nam
 )
 def test_file_behind_a_link_is_named_by_both(name: str | None, file_name: str) -> None:
     assert name_of_link("https://host/a/Ep%201.mp4?sig=1", name) == file_name
+
+
+def test_name_for_a_link_must_be_a_text() -> None:
+    with pytest.raises(OllangConfigurationError, match="name must be a text"):
+        name_of_link("https://host/a.mp4", 5)  # type: ignore[arg-type]
 
 
 def test_ids_are_those_of_the_names() -> None:

@@ -85,8 +85,11 @@ def test_effect_of_a_review_is_its_level_or_work(polled: Any, is_shown: bool, is
         (order("ongoing", level=1), 1800, True),
         (order("ongoing"), 1800, False),
         (new_result(level=1), 1800, False),
-        (order(), 1800, True),
-        (order(), 3600, False),
+        # At level 0 it is cancelled, once no replica can lag any more.
+        (order(), 599, True),
+        (order(), 600, False),
+        (order(level=None), 1800, True),
+        (order(level=None), 3600, False),
         # Only the level, so that the status may be the old one still.
         (order(level=1), 1800, True),
         (order(level=1), 3600, False),
