@@ -43,6 +43,8 @@ class CreateRequest(PaidRequest[CreationReceipt]):
     """
 
     noun = "order"
+    # Nothing tells whose orders these are, and they can be cancelled.
+    is_cleared_while_likely = False
     receipt_class = CreationReceipt
 
     def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:
@@ -154,9 +156,9 @@ class CreateRequest(PaidRequest[CreationReceipt]):
                 orders[language] = candidates[0]["id"]
             elif candidates or doubtful[language]:
                 unclear.append(language)
-        updated = receipt.with_orders(orders)
-        comparison = _compare(updated, new, unclear)
-        if not updated.missing:
+        found = receipt.with_orders(orders)
+        comparison = _compare(found, new, doubtful, unclear)
+        if not found.missing:
             self._log.info("%s.", comparison)
             return Effect(updated)
         rest = updated if orders and not unclear else None
@@ -170,9 +172,11 @@ class CreateRequest(PaidRequest[CreationReceipt]):
     def explain(self) -> str:
         """Say what to check in Ollang."""
         return (
-            f"Check project {self._spec.project_id} in Ollang. If a language has several new orders, cancel all but "
-            "one. Then clear this task: with its record (Airflow 3.3 or newer, task state kept) it takes the orders "
-            "that are there and creates the missing ones; without it, it creates all of them unless all are at work."
+            f"Check project {self._spec.project_id} in Ollang. If all orders are there, mark this task as success and "
+            "give their ids to the tasks downstream. If not, cancel what is doubtful: new orders in another language, "
+            "dated before the request, or all but one of several. Then clear this task: with its record (Airflow 3.3 "
+            "or newer, task state kept) it takes the orders that are there and creates the missing ones; without it, "
+            "it creates all of them unless all are at work."
         )
 
     # --- Orders of the project ------------------------------------------------------------------------------------
@@ -228,14 +232,27 @@ def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, l
     return rows_of
 
 
-def _compare(receipt: CreationReceipt, new: Mapping[str, list[Order]], unclear: list[str]) -> str:
+def _compare(
+    receipt: CreationReceipt,
+    new: Mapping[str, list[Order]],
+    doubtful: Mapping[str, list[Order]],
+    unclear: list[str],
+) -> str:
     """Say which languages have an order."""
     facts = [f"{language}: {receipt.orders[language]}" for language in receipt.languages if language in receipt.orders]
     for language in receipt.missing:
-        ids = ", ".join(str(row["id"]) for row in new[language])
-        seen = f"several new orders ({ids})" if ids else "an order dated before the request"
-        facts.append(f"{language}: {seen if language in unclear else 'no new order'}")
+        if language not in unclear:
+            seen = "no new order"
+        elif new[language]:
+            seen = f"several new orders ({_ids(new[language])})"
+        else:
+            seen = f"dated before the request ({_ids(doubtful[language])})"
+        facts.append(f"{language}: {seen}")
     return f"orders of {receipt.order_type} by language: {'; '.join(facts)}"
+
+
+def _ids(rows: Iterable[Order]) -> str:
+    return ", ".join(str(row["id"]) for row in rows)
 
 
 def _is_at_work(order: Order) -> bool:

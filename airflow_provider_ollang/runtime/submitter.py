@@ -279,6 +279,9 @@ class Submitter(Generic[ReceiptT]):
                 return self._reconnect(effect.receipt, "was processed after all")
             if effect.rest is not None:
                 return self._submit_rest(effect.rest, effect.comparison)
+            if effect.is_likely and not self.request.is_cleared_while_likely:
+                self.on_receipt(receipt)
+                raise outcome_unknown(self.request, effect.comparison)
         else:
             running = self.request.find_running(self.client, receipt)
             if running is not None:

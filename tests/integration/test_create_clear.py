@@ -152,3 +152,16 @@ def test_languages_in_another_order_are_the_same_request(ollang: Sandbox, run_da
     run = run_dag(create_dag())
     cleared = clear_run(create_dag(target_languages=list(reversed(LANGUAGES))), run)
     assert (cleared.states, posts(ollang), ids(cleared)) == (SUCCESS, 1, ids(run))
+
+
+@needs_task_state_store
+def test_clear_never_doubles_orders_that_are_likely(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    """The server's Date is ahead of its orders' dates."""
+    ollang.change_behaviour({"date_ahead": 10, "run_seconds": 100_000})
+    ollang.add_fault("POST", **LOST)
+    dag = create_dag()
+    run = run_dag(dag)
+    cleared = clear_run(dag, run)
+    assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
+    assert (posts(ollang), created(ollang), state()) == (1, one_each(), "unknown")
+    assert all(order_id in str(cleared.errors["create"]) for order_id in creations(ollang)[0]["orders"])
