@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from airflow_provider_ollang import _clock
@@ -357,7 +357,7 @@ class Submitter(Generic[ReceiptT]):
             self.request.noun,
             comparison,
         )
-        return self._submit(rest, resubmitted=True)
+        return self._submit(replace(rest, reconnected=False), resubmitted=True)
 
     def _warn_of_resubmission(self) -> None:
         self.log.warning(

@@ -23,6 +23,7 @@ from tests.integration.creations import (
     require_right_orders,
     state,
 )
+from tests.integration.submissions import ProcessKilled, during_sleep
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -134,6 +135,26 @@ def test_cleared_task_creates_a_failed_order_again(
     assert [config["language"] for config in creations(ollang)[2]["asked"]["targetLanguageConfigs"]] == ["fr"]
     assert ids(cleared)[1:] == ids(run)[1:]
     assert [entry["result"]["status"] for entry in cleared.results["create"]] == ["completed"] * 3
+
+
+@needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+def test_failed_order_of_a_reconnected_wait_is_created_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise ProcessKilled
+
+    ollang.change_behaviour({"run_seconds": 1000, "end_status": "failed"})
+    during_sleep(monkeypatch, die, after=500)
+    dag = create_dag(**WAITING)
+    run = run_dag(dag)
+    assert run.tries == {"create": 2}
+    ollang.change_behaviour({"end_status": "completed"})
+    for order_id in ids(run)[1:]:
+        ollang.change_order(str(order_id), status="completed")
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang)) == (SUCCESS, 2)
 
 
 @needs_task_state_store
