@@ -213,8 +213,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         try:
             receipt = request.resolve(hook.client, receipt)
         except OllangOutcomeUnknownError:
-            # A person who clears the task has it look for the orders, not for these ids.
-            record.note("unknown", receipt.with_orders({}))
+            # A person who clears the task has it look for the orders by their languages.
+            record.note("unknown", replace(receipt, orders={}))
             raise
         self.log.info("Orders by language: %s.", receipt.orders)
         if not self.wait_for_completion:

@@ -139,29 +139,31 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         each has one new order now            was processed
         one has several                       was processed, and so was another one: a person decides
         one has an order dated before it      likewise: the clocks may differ, or a list may lag
+        a new one is in no language asked for likewise: Ollang may spell a language otherwise
         some have one, others none            was processed in part: the rest may be sent
         none has any, and none had            shows no effect
         ===================================== ===============================================================
+
+        A cancelled order never counts: so a person settles what is doubtful.
         """
         requested = parse_time(receipt.requested_at)
-        since = requested and requested - DATE_RESOLUTION
-        rows = list(self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts))
+        since = requested and requested - _DATE_RESOLUTION
+        rows = self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts)
         new = _by_language(receipt, (row for row in rows if not _is_dated_before(row, since)))
         doubtful = _by_language(receipt, (row for row in rows if _is_dated_before(row, since)))
+        others = self._list_unasked(client, receipt, rows, max_attempts)
         orders, unclear = dict(receipt.orders), []
         for language in receipt.missing:
-            # A person who cancels all but one of several says which one counts.
-            candidates = [row for row in new[language] if row.get("status") != "cancelled"] or new[language]
-            if len(candidates) == 1:
-                orders[language] = candidates[0]["id"]
-            elif candidates or doubtful[language]:
+            if len(new[language]) == 1:
+                orders[language] = new[language][0]["id"]
+            elif new[language] or doubtful[language] or others:
                 unclear.append(language)
         found = receipt.with_orders(orders)
-        comparison = _compare(found, new, doubtful, unclear)
+        comparison = _compare(found, new, doubtful, others)
         if not found.missing:
             self._log.info("%s.", comparison)
-            return Effect(updated)
-        rest = updated if orders and not unclear else None
+            return Effect(dataclasses.replace(found, message=f"order(s) {', '.join(found.order_ids)}"))
+        rest = found if orders and not unclear else None
         return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
@@ -192,13 +194,44 @@ class CreateRequest(PaidRequest[CreationReceipt]):
 
     def _list_new(
         self, client: OllangClient, receipt: CreationReceipt, since: datetime | None, max_attempts: int | None
-    ) -> Iterable[Order]:
-        """Give the orders of this project and type that were not known before the request."""
+    ) -> list[Order]:
+        """Return the orders of this project and type that were not known before the request, nor cancelled since."""
         created = None if since is None else since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         filters = {**self._filters, "filter[createdAtRange][from]": created}
-        for row in client.list_orders(filters, max_attempts=max_attempts):
-            if self._is_alike(row) and not _is_dated_before(row, since) and row["id"] not in receipt.before:
-                yield row
+        return [
+            row
+            for row in client.list_orders(filters, max_attempts=max_attempts)
+            if self._is_alike(row)
+            and not _is_dated_before(row, since)
+            and row["id"] not in receipt.before
+            and row.get("status") != "cancelled"
+        ]
+
+    def _list_unasked(
+        self, client: OllangClient, receipt: CreationReceipt, rows: list[Order], max_attempts: int | None
+    ) -> list[Order]:
+        """Return the new orders that may be of a missing language all the same."""
+        unasked = [row for row in rows if receipt.language_of(row.get("targetLanguage")) is None]
+        if not receipt.message:
+            return unasked
+        # Ollang has told the ids, so that the orders of others do not count; some are of another project.
+        listed = {row["id"] for row in rows}
+        answered = [row for row in unasked if row["id"] in receipt.order_ids]
+        for order_id in receipt.order_ids:
+            if order_id not in listed and order_id not in receipt.orders.values():
+                order = self._get_answered(client, order_id, max_attempts)
+                if order is not None:
+                    answered.append(order)
+        return answered
+
+    def _get_answered(self, client: OllangClient, order_id: str, max_attempts: int | None) -> Order | None:
+        """Get an order of this type that was not listed; ``None`` if there is none, or it is cancelled."""
+        try:
+            order = client.get_order(order_id, max_attempts=max_attempts)
+        except (OllangOrderNotFoundError, OllangAccessDeniedError):
+            return None
+        is_alike = order.get("type") == self._spec.order_type and order.get("status") != "cancelled"
+        return order if is_alike else None
 
     def _get_new_order(self, client: OllangClient, order_id: str) -> Order | None:
         """Get an order that was just created, which may take a moment to show; ``None`` if it is not the account's."""
@@ -236,18 +269,20 @@ def _compare(
     receipt: CreationReceipt,
     new: Mapping[str, list[Order]],
     doubtful: Mapping[str, list[Order]],
-    unclear: list[str],
+    others: list[Order],
 ) -> str:
     """Say which languages have an order."""
     facts = [f"{language}: {receipt.orders[language]}" for language in receipt.languages if language in receipt.orders]
     for language in receipt.missing:
-        if language not in unclear:
-            seen = "no new order"
-        elif new[language]:
+        if new[language]:
             seen = f"several new orders ({_ids(new[language])})"
-        else:
+        elif doubtful[language]:
             seen = f"dated before the request ({_ids(doubtful[language])})"
+        else:
+            seen = "no new order"
         facts.append(f"{language}: {seen}")
+    if receipt.missing and others:
+        facts.append(f"not asked for: {_ids(others)}")
     return f"orders of {receipt.order_type} by language: {'; '.join(facts)}"
 
 

@@ -186,3 +186,30 @@ def test_clear_never_doubles_orders_that_are_likely(ollang: Sandbox, run_dag: Ru
     assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
     assert (posts(ollang), created(ollang), state()) == (1, one_each(), "unknown")
     assert all(order_id in str(cleared.errors["create"]) for order_id in creations(ollang)[0]["orders"])
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("fault", [None, LOST], ids=["good response", "lost response"])
+def test_language_spelt_otherwise_is_never_ordered_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, fault: dict[str, Any] | None
+) -> None:
+    ollang.change_behaviour({"run_seconds": 100_000, "cancellable_for": None})
+    create = ollang.create_orders
+
+    def create_respelt(asked: Any) -> Any:
+        response = create(asked)
+        ollang.change_order(creations(ollang)[-1]["orders"][-1], targetLanguage="pt-BR")
+        return response
+
+    ollang.create_orders = create_respelt  # type: ignore[method-assign]
+    if fault:
+        ollang.add_fault("POST", **fault)
+    dag = create_dag(target_languages=["fr", "pt"], on_unknown_outcome="resubmit")
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
+    cleared = clear_run(dag, run)
+    assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
+    assert posts(ollang) == 1
+    ollang.cancel_order(creations(ollang)[0]["orders"][1])
+    clear_run(dag, run)
+    assert posts(ollang) == 2
