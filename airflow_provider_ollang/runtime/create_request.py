@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, create_order, list_orders
+from airflow_provider_ollang.client.requests import create_order, list_orders
 from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
@@ -56,14 +56,15 @@ class CreateRequest(PaidRequest[CreationReceipt]):
 
     def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> CreationReceipt:
         """
-        Note which orders there are, and the server's time.
+        Note which orders there are, of all pages, and the time of the server before that.
 
         :param client: sends the poll.
         :param on_running: ``"reconnect"``: to orders that are not done or failed yet, if there is exactly one for each
             language. Otherwise there is nothing to attach to: orders of another task are no result of this one.
         """
-        rows, polled_at = client.get_dated_page(list_orders(1, MAX_PAGE_SIZE, self._filters))
-        rows = [row for row in rows if self._is_alike(row)]
+        _, polled_at = client.get_dated_page(list_orders(1, 1, self._filters))
+        rows = [row for row in client.list_orders(self._filters) if self._is_alike(row)]
+        since = polled_at and polled_at - _LONGEST_SKEW
         receipt = CreationReceipt(
             host=client.settings.base_url,
             message=None,
@@ -74,7 +75,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
             order_type=self._spec.order_type,
             level=self._spec.level,
             languages=list(self._spec.languages),
-            before=[row["id"] for row in rows],
+            before=[row["id"] for row in rows if not _is_dated_before(row, since)],
         )
         if on_running != "reconnect":
             return receipt

@@ -64,8 +64,7 @@ class Client:
         self.filters: Any = None
 
     def get_dated_page(self, request: Request) -> Any:
-        self.filters = dict(request.query)
-        return self.rows, datetime(2024, 3, 1, 12, tzinfo=UTC)
+        return self.rows[:1], datetime(2024, 3, 1, 12, tzinfo=UTC)
 
     def list_orders(self, filters: Any, **_: Any) -> Any:
         self.filters = filters
@@ -96,16 +95,11 @@ def answered(*order_ids: str, **changes: Any) -> CreationReceipt:
 
 def test_precheck_notes_what_there_is() -> None:
     client: Any = Client(
-        row("old", "fr", LONG_AGO), row("x", "fr", projectId="other"), row("y", "fr", type="cc"), row("z", "es")
+        row("older", "fr", LONG_AGO), row("old", "fr", EARLIER), row("x", "fr", projectId="other"), row("y", "fr", type="cc"), row("z", "es")
     )
     receipt = request().precheck(client, on_running="fail")
     assert receipt == dataclasses.replace(UNSENT, before=["old", "z"])
-    assert client.filters == {
-        "pageOptions[page]": "1",
-        "pageOptions[take]": "50",
-        "filter[projectId]": PROJECT,
-        "filter[type]": "subtitle",
-    }
+    assert client.filters == {"filter[projectId]": PROJECT, "filter[type]": "subtitle"}
 
 
 @pytest.mark.parametrize(
