@@ -53,6 +53,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         self._spec = spec
         self._sleep = sleep
         self._log = log
+        self._levels: dict[str, object] = {}
 
     def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> CreationReceipt:
         """
@@ -79,7 +80,8 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         )
         if on_running != "reconnect":
             return receipt
-        running = _by_language(receipt, (row for row in rows if _is_at_work(row)))
+        at_work = (row for row in rows if _is_at_work(row) and receipt.language_of(row.get("targetLanguage")))
+        running = _by_language(receipt, (row for row in at_work if self._is_of_level(client, row["id"])))
         if any(len(running[language]) != 1 for language in receipt.languages):
             return receipt
         orders = {language: running[language][0]["id"] for language in receipt.languages}
@@ -140,6 +142,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         each has one new order now            was processed
         one has several                       was processed, and so was another one: a person decides
         one has an order dated before it      likewise: the clocks may differ, or a list may lag
+        one has an order of another level     likewise: a review may have changed the level
         a new one is in no language asked for likewise: Ollang may spell a language otherwise
         some have one, others none            was processed in part: the rest may be sent
         none has any, and none had            shows no effect
@@ -150,8 +153,14 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         requested = parse_time(receipt.requested_at)
         since = requested and requested - _DATE_RESOLUTION
         rows = self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts)
-        new = _by_language(receipt, (row for row in rows if not _is_dated_before(row, since)))
-        doubtful = _by_language(receipt, (row for row in rows if _is_dated_before(row, since)))
+        missing = [row for row in rows if receipt.language_of(row.get("targetLanguage")) in receipt.missing]
+        certain = [
+            row
+            for row in missing
+            if not _is_dated_before(row, since) and self._is_of_level(client, row["id"], max_attempts)
+        ]
+        new = _by_language(receipt, certain)
+        doubtful = _by_language(receipt, (row for row in missing if row not in certain))
         others = self._list_unasked(client, receipt, rows, max_attempts)
         orders, unclear = dict(receipt.orders), []
         for language in receipt.missing:
@@ -177,9 +186,9 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         return (
             f"Check project {self._spec.project_id} in Ollang. If all orders are there, mark this task as success and "
             "give their ids to the tasks downstream. If not, cancel what is doubtful: new orders in another language, "
-            "dated before the request, or all but one of several. Then clear this task: with its record (Airflow 3.3 "
-            "or newer, task state kept) it takes the orders that are there and creates the missing ones; without it, "
-            "it creates all of them unless all are at work."
+            "dated before the request or of another level, or all but one of several. Then clear this task: with its "
+            "record (Airflow 3.3 or newer, task state kept) it takes the orders that are there and creates the missing "
+            "ones; without it, it creates all of them unless all are at work."
         )
 
     # --- Orders of the project ------------------------------------------------------------------------------------
@@ -224,6 +233,16 @@ class CreateRequest(PaidRequest[CreationReceipt]):
                 if order is not None:
                     answered.append(order)
         return answered
+
+    def _is_of_level(self, client: OllangClient, order_id: str, max_attempts: int | None = None) -> bool:
+        """Tell whether an order may have the level asked for, which no list shows."""
+        if order_id not in self._levels:
+            try:
+                self._levels[order_id] = client.get_order(order_id, max_attempts=max_attempts).get("level")
+            except OllangOrderNotFoundError:
+                # It may just not show yet: what a list has is never ordered again for that.
+                return True
+        return self._levels[order_id] in (None, self._spec.level)
 
     def _get_answered(self, client: OllangClient, order_id: str, max_attempts: int | None) -> Order | None:
         """Get an order of this type that was not listed; ``None`` if there is none, or it is cancelled."""
@@ -278,7 +297,7 @@ def _compare(
         if new[language]:
             seen = f"several new orders ({_ids(new[language])})"
         elif doubtful[language]:
-            seen = f"dated before the request ({_ids(doubtful[language])})"
+            seen = f"dated before the request or of another level ({_ids(doubtful[language])})"
         else:
             seen = "no new order"
         facts.append(f"{language}: {seen}")

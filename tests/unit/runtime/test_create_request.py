@@ -63,7 +63,7 @@ class Client:
         self.sent: list[Request] = []
         self.filters: Any = None
 
-    def get_dated_page(self, request: Request) -> Any:
+    def get_dated_page(self, _: Request) -> Any:
         return self.rows[:1], datetime(2024, 3, 1, 12, tzinfo=UTC)
 
     def list_orders(self, filters: Any, **_: Any) -> Any:
@@ -95,7 +95,11 @@ def answered(*order_ids: str, **changes: Any) -> CreationReceipt:
 
 def test_precheck_notes_what_there_is() -> None:
     client: Any = Client(
-        row("older", "fr", LONG_AGO), row("old", "fr", EARLIER), row("x", "fr", projectId="other"), row("y", "fr", type="cc"), row("z", "es")
+        row("older", "fr", LONG_AGO),
+        row("old", "fr", EARLIER),
+        row("x", "fr", projectId="other"),
+        row("y", "fr", type="cc"),
+        row("z", "es"),
     )
     receipt = request().precheck(client, on_running="fail")
     assert receipt == dataclasses.replace(UNSENT, before=["old", "z"])
@@ -108,6 +112,7 @@ def test_precheck_notes_what_there_is() -> None:
         ([], True),
         ([row("x", "es")], True),
         ([row("d0", "de", status="completed")], True),
+        ([row("d0", "de", level=1)], True),
         ([row("d0", "de")], False),
     ],
 )
@@ -194,6 +199,8 @@ THREE = (row("f1", "fr"), row("p1", "pt-pt"), row("d1", "de"))
         ((), "nothing"),
         ((row("f0", "fr", LONG_AGO), row("f1", "fr", status="cancelled")), "nothing"),
         ((row("x", "es"),), "likely"),
+        ((row("f0", "fr", level=1),), "likely"),
+        ((*THREE[1:], row("f1", "fr", level=0), row("f0", "fr", level=1)), "all"),
         ((*THREE[:2], row("x", "de-DE")), "likely"),
         ((*THREE, row("x", "es")), "all"),
         ((row("f1", "fr", status="failed"), *THREE[1:]), "all"),
