@@ -22,6 +22,7 @@ from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
     OllangOrderFailedError,
+    OllangOrderNotFoundError,
     OllangOutcomeUnknownError,
     OllangTimeoutError,
 )
@@ -297,7 +298,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         if decision.error is None:
             return replace(receipt, results={**receipt.results, language: decision.unwrap()})
         lost: list[str] = []
-        if isinstance(decision.error, OllangOrderFailedError):
+        if isinstance(decision.error, OllangOrderFailedError | OllangOrderNotFoundError):
             lost = [receipt.orders[language]]
         elif isinstance(decision.error, OllangTimeoutError) and self.cancel_on_timeout:
             lost = self._cancel(hook.client, receipt.unfinished_ids)

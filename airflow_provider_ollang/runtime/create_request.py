@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -178,8 +180,12 @@ class CreateRequest(PaidRequest[CreationReceipt]):
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
         """Tell whether an order whose end was not waited for is at work still."""
-        is_at_work = any(_is_at_work(client.get_order(order_id)) for order_id in receipt.unfinished_ids)
-        return receipt if is_at_work else None
+        for order_id in receipt.unfinished_ids:
+            # A cancelled order may be found no longer.
+            with suppress(OllangOrderNotFoundError):
+                if _is_at_work(client.get_order(order_id)):
+                    return receipt
+        return None
 
     def explain(self) -> str:
         """Say what to check in Ollang."""

@@ -158,6 +158,33 @@ def test_failed_order_of_a_reconnected_wait_is_created_again(
 
 
 @needs_task_state_store
+@pytest.mark.parametrize("waiting", [{}, WAITING], ids=["not waiting", "waiting"])
+def test_cancelled_order_that_is_gone_is_created_again(
+    ollang: Sandbox,
+    run_dag: RunDag,
+    clear_run: ClearRun,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: None,
+    waiting: dict[str, Any],
+) -> None:
+    """It gets 404, during the wait or after the end of the task."""
+    ollang.change_behaviour({"cancelled_status": None, "cancellable_for": None, "run_seconds": 1000})
+
+    def cancel() -> None:
+        ollang.cancel_order(creations(ollang)[0]["orders"][0])
+
+    if waiting:
+        during_sleep(monkeypatch, cancel, after=100)
+    dag = create_dag(**waiting, target_languages="fr")
+    run = run_dag(dag)
+    if not waiting:
+        cancel()
+    assert ("create" in run.errors, posts(ollang)) == (bool(waiting), 1)
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang)) == (SUCCESS, 2)
+
+
+@needs_task_state_store
 def test_cleared_timeout_waits_for_the_same_orders(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
     ollang.change_behaviour({"run_seconds": 5000})
     dag = create_dag(wait_for_completion=True, timeout=3600)
