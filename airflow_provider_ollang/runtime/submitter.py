@@ -256,7 +256,7 @@ class Submitter(Generic[ReceiptT]):
                 order_id=self.request.order_id,
             )
         self._warn_of_resubmission()
-        return self._submit(receipt, resubmitted=True)
+        return self._submit(self._with_credits(receipt), resubmitted=True)
 
     # --- Reconnect -------------------------------------------------------------------------------------------------
 
@@ -347,7 +347,7 @@ class Submitter(Generic[ReceiptT]):
         if effect.is_likely or self.policy.on_unknown_outcome != "resubmit":
             raise self._outcome_unknown(receipt, unknown, seconds)
         self._warn_of_resubmission()
-        return self._submit(receipt, resubmitted=True)
+        return self._submit(self._with_credits(receipt), resubmitted=True)
 
     def _submit_rest(self, rest: ReceiptT, comparison: str) -> ReceiptT:
         """Send, once, what is missing: of a request that was processed in part, or of which a part has failed."""
@@ -357,7 +357,7 @@ class Submitter(Generic[ReceiptT]):
             self.request.noun,
             comparison,
         )
-        return self._submit(replace(rest, reconnected=False), resubmitted=True)
+        return self._submit(self._with_credits(replace(rest, reconnected=False)), resubmitted=True)
 
     def _warn_of_resubmission(self) -> None:
         self.log.warning(

@@ -205,6 +205,17 @@ def test_answer_about_other_orders_asks_a_person(
     assert stored()["receipt"]["orders"] == {}
 
 
+@needs_task_state_store
+@pytest.mark.parametrize("is_partial", [True, False], ids=["rest", "resubmission"])
+def test_credits_are_asked_before_each_request(ollang: Sandbox, run_dag: RunDag, is_partial: bool) -> None:
+    ollang.change_behaviour({"created_languages": 2})
+    if not is_partial:
+        ollang.add_fault("POST", drop="before")
+    run_dag(create_dag(on_unknown_outcome="resubmit", min_credits=1))
+    asked = [request.method for request in ollang.requests() if "credit" in request.path or request.method == "POST"]
+    assert asked == ["GET", "POST", "GET", "POST"]
+
+
 # --- A dead try ---------------------------------------------------------------------------------------------------
 
 
