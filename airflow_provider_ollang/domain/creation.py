@@ -91,10 +91,11 @@ class OrderSpec:
 
     @property
     def subject(self) -> str:
-        """What tells it from any other request: readable, with a digest of all of it."""
+        """What tells it from any other request: readable, with a digest of all but the URL to call, which may change."""
         # A set may have another order in another process.
         languages = sorted(self.languages)
         body = self.to_body(languages)
+        body.pop("callbackUrl", None)
         if "selectedMemories" in body:
             body["selectedMemories"] = sorted(body["selectedMemories"])
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
