@@ -223,8 +223,8 @@ def test_language_spelt_otherwise_is_never_ordered_again(
     ollang.change_behaviour({"run_seconds": 100_000, "cancellable_for": None})
     create = ollang.create_orders
 
-    def create_respelt(asked: Any) -> Any:
-        response = create(asked)
+    def create_respelt(body: Any) -> Any:
+        response = create(body)
         ollang.change_order(creations(ollang)[-1]["orders"][-1], targetLanguage="pt-BR")
         return response
 
