@@ -16,7 +16,7 @@ from airflow_provider_ollang.domain.arguments import (
     require_count,
 )
 from airflow_provider_ollang.domain.creation import CreationReceipt, OrderSpec, parse_flag
-from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, PollConfig, Poller, PollState
+from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, Poller, PollState
 from airflow_provider_ollang.domain.result_goals import OUTPUTS_TIMEOUT, RerunGoal
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,

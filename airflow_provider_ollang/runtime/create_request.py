@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from contextlib import suppress
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
@@ -153,7 +152,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         A cancelled order never counts: so a person settles what is doubtful.
         """
         requested = parse_time(receipt.requested_at)
-        since = requested and requested - _DATE_RESOLUTION
+        since = requested and requested - DATE_RESOLUTION
         rows = self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts)
         missing = [row for row in rows if receipt.language_of(row.get("targetLanguage")) in receipt.missing]
         certain = [
@@ -170,12 +169,12 @@ class CreateRequest(PaidRequest[CreationReceipt]):
                 orders[language] = new[language][0]["id"]
             elif new[language] or doubtful[language] or others:
                 unclear.append(language)
-        found = receipt.with_orders(orders)
-        comparison = _compare(found, new, doubtful, others)
-        if not found.missing:
+        updated = receipt.with_orders(orders)
+        comparison = _compare(updated, new, doubtful, others)
+        if not updated.missing:
             self._log.info("%s.", comparison)
-            return Effect(dataclasses.replace(found, message=f"order(s) {', '.join(found.order_ids)}"))
-        rest = found if orders and not unclear else None
+            return Effect(dataclasses.replace(updated, message=f"order(s) {', '.join(updated.order_ids)}"))
+        rest = updated if orders and not unclear else None
         return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
