@@ -206,6 +206,7 @@ def create_order(spec: OrderSpec, languages: Sequence[str] | None = None) -> Req
         body=body,
         paid=True,
         expects="list",
+        secret=spec.options.get("callbackUrl"),
         effect="the project has new orders",
     )
 

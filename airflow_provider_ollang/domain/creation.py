@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sized
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -69,18 +70,22 @@ class OrderSpec:
         :raises OllangConfigurationError: one is wrong; the message names it.
         """
         options = {
-            "orderSubType": _parse_name("order_sub_type", order_sub_type, ORDER_SUB_TYPES) if order_sub_type else None,
-            "dubbingStyle": _parse_name("dubbing_style", dubbing_style, DUBBING_STYLES) if dubbing_style else None,
-            "callbackUrl": _parse_callback_url(callback_url) if callback_url else None,
-            "autoQc": _parse_flag("auto_qc", auto_qc) or None,
-            "selectedMemories": _parse_memories(memories) if memories else None,
+            "orderSubType": _parse_name("order_sub_type", order_sub_type, ORDER_SUB_TYPES)
+            if _is_given(order_sub_type)
+            else None,
+            "dubbingStyle": _parse_name("dubbing_style", dubbing_style, DUBBING_STYLES)
+            if _is_given(dubbing_style)
+            else None,
+            "callbackUrl": _parse_callback_url(callback_url) if _is_given(callback_url) else None,
+            "autoQc": parse_flag("auto_qc", auto_qc) or None,
+            "selectedMemories": _parse_memories(memories) if memories is not None and _is_given(memories) else None,
         }
         return cls(
             project_id=parse_project_id(project_id),
             order_type=_parse_name("order_type", order_type, ORDER_TYPES),
             languages=_parse_languages(target_languages),
             level=parse_count("level", level, 0, 1),
-            rush=_parse_flag("rush", rush),
+            rush=parse_flag("rush", rush),
             options={name: value for name, value in options.items() if value is not None},
         )
 
@@ -91,10 +96,11 @@ class OrderSpec:
 
     @property
     def subject(self) -> str:
-        """What tells it from any other request: readable, with a digest of all of it."""
+        """What tells it from any other request: readable, with a digest of all but the URL to call."""
         # A set may have another order in another process.
         languages = sorted(self.languages)
         body = self.to_body(languages)
+        body.pop("callbackUrl", None)
         if "selectedMemories" in body:
             body["selectedMemories"] = sorted(body["selectedMemories"])
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -198,6 +204,11 @@ class CreationReceipt(PaidReceipt):
         return {name: stored for name, stored in known_fields(cls, value).items() if name not in common}
 
 
+def _is_given(value: object) -> bool:
+    """Tell whether an argument has a value; an empty text or collection is none, as a template may make it."""
+    return value is not None and not (isinstance(value, Sized) and len(value) == 0)
+
+
 def _parse_name(name: str, value: object, names: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in names:
         nearest = nearest_name(value, names) if isinstance(value, str) else None
@@ -221,7 +232,12 @@ def _parse_languages(value: Iterable[str] | str) -> tuple[str, ...]:
     return tuple(languages)
 
 
-def _parse_flag(name: str, value: object) -> bool:
+def parse_flag(name: str, value: object) -> bool:
+    """
+    Return a flag.
+
+    :raises OllangConfigurationError: it is no ``bool``: the text ``"false"`` would count as true.
+    """
     if not isinstance(value, bool):
         raise OllangConfigurationError(f"{name} must be True or False, not {value!r:.80}.")
     return value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 
 from airflow_provider_ollang.domain.polling import PollConfig
 from airflow_provider_ollang.hooks.ollang import OllangHook
@@ -33,6 +33,13 @@ class OllangOperator(BaseOperator):
         if self._token is not None:
             self._token.cancel()
         self.log.info("The task was killed; it sends no further requests.")
+
+    def _depend_on(self, value: Any) -> Any:
+        """Return an argument that is rendered but no template field, since it is secret: it may be a task's output."""
+        if isinstance(value, XComArg):
+            # Airflow finds by itself only the tasks that template fields depend on.
+            self.set_upstream(value)
+        return value
 
     def _connect(self, order_id: str | None = None) -> tuple[OllangHook, CancellationToken]:
         """Return a hook whose sleeps end when the task is killed, and what ends them."""

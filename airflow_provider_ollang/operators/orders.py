@@ -15,13 +15,14 @@ from airflow_provider_ollang.domain.arguments import (
     require_choice,
     require_count,
 )
-from airflow_provider_ollang.domain.creation import CreationReceipt, OrderSpec
+from airflow_provider_ollang.domain.creation import CreationReceipt, OrderSpec, parse_flag
 from airflow_provider_ollang.domain.polling import MAX_POLL_FAILURES, Decision, Poller, PollState
 from airflow_provider_ollang.domain.result_goals import OUTPUTS_TIMEOUT, RerunGoal
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangError,
     OllangOrderFailedError,
+    OllangOrderNotFoundError,
     OllangOutcomeUnknownError,
     OllangTimeoutError,
 )
@@ -82,7 +83,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     :param rush: whether all of it is urgent; default ``False``.
     :param order_sub_type: ``"closedCaption"`` or ``"timecodedTranscription"``; default as Ollang has it.
     :param dubbing_style: ``"overdub"``, ``"lipsync"`` or ``"audioDescription"``; default as Ollang has it.
-    :param callback_url: an http or https URL that Ollang calls when an order is completed (templated).
+    :param callback_url: an http or https URL that Ollang calls when an order is completed. It may hold a secret: it may
+        be a template or another task's output, but it is in no log and not among the rendered templates.
     :param auto_qc: whether Ollang evaluates the result unasked; default ``False``.
     :param memories: ids of translation memories to use, at most 20, as a collection or a comma-separated text
         (templated).
@@ -102,8 +104,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         Then the result says ``outputs_changed: false``.
     :param cancel_on_kill: cancel the unfinished orders that the task waits for when it is killed, cleared or marked;
         one request each, and Ollang cancels only orders that have hardly begun. A deferred wait can do so on Airflow
-        3.3 or newer only. The next try fails, since its orders are cancelled; clear it to create them again. Default
-        ``False``.
+        3.3 or newer only; it also does where another triggerer takes it over since its own seemed dead. The next try
+        fails, since its orders are cancelled; clear it to create them again. Default ``False``.
     :param cancel_on_timeout: cancel the unfinished orders when the wait's ``timeout`` ends it; clear the task to create
         them again. Default ``False``.
     :param ollang_conn_id: the Airflow connection (templated).
@@ -118,12 +120,12 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     :raises OllangError: as :meth:`.OllangHook.create_order`.
     """
 
+    # Without callback_url: Airflow shows the rendered templates to everybody who may see the task.
     template_fields: Sequence[str] = (
         "project_id",
         "order_type",
         "target_languages",
         "level",
-        "callback_url",
         "memories",
         "ollang_conn_id",
     )
@@ -169,20 +171,20 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         self.rush = rush
         self.order_sub_type = order_sub_type
         self.dubbing_style = dubbing_style
-        self.callback_url = callback_url
+        self._callback_url = self._depend_on(callback_url)
         self.auto_qc = auto_qc
         self.memories = memories
         self.min_credits = parse_credits("min_credits", min_credits)
         self.on_unknown_outcome = require_choice("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
         self.reconcile_timeout = parse_seconds("reconcile_timeout", reconcile_timeout)
-        self.wait_for_completion = wait_for_completion
+        self.wait_for_completion = parse_flag("wait_for_completion", wait_for_completion)
         self.deferrable = deferrable
         self.poll_interval = parse_seconds("poll_interval", poll_interval)
         self.timeout = parse_timeout("timeout", timeout)
         self.max_poll_failures = require_count("max_poll_failures", max_poll_failures)
         self.outputs_timeout = parse_seconds("outputs_timeout", outputs_timeout)
-        self.cancel_on_kill = cancel_on_kill
-        self.cancel_on_timeout = cancel_on_timeout
+        self.cancel_on_kill = parse_flag("cancel_on_kill", cancel_on_kill)
+        self.cancel_on_timeout = parse_flag("cancel_on_timeout", cancel_on_timeout)
         self.ollang_conn_id = ollang_conn_id
         if (cancel_on_kill or cancel_on_timeout) and not wait_for_completion:
             raise OllangConfigurationError(
@@ -192,7 +194,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Create the orders, or reconnect to those that an earlier try has created; wait for them if asked to."""
         require_task_instance(context)
-        spec = self._spec()
+        spec = self._spec(context)
         hook, token = self._connect()
         request = CreateRequest(spec, sleep=token.sleep, log=self.log)
         submission = self._submit_once(
@@ -213,8 +215,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         try:
             receipt = request.resolve(hook.client, receipt)
         except OllangOutcomeUnknownError:
-            # A person who clears the task has it look for the orders, not for these ids.
-            record.note("unknown", receipt.with_orders({}))
+            # A person who clears the task has it look for the orders by their languages.
+            record.note("unknown", replace(receipt, orders={}))
             raise
         self.log.info("Orders by language: %s.", receipt.orders)
         if not self.wait_for_completion:
@@ -297,7 +299,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         if decision.error is None:
             return replace(receipt, results={**receipt.results, language: decision.unwrap()})
         lost: list[str] = []
-        if isinstance(decision.error, OllangOrderFailedError):
+        if isinstance(decision.error, OllangOrderFailedError | OllangOrderNotFoundError):
             lost = [receipt.orders[language]]
         elif isinstance(decision.error, OllangTimeoutError) and self.cancel_on_timeout:
             lost = self._cancel(hook.client, receipt.unfinished_ids)
@@ -331,7 +333,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
                 cancelled.append(order_id)
         return cancelled
 
-    def _spec(self) -> OrderSpec:
+    def _spec(self, context: Context) -> OrderSpec:
         return OrderSpec.parse(
             self.project_id,
             self.order_type,
@@ -340,7 +342,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
             rush=self.rush,
             order_sub_type=self.order_sub_type,
             dubbing_style=self.dubbing_style,
-            callback_url=self.callback_url,
+            callback_url=self.render_template(self._callback_url, context),
             auto_qc=self.auto_qc,
             memories=self.memories,
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ollang.client.requests import MAX_PAGE_SIZE, create_order, list_orders
+from airflow_provider_ollang.client.requests import create_order, list_orders
 from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
@@ -43,6 +44,8 @@ class CreateRequest(PaidRequest[CreationReceipt]):
     """
 
     noun = "order"
+    # Nothing tells whose orders these are, and they can be cancelled.
+    is_cleared_while_likely = False
     receipt_class = CreationReceipt
 
     def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:
@@ -51,17 +54,19 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         self._spec = spec
         self._sleep = sleep
         self._log = log
+        self._levels: dict[str, object] = {}
 
     def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> CreationReceipt:
         """
-        Note which orders there are, and the server's time.
+        Note which orders there are, of all pages, and the time of the server before that.
 
         :param client: sends the poll.
         :param on_running: ``"reconnect"``: to orders that are not done or failed yet, if there is exactly one for each
             language. Otherwise there is nothing to attach to: orders of another task are no result of this one.
         """
-        rows, polled_at = client.get_dated_page(list_orders(1, MAX_PAGE_SIZE, self._filters))
-        rows = [row for row in rows if self._is_alike(row)]
+        _, polled_at = client.get_dated_page(list_orders(1, 1, self._filters))
+        rows = [row for row in client.list_orders(self._filters) if self._is_alike(row)]
+        since = polled_at and polled_at - _LONGEST_SKEW
         receipt = CreationReceipt(
             host=client.settings.base_url,
             message=None,
@@ -72,11 +77,12 @@ class CreateRequest(PaidRequest[CreationReceipt]):
             order_type=self._spec.order_type,
             level=self._spec.level,
             languages=list(self._spec.languages),
-            before=[row["id"] for row in rows],
+            before=[row["id"] for row in rows if not _is_dated_before(row, since)],
         )
         if on_running != "reconnect":
             return receipt
-        running = _by_language(receipt, (row for row in rows if _is_at_work(row)))
+        at_work = (row for row in rows if _is_at_work(row) and receipt.language_of(row.get("targetLanguage")))
+        running = _by_language(receipt, (row for row in at_work if self._is_of_level(client, row["id"])))
         if any(len(running[language]) != 1 for language in receipt.languages):
             return receipt
         orders = {language: running[language][0]["id"] for language in receipt.languages}
@@ -137,42 +143,57 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         each has one new order now            was processed
         one has several                       was processed, and so was another one: a person decides
         one has an order dated before it      likewise: the clocks may differ, or a list may lag
+        one has an order of another level     likewise: a review may have changed the level
+        a new one is in no language asked for likewise: Ollang may spell a language otherwise
         some have one, others none            was processed in part: the rest may be sent
         none has any, and none had            shows no effect
         ===================================== ===============================================================
+
+        A cancelled order never counts: so a person settles what is doubtful.
         """
         requested = parse_time(receipt.requested_at)
         since = requested and requested - DATE_RESOLUTION
-        rows = list(self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts))
-        new = _by_language(receipt, (row for row in rows if not _is_dated_before(row, since)))
-        doubtful = _by_language(receipt, (row for row in rows if _is_dated_before(row, since)))
+        rows = self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts)
+        missing = [row for row in rows if receipt.language_of(row.get("targetLanguage")) in receipt.missing]
+        certain = [
+            row
+            for row in missing
+            if not _is_dated_before(row, since) and self._is_of_level(client, row["id"], max_attempts)
+        ]
+        new = _by_language(receipt, certain)
+        doubtful = _by_language(receipt, (row for row in missing if row not in certain))
+        others = self._list_unasked(client, receipt, rows, max_attempts)
         orders, unclear = dict(receipt.orders), []
         for language in receipt.missing:
-            # A person who cancels all but one of several says which one counts.
-            candidates = [row for row in new[language] if row.get("status") != "cancelled"] or new[language]
-            if len(candidates) == 1:
-                orders[language] = candidates[0]["id"]
-            elif candidates or doubtful[language]:
+            if len(new[language]) == 1:
+                orders[language] = new[language][0]["id"]
+            elif new[language] or doubtful[language] or others:
                 unclear.append(language)
         updated = receipt.with_orders(orders)
-        comparison = _compare(updated, new, unclear)
+        comparison = _compare(updated, new, doubtful, others)
         if not updated.missing:
             self._log.info("%s.", comparison)
-            return Effect(updated)
+            return Effect(dataclasses.replace(updated, message=f"order(s) {', '.join(updated.order_ids)}"))
         rest = updated if orders and not unclear else None
         return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
         """Tell whether an order whose end was not waited for is at work still."""
-        is_at_work = any(_is_at_work(client.get_order(order_id)) for order_id in receipt.unfinished_ids)
-        return receipt if is_at_work else None
+        for order_id in receipt.unfinished_ids:
+            # A cancelled order may be found no longer.
+            with suppress(OllangOrderNotFoundError):
+                if _is_at_work(client.get_order(order_id)):
+                    return receipt
+        return None
 
     def explain(self) -> str:
         """Say what to check in Ollang."""
         return (
-            f"Check project {self._spec.project_id} in Ollang. If a language has several new orders, cancel all but "
-            "one. Then clear this task: with its record (Airflow 3.3 or newer, task state kept) it takes the orders "
-            "that are there and creates the missing ones; without it, it creates all of them unless all are at work."
+            f"Check project {self._spec.project_id} in Ollang. If all orders are there, mark this task as success and "
+            "give their ids to the tasks downstream. If not, cancel what is doubtful: new orders in another language, "
+            "dated before the request or of another level, or all but one of several. Then clear this task: with its "
+            "record (Airflow 3.3 or newer, task state kept) it takes the orders that are there and creates the missing "
+            "ones; without it, it creates all of them unless all are at work."
         )
 
     # --- Orders of the project ------------------------------------------------------------------------------------
@@ -188,13 +209,54 @@ class CreateRequest(PaidRequest[CreationReceipt]):
 
     def _list_new(
         self, client: OllangClient, receipt: CreationReceipt, since: datetime | None, max_attempts: int | None
-    ) -> Iterable[Order]:
-        """Give the orders of this project and type that were not known before the request."""
+    ) -> list[Order]:
+        """Return the orders of this project and type that were not known before the request, nor cancelled since."""
         created = None if since is None else since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         filters = {**self._filters, "filter[createdAtRange][from]": created}
-        for row in client.list_orders(filters, max_attempts=max_attempts):
-            if self._is_alike(row) and not _is_dated_before(row, since) and row["id"] not in receipt.before:
-                yield row
+        return [
+            row
+            for row in client.list_orders(filters, max_attempts=max_attempts)
+            if self._is_alike(row)
+            and not _is_dated_before(row, since)
+            and row["id"] not in receipt.before
+            and row.get("status") != "cancelled"
+        ]
+
+    def _list_unasked(
+        self, client: OllangClient, receipt: CreationReceipt, rows: list[Order], max_attempts: int | None
+    ) -> list[Order]:
+        """Return the new orders that may be of a missing language all the same."""
+        unasked = [row for row in rows if receipt.language_of(row.get("targetLanguage")) is None]
+        if not receipt.message:
+            return unasked
+        # Ollang has told the ids, so that the orders of others do not count; some are of another project.
+        listed = {row["id"] for row in rows}
+        answered = [row for row in unasked if row["id"] in receipt.order_ids]
+        for order_id in receipt.order_ids:
+            if order_id not in listed and order_id not in receipt.orders.values():
+                order = self._get_answered(client, order_id, max_attempts)
+                if order is not None:
+                    answered.append(order)
+        return answered
+
+    def _is_of_level(self, client: OllangClient, order_id: str, max_attempts: int | None = None) -> bool:
+        """Tell whether an order may have the level asked for, which no list shows."""
+        if order_id not in self._levels:
+            try:
+                self._levels[order_id] = client.get_order(order_id, max_attempts=max_attempts).get("level")
+            except OllangOrderNotFoundError:
+                # It may just not show yet: what a list has is never ordered again for that.
+                return True
+        return self._levels[order_id] in (None, self._spec.level)
+
+    def _get_answered(self, client: OllangClient, order_id: str, max_attempts: int | None) -> Order | None:
+        """Get an order of this type that was not listed; ``None`` if there is none, or it is cancelled."""
+        try:
+            order = client.get_order(order_id, max_attempts=max_attempts)
+        except (OllangOrderNotFoundError, OllangAccessDeniedError):
+            return None
+        is_alike = order.get("type") == self._spec.order_type and order.get("status") != "cancelled"
+        return order if is_alike else None
 
     def _get_new_order(self, client: OllangClient, order_id: str) -> Order | None:
         """Get an order that was just created, which may take a moment to show; ``None`` if it is not the account's."""
@@ -228,14 +290,29 @@ def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, l
     return rows_of
 
 
-def _compare(receipt: CreationReceipt, new: Mapping[str, list[Order]], unclear: list[str]) -> str:
+def _compare(
+    receipt: CreationReceipt,
+    new: Mapping[str, list[Order]],
+    doubtful: Mapping[str, list[Order]],
+    others: list[Order],
+) -> str:
     """Say which languages have an order."""
     facts = [f"{language}: {receipt.orders[language]}" for language in receipt.languages if language in receipt.orders]
     for language in receipt.missing:
-        ids = ", ".join(str(row["id"]) for row in new[language])
-        seen = f"several new orders ({ids})" if ids else "an order dated before the request"
-        facts.append(f"{language}: {seen if language in unclear else 'no new order'}")
+        if new[language]:
+            seen = f"several new orders ({_ids(new[language])})"
+        elif doubtful[language]:
+            seen = f"dated before the request or of another level ({_ids(doubtful[language])})"
+        else:
+            seen = "no new order"
+        facts.append(f"{language}: {seen}")
+    if receipt.missing and others:
+        facts.append(f"not asked for: {_ids(others)}")
     return f"orders of {receipt.order_type} by language: {'; '.join(facts)}"
+
+
+def _ids(rows: Iterable[Order]) -> str:
+    return ", ".join(str(row["id"]) for row in rows)
 
 
 def _is_at_work(order: Order) -> bool:

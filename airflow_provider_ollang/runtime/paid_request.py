@@ -49,6 +49,8 @@ class PaidRequest(ABC, Generic[ReceiptT]):
     :param refused_while_running: whether Ollang refuses a second request while it is at work on the first.
     :param shows_running: whether Ollang shows that it is at work on a request; if not, a task that was cleared and has
         no record submits at once.
+    :param is_cleared_while_likely: whether a person who clears its unknown outcome says that it never ran, even where
+        something speaks for it.
     :param if_sent_twice: what it could do if it were sent again, for messages.
     :param receipt_class: what its receipt is read with.
     """
@@ -59,6 +61,7 @@ class PaidRequest(ABC, Generic[ReceiptT]):
     order_id: str | None = None
     refused_while_running: bool = False
     shows_running: bool = True
+    is_cleared_while_likely: bool = True
     if_sent_twice: str = "be billed twice"
     receipt_class: type[ReceiptT]
 

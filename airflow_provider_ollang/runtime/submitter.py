@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from airflow_provider_ollang import _clock
@@ -256,7 +256,7 @@ class Submitter(Generic[ReceiptT]):
                 order_id=self.request.order_id,
             )
         self._warn_of_resubmission()
-        return self._submit(receipt, resubmitted=True)
+        return self._submit(self._with_credits(receipt), resubmitted=True)
 
     # --- Reconnect -------------------------------------------------------------------------------------------------
 
@@ -279,6 +279,9 @@ class Submitter(Generic[ReceiptT]):
                 return self._reconnect(effect.receipt, "was processed after all")
             if effect.rest is not None:
                 return self._submit_rest(effect.rest, effect.comparison)
+            if effect.is_likely and not self.request.is_cleared_while_likely:
+                self.on_receipt(receipt)
+                raise outcome_unknown(self.request, effect.comparison)
         else:
             running = self.request.find_running(self.client, receipt)
             if running is not None:
@@ -344,7 +347,7 @@ class Submitter(Generic[ReceiptT]):
         if effect.is_likely or self.policy.on_unknown_outcome != "resubmit":
             raise self._outcome_unknown(receipt, unknown, seconds)
         self._warn_of_resubmission()
-        return self._submit(receipt, resubmitted=True)
+        return self._submit(self._with_credits(receipt), resubmitted=True)
 
     def _submit_rest(self, rest: ReceiptT, comparison: str) -> ReceiptT:
         """Send, once, what is missing: of a request that was processed in part, or of which a part has failed."""
@@ -354,7 +357,7 @@ class Submitter(Generic[ReceiptT]):
             self.request.noun,
             comparison,
         )
-        return self._submit(rest, resubmitted=True)
+        return self._submit(self._with_credits(replace(rest, reconnected=False)), resubmitted=True)
 
     def _warn_of_resubmission(self) -> None:
         self.log.warning(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import ObjectStoragePath, XComArg
-
 from airflow_provider_ollang.domain.arguments import parse_seconds, require_choice
 from airflow_provider_ollang.domain.submission import Record
 from airflow_provider_ollang.domain.uploads import UploadDetails, UploadReceipt, name_of_link
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from airflow.sdk import Context
+    from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_ollang.runtime.cancellation import CancellationToken
     from airflow_provider_ollang.runtime.paid_request import OnUnknownOutcome
@@ -107,13 +105,10 @@ class ObjectStorageToOllangOperator(OllangOperator):
         self.on_unknown_outcome = require_choice("on_unknown_outcome", on_unknown_outcome, ("fail", "resubmit"))
         self.reconcile_timeout = parse_seconds("reconcile_timeout", reconcile_timeout)
         self.ollang_conn_id = ollang_conn_id
-        self._source_url = source_url
+        self._source_url = self._depend_on(source_url)
         self._lineage: tuple[str, str | None, ObjectStoragePath | None] | None = None
         if (source is None) == (source_url is None):
             raise OllangConfigurationError("ObjectStorageToOllangOperator needs either a source or a source_url.")
-        if isinstance(source_url, XComArg):
-            # Airflow finds by itself only the tasks that template fields depend on.
-            self.set_upstream(source_url)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload the file, or reconnect to the upload of an earlier try."""

@@ -23,6 +23,7 @@ from tests.integration.creations import (
     require_right_orders,
     state,
 )
+from tests.integration.submissions import ProcessKilled, during_sleep
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -137,6 +138,53 @@ def test_cleared_task_creates_a_failed_order_again(
 
 
 @needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+def test_failed_order_of_a_reconnected_wait_is_created_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise ProcessKilled
+
+    ollang.change_behaviour({"run_seconds": 1000, "end_status": "failed"})
+    during_sleep(monkeypatch, die, after=500)
+    dag = create_dag(**WAITING)
+    run = run_dag(dag)
+    assert run.tries == {"create": 2}
+    ollang.change_behaviour({"end_status": "completed"})
+    for order_id in ids(run)[1:]:
+        ollang.change_order(str(order_id), status="completed")
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang)) == (SUCCESS, 2)
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("waiting", [{}, WAITING], ids=["not waiting", "waiting"])
+def test_cancelled_order_that_is_gone_is_created_again(
+    ollang: Sandbox,
+    run_dag: RunDag,
+    clear_run: ClearRun,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: None,
+    waiting: dict[str, Any],
+) -> None:
+    """It gets 404, during the wait or after the end of the task."""
+    ollang.change_behaviour({"cancelled_status": None, "cancellable_for": None, "run_seconds": 1000})
+
+    def cancel() -> None:
+        ollang.cancel_order(creations(ollang)[0]["orders"][0])
+
+    if waiting:
+        during_sleep(monkeypatch, cancel, after=100)
+    dag = create_dag(**waiting, target_languages="fr")
+    run = run_dag(dag)
+    if not waiting:
+        cancel()
+    assert ("create" in run.errors, posts(ollang)) == (bool(waiting), 1)
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang)) == (SUCCESS, 2)
+
+
+@needs_task_state_store
 def test_cleared_timeout_waits_for_the_same_orders(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
     ollang.change_behaviour({"run_seconds": 5000})
     dag = create_dag(wait_for_completion=True, timeout=3600)
@@ -152,3 +200,43 @@ def test_languages_in_another_order_are_the_same_request(ollang: Sandbox, run_da
     run = run_dag(create_dag())
     cleared = clear_run(create_dag(target_languages=list(reversed(LANGUAGES))), run)
     assert (cleared.states, posts(ollang), ids(cleared)) == (SUCCESS, 1, ids(run))
+
+
+@needs_task_state_store
+def test_clear_never_doubles_orders_that_are_likely(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    """The server's Date is ahead of its orders' dates."""
+    ollang.change_behaviour({"date_ahead": 10, "run_seconds": 100_000})
+    ollang.add_fault("POST", **LOST)
+    dag = create_dag()
+    run = run_dag(dag)
+    cleared = clear_run(dag, run)
+    assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
+    assert (posts(ollang), created(ollang), state()) == (1, one_each(), "unknown")
+    assert all(order_id in str(cleared.errors["create"]) for order_id in creations(ollang)[0]["orders"])
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("fault", [None, LOST], ids=["good response", "lost response"])
+def test_language_spelt_otherwise_is_never_ordered_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, fault: dict[str, Any] | None
+) -> None:
+    ollang.change_behaviour({"run_seconds": 100_000, "cancellable_for": None})
+    create = ollang.create_orders
+
+    def create_respelt(body: Any) -> Any:
+        response = create(body)
+        ollang.change_order(creations(ollang)[-1]["orders"][-1], targetLanguage="pt-BR")
+        return response
+
+    ollang.create_orders = create_respelt  # type: ignore[method-assign]
+    if fault:
+        ollang.add_fault("POST", **fault)
+    dag = create_dag(target_languages=["fr", "pt"], on_unknown_outcome="resubmit")
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
+    cleared = clear_run(dag, run)
+    assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
+    assert posts(ollang) == 1
+    ollang.cancel_order(creations(ollang)[0]["orders"][1])
+    clear_run(dag, run)
+    assert posts(ollang) == 2

@@ -16,6 +16,7 @@ from airflow_provider_ollang.exceptions import (
     OllangOutcomeUnknownError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
+from airflow_provider_ollang.operators.orders import OllangCreateOrderOperator
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.creations import (
     LANGUAGES,
@@ -84,6 +85,17 @@ def test_entries_are_told_apart_by_what_their_orders_are(
     run = run_dag(create_dag())
     assert (run.states, posts(ollang)) == (SUCCESS, 1)
     require_right_orders(ollang, run)
+
+
+def test_callback_url_is_rendered_and_never_shown(ollang: Sandbox, run_dag: RunDag) -> None:
+    url = "https://hooks.example/done?key=c4na7y"
+    ollang.add_fault("POST", status=400, body={"message": f"cannot call {url}"})
+    run = run_dag(create_dag(callback_url="https://hooks.example/done?key={{ 'c4na' }}7y"))
+    assert "callback_url" not in OllangCreateOrderOperator.template_fields
+    assert isinstance(run.errors["create"], OllangBadRequestError)
+    assert "c4na7y" not in str(run.errors["create"])
+    run = run_dag(create_dag(callback_url="https://hooks.example/done?key={{ 'c4na' }}7y"))
+    assert creations(ollang)[0]["asked"]["callbackUrl"] == url
 
 
 # --- A lost response ----------------------------------------------------------------------------------------------
@@ -203,6 +215,17 @@ def test_answer_about_other_orders_asks_a_person(
     assert reason in str(run.errors["create"])
     assert (run.tries, posts(ollang), state()) == ({"create": 1}, 1, "unknown")
     assert stored()["receipt"]["orders"] == {}
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("is_partial", [True, False], ids=["rest", "resubmission"])
+def test_credits_are_asked_before_each_request(ollang: Sandbox, run_dag: RunDag, is_partial: bool) -> None:
+    ollang.change_behaviour({"created_languages": 2})
+    if not is_partial:
+        ollang.add_fault("POST", drop="before")
+    run_dag(create_dag(on_unknown_outcome="resubmit", min_credits=1))
+    asked = [request.method for request in ollang.requests() if "credit" in request.path or request.method == "POST"]
+    assert asked == ["GET", "POST", "GET", "POST"]
 
 
 # --- A dead try ---------------------------------------------------------------------------------------------------

@@ -287,6 +287,12 @@ def test_order_cancelled_before_is_no_failure_in_the_triggerer(
     assert len(ollang.requests("POST", "*/cancel/*")) == 1
 
 
+@pytest.mark.parametrize("name", ["cancel_on_kill", "cancel_on_timeout", "wait_for_completion"])
+def test_flag_that_is_a_text_is_refused(name: str) -> None:
+    with pytest.raises(OllangConfigurationError, match=f"{name} must be True or False"):
+        create_dag(**{**WAITING, name: "false"})
+
+
 def test_cancelling_is_about_a_wait() -> None:
     with pytest.raises(OllangConfigurationError, match="set wait_for_completion=True"):
         create_dag(cancel_on_kill=True)

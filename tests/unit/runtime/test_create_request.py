@@ -63,15 +63,14 @@ class Client:
         self.sent: list[Request] = []
         self.filters: Any = None
 
-    def get_dated_page(self, request: Request) -> Any:
-        self.filters = dict(request.query)
-        return self.rows, datetime(2024, 3, 1, 12, tzinfo=UTC)
+    def get_dated_page(self, _: Request) -> Any:
+        return self.rows[:1], datetime(2024, 3, 1, 12, tzinfo=UTC)
 
     def list_orders(self, filters: Any, **_: Any) -> Any:
         self.filters = filters
         return iter(self.rows)
 
-    def get_order(self, order_id: str) -> Any:
+    def get_order(self, order_id: str, **_: Any) -> Any:
         found = [each for each in self.rows if each["id"] == order_id]
         if self.missing_for or not found:
             self.missing_for = max(self.missing_for - 1, 0)
@@ -96,16 +95,15 @@ def answered(*order_ids: str, **changes: Any) -> CreationReceipt:
 
 def test_precheck_notes_what_there_is() -> None:
     client: Any = Client(
-        row("old", "fr", LONG_AGO), row("x", "fr", projectId="other"), row("y", "fr", type="cc"), row("z", "es")
+        row("older", "fr", LONG_AGO),
+        row("old", "fr", EARLIER),
+        row("x", "fr", projectId="other"),
+        row("y", "fr", type="cc"),
+        row("z", "es"),
     )
     receipt = request().precheck(client, on_running="fail")
     assert receipt == dataclasses.replace(UNSENT, before=["old", "z"])
-    assert client.filters == {
-        "pageOptions[page]": "1",
-        "pageOptions[take]": "50",
-        "filter[projectId]": PROJECT,
-        "filter[type]": "subtitle",
-    }
+    assert client.filters == {"filter[projectId]": PROJECT, "filter[type]": "subtitle"}
 
 
 @pytest.mark.parametrize(
@@ -114,6 +112,7 @@ def test_precheck_notes_what_there_is() -> None:
         ([], True),
         ([row("x", "es")], True),
         ([row("d0", "de", status="completed")], True),
+        ([row("d0", "de", level=1)], True),
         ([row("d0", "de")], False),
     ],
 )
@@ -198,12 +197,18 @@ THREE = (row("f1", "fr"), row("p1", "pt-pt"), row("d1", "de"))
         ((*THREE, row("f2", "fr", status="cancelled")), "all"),
         ((*THREE, row("f0", "fr", LONG_AGO)), "all"),
         ((), "nothing"),
-        ((row("x", "es"), row("f0", "fr", LONG_AGO)), "nothing"),
+        ((row("f0", "fr", LONG_AGO), row("f1", "fr", status="cancelled")), "nothing"),
+        ((row("x", "es"),), "likely"),
+        ((row("f0", "fr", level=1),), "likely"),
+        ((*THREE[1:], row("f1", "fr", level=0), row("f0", "fr", level=1)), "all"),
+        ((*THREE[:2], row("x", "de-DE")), "likely"),
+        ((*THREE, row("x", "es")), "all"),
+        ((row("f1", "fr", status="failed"), *THREE[1:]), "all"),
         (THREE[:2], "part"),
         (THREE[1:], "part"),
         ((*THREE, row("f2", "fr")), "likely"),
         ((row("f1", "fr"), row("f2", "fr")), "likely"),
-        ((row("f1", "fr", status="cancelled"), row("f2", "fr", status="cancelled"), *THREE[1:]), "likely"),
+        ((row("f1", "fr", status="cancelled"), row("f2", "fr", status="cancelled"), *THREE[1:]), "part"),
         ((*THREE[1:], row("f1", "fr", EARLIER)), "likely"),
     ],
 )
@@ -215,9 +220,28 @@ def test_effect_of_a_request_is_one_new_order_each(rows: Any, verdict: str) -> N
     if effect.receipt is not None:
         assert (effect.receipt.orders, effect.receipt.order_ids) == (ALL, list(ALL.values()))
     if effect.rest is not None:
-        known = {language: order_id for language, order_id in ALL.items() if order_id in {each["id"] for each in rows}}
-        assert effect.rest.orders == known
+        left = {each["id"] for each in rows if each["status"] != "cancelled"}
+        assert effect.rest.orders == {language: order_id for language, order_id in ALL.items() if order_id in left}
     assert client.filters["filter[createdAtRange][from]"] == "2024-03-01T11:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_likely"),
+    [
+        ([row("d1", "de-DE")], True),
+        ([row("d1", "de", projectId="other")], True),
+        ([row("d1", "de-DE", status="cancelled")], False),
+        ([row("d1", "en", type="cc")], False),
+        ([row("x", "es")], False),
+        ([], False),
+    ],
+)
+def test_answered_orders_in_other_languages_are_likely(rows: Any, is_likely: bool) -> None:
+    """They are known by their ids, wherever they are; other tasks' orders do not matter then."""
+    client: Any = Client(*THREE[:2], *rows)
+    effect = request().find_effect(client, answered("f1", "p1", "d1", message="order(s) f1, p1, d1"))
+    assert (effect.is_likely, effect.rest is not None) == (is_likely, not is_likely)
+    assert ("not asked for: d1" in effect.comparison) is is_likely
 
 
 def test_effect_of_the_rest_is_looked_for_in_missing_languages_only() -> None:
