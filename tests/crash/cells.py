@@ -131,8 +131,8 @@ class Cell:
         """Arguments of the operator beside the order."""
         if self.evidence != "no trace":
             patience = 120
-        elif self.loses_triggerer:
-            # Another one is not there that quickly.
+        elif (self.point, self.mode) in {(7, "deferrable"), (8, "deferrable")}:
+            # The worker stays for 30 s before it defers.
             patience = 40
         else:
             # A task that defers has to stay away for a while.
