@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
 
-from tests.crash.cells import POINTS
+from tests.crash.account_cells import POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
