@@ -94,7 +94,7 @@ test-browser: ## the UI of a real Airflow in a headless Chromium, which has to b
 pictures: ## the same, and takes the pictures of the documentation anew
 	@$(MAKE) --no-print-directory test PART=browser ARGS="--pictures=docs/pictures $(ARGS)"
 
-test-crash: setup ## kill the processes of reruns and evaluations at every point, and lose their answers; about ten minutes; prints a matrix
+test-crash: setup ## kill the processes of all that is paid for at every point, and lose its answers; about half an hour; prints matrices
 	@exec $(PYTEST) tests/crash $(ARGS)
 
 test-azure: setup ## deliver to Azurite, which speaks Azure's API: needs node and npm, which install it; about two minutes

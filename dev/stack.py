@@ -206,6 +206,12 @@ class AirflowStack(AirflowApi):
         process.kill_all()
         self._processes.remove(process)
 
+    def terminate(self, component: str) -> None:
+        """Ask a component to end, as whoever restarts its machine does, and wait for it."""
+        (process,) = (process for process in self._processes if process.name == component)
+        stop_all([process], grace=STOP_TIMEOUT, hurry=lambda: False)
+        self._processes.remove(process)
+
     def start(self, component: str) -> None:
         """Start a component again."""
         self._run(component, *COMPONENTS[component])

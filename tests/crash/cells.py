@@ -1,14 +1,16 @@
-"""The crash matrix of a rerun: where a try dies, how it waits, what shows what became of it, and how it has to end.
+"""
+The crash matrix of a rerun and of a human review: where a try dies, how it waits, what shows it, and how it has to end.
 
 Pure, and written down before anything runs: the DAG reads from here where to die, the tests what to expect.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 Mode = Literal["sync", "deferrable"]
+Operator = Literal["rerun", "human review"]
 Evidence = Literal["events and documents", "status only", "no trace"]
 
 MODES: tuple[Mode, ...] = ("sync", "deferrable")
@@ -62,36 +64,36 @@ class End(NamedTuple):
         return f"{outcome}, {self.accepted} accepted, {self.tries} {tries}"
 
 
-_DONE = End("success", 1, 2)
+DONE = End("success", 1, 2)
 #: The record says that it was accepted, but Ollang never shows it.
 _STALE = End("OllangStaleResultError", 1, 2)
 #: It was processed, and nobody but Ollang knows.
-_UNKNOWN = End("OllangOutcomeUnknownError", 1, 2)
+UNKNOWN = End("OllangOutcomeUnknownError", 1, 2)
 #: Nothing was processed: no order can show that, so this is the same to the task.
-_NOTHING_SENT = End("OllangOutcomeUnknownError", 0, 2)
+NOTHING_SENT = End("OllangOutcomeUnknownError", 0, 2)
 #: A killed triggerer costs the task no try.
-_DONE_AT_ONCE, _STALE_AT_ONCE = End("success", 1, 1), End("OllangStaleResultError", 1, 1)
+DONE_AT_ONCE, _STALE_AT_ONCE = End("success", 1, 1), End("OllangStaleResultError", 1, 1)
 
 #: By point and mode, in the order of EVIDENCE.
 EXPECTED: dict[tuple[int, Mode], tuple[End, End, End]] = {
-    (1, "sync"): (_DONE, _DONE, _STALE),
-    (1, "deferrable"): (_DONE, _DONE, _STALE),
-    (2, "sync"): (_NOTHING_SENT, _NOTHING_SENT, _NOTHING_SENT),
-    (2, "deferrable"): (_NOTHING_SENT, _NOTHING_SENT, _NOTHING_SENT),
-    (3, "sync"): (_NOTHING_SENT, _NOTHING_SENT, _NOTHING_SENT),
-    (3, "deferrable"): (_NOTHING_SENT, _NOTHING_SENT, _NOTHING_SENT),
-    (4, "sync"): (_DONE, _DONE, _UNKNOWN),
-    (4, "deferrable"): (_DONE, _DONE, _UNKNOWN),
-    (5, "sync"): (_DONE, _DONE, _UNKNOWN),
-    (5, "deferrable"): (_DONE, _DONE, _UNKNOWN),
-    (6, "sync"): (_DONE, _DONE, _STALE),
-    (6, "deferrable"): (_DONE, _DONE, _STALE),
-    (7, "sync"): (_DONE, _DONE, _STALE),
-    (7, "deferrable"): (_DONE_AT_ONCE, _DONE_AT_ONCE, _STALE_AT_ONCE),
-    (8, "sync"): (_DONE, _DONE, _STALE),
-    (8, "deferrable"): (_DONE, _DONE, _STALE),
-    (9, "sync"): (_DONE, _DONE, _UNKNOWN),
-    (9, "deferrable"): (_DONE, _DONE, _UNKNOWN),
+    (1, "sync"): (DONE, DONE, _STALE),
+    (1, "deferrable"): (DONE, DONE, _STALE),
+    (2, "sync"): (NOTHING_SENT, NOTHING_SENT, NOTHING_SENT),
+    (2, "deferrable"): (NOTHING_SENT, NOTHING_SENT, NOTHING_SENT),
+    (3, "sync"): (NOTHING_SENT, NOTHING_SENT, NOTHING_SENT),
+    (3, "deferrable"): (NOTHING_SENT, NOTHING_SENT, NOTHING_SENT),
+    (4, "sync"): (DONE, DONE, UNKNOWN),
+    (4, "deferrable"): (DONE, DONE, UNKNOWN),
+    (5, "sync"): (DONE, DONE, UNKNOWN),
+    (5, "deferrable"): (DONE, DONE, UNKNOWN),
+    (6, "sync"): (DONE, DONE, _STALE),
+    (6, "deferrable"): (DONE, DONE, _STALE),
+    (7, "sync"): (DONE, DONE, _STALE),
+    (7, "deferrable"): (DONE_AT_ONCE, DONE_AT_ONCE, _STALE_AT_ONCE),
+    (8, "sync"): (DONE, DONE, _STALE),
+    (8, "deferrable"): (DONE, DONE, _STALE),
+    (9, "sync"): (DONE, DONE, UNKNOWN),
+    (9, "deferrable"): (DONE, DONE, UNKNOWN),
 }
 
 
@@ -102,9 +104,11 @@ class Cell:
     point: int
     mode: Mode
     evidence: Evidence
+    operator: Operator = "rerun"
 
     def __str__(self) -> str:
-        return f"{self.point}-{self.mode}-{self.evidence.replace(' ', '_')}"
+        prefix = "" if self.operator == "rerun" else "review-"
+        return f"{prefix}{self.point}-{self.mode}-{self.evidence.replace(' ', '_')}"
 
     @property
     def expected(self) -> End:
@@ -118,12 +122,15 @@ class Cell:
 
     @property
     def behaviour(self) -> dict[str, Any]:
-        """What the sandbox shows of a rerun; its run ends when the test says so, and nothing keeps out a second one."""
+        """What the sandbox shows of a run; it ends when the test says so, and nothing keeps out a second rerun."""
         shows_status = self.evidence == "status only"
         return {
             "rerun_while_running": "accept",
             "end_status": None,
             "status_hidden_for": 0.0 if shows_status else None,
+            "review_level_after": 0.0 if shows_status else None,
+            # The test reports the end itself; of a review nothing else reports the steps before.
+            "delivery_events": "unchanged",
         }
 
     @property
@@ -131,8 +138,8 @@ class Cell:
         """Arguments of the operator beside the order."""
         if self.evidence != "no trace":
             patience = 120
-        elif self.loses_triggerer:
-            # Another one is not there that quickly.
+        elif (self.point, self.mode) in {(7, "deferrable"), (8, "deferrable")}:
+            # The worker stays for 30 s before it defers.
             patience = 40
         else:
             # A task that defers has to stay away for a while.
@@ -145,7 +152,8 @@ class Cell:
         }
 
 
-CELLS = [Cell(point, mode, evidence) for point, mode in EXPECTED for evidence in EVIDENCE]
+_RERUNS = [Cell(point, mode, evidence) for point, mode in EXPECTED for evidence in EVIDENCE]
+CELLS = [*_RERUNS, *(replace(cell, operator="human review") for cell in _RERUNS)]
 #: One for each line of defence, in the fewest cells that have each mode and each kind of evidence.
 TELLING = {
     # A try that sent nothing and wrote nothing must be repeated: else every evicted worker would need a person.

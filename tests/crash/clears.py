@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.crash.cells import End
-from tests.crash.task_runs import LIMIT, TaskRuns
+from tests.crash.task_runs import LIMIT, OrderRuns
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Seen = dict[str, tuple[End, Any]]
 
 
-def _nothing(runs: TaskRuns, index: int) -> None:
+def _nothing(runs: OrderRuns, index: int) -> None:
     """Let the task be cleared as it is."""
 
 
@@ -37,16 +37,16 @@ class Case:
     second: End
     options: dict[str, Any] = field(default_factory=dict)
     fault: dict[str, Any] | None = None
-    between: Callable[[TaskRuns, int], None] = _nothing
+    between: Callable[[OrderRuns, int], None] = _nothing
 
 
-def forget(runs: TaskRuns, index: int) -> None:
+def forget(runs: OrderRuns, index: int) -> None:
     """Delete the record, as who says that nothing was sent."""
     runs.delete_record(index)
     assert runs.recorded(index) is None
 
 
-def play(runs: TaskRuns, cases: Mapping[str, Case]) -> tuple[Seen, Seen]:
+def play(runs: OrderRuns, cases: Mapping[str, Case]) -> tuple[Seen, Seen]:
     """Let each task end, and clear them all; return what was seen of them before and after."""
     runs.until_all_are_over()
     first = _seen(runs, cases)
@@ -63,12 +63,12 @@ def play(runs: TaskRuns, cases: Mapping[str, Case]) -> tuple[Seen, Seen]:
     return first, _seen(runs, cases)
 
 
-def fail_as_told(ollang: Sandbox, kind: type[TaskRuns], orders: Sequence[str], cases: Mapping[str, Case]) -> None:
+def fail_as_told(ollang: Sandbox, kind: type[OrderRuns], orders: Sequence[str], cases: Mapping[str, Case]) -> None:
     """Let the paid requests fail."""
     for order_id, case in zip(orders, cases.values(), strict=True):
         if case.fault:
             ollang.add_fault("POST", kind.path(order_id), **case.fault)
 
 
-def _seen(runs: TaskRuns, cases: Mapping[str, Case]) -> Seen:
+def _seen(runs: OrderRuns, cases: Mapping[str, Case]) -> Seen:
     return {name: (runs.end(index), runs.recorded(index)) for index, name in enumerate(cases)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tests.crash.task_runs import TaskRuns
+from tests.crash.task_runs import OrderRuns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OLD = {"id": "eval_of_last_year", "created_at": "2024-01-17T09:00:00Z"}
 
 
-class Evaluations(TaskRuns):
+class Evaluations(OrderRuns):
     """A run of the DAG with one mapped evaluation for each order."""
 
     usual_dag = "crash_evaluations"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from tests.crash.cells import Cell
-from tests.crash.reruns import Reruns, deliver, report_the_end
+from tests.crash.cells import Cell, Mode
+from tests.crash.reruns import KINDS, deliver, report_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,24 +22,30 @@ class Outcome:
     """
     What became of a cell.
 
-    :param order_id: its order.
+    :param ollang: what it asked.
+    :param order_id: its order, if it had one before its request.
     :param end: how it ended.
     :param posts: paid requests that reached Ollang.
-    :param runs: runs of the order, its first one included.
     :param result: what the task pushed.
     :param error: text of the error of its last try.
     :param killed: the process that was killed, if the test did it.
     :param seen_killed: the processes whose end by SIGKILL is in the log of try 1.
     """
 
+    ollang: Sandbox
     order_id: str
     end: End
     posts: int
-    runs: int
     result: Any
     error: str
     killed: int | None
     seen_killed: list[int]
+
+    def died_once(self, *, without_triggerer: bool = False) -> bool:
+        """Tell whether its first try was killed, or not it but the triggerer under it."""
+        if without_triggerer:
+            return self.killed is not None and not self.seen_killed
+        return len(self.seen_killed) == 1 and self.killed in (None, self.seen_killed[0])
 
 
 @dataclass
@@ -70,7 +76,18 @@ class DyingCell(Protocol):
     def point(self) -> int: ...
 
 
+class WaitingCell(DyingCell, Protocol):
+    """What a cell says of a task that waits for the result, too."""
+
+    @property
+    def mode(self) -> Mode | None: ...
+
+    @property
+    def loses_triggerer(self) -> bool: ...
+
+
 CellT = TypeVar("CellT", bound=DyingCell)
+WaitingT = TypeVar("WaitingT", bound=WaitingCell)
 
 
 def hold(ollang: Sandbox, path: str, point: int) -> None:
@@ -105,7 +122,7 @@ class CellRunner(Generic[CellT]):
     def _is_to_be_killed(self, cell: CellT, one: TaskRun) -> bool:
         if cell.point == 3:
             return any(post.fault is not None for post in one.posts)
-        return cell.point == 4 and self._runs.accepted_of(one.order_id) > 0
+        return cell.point == 4 and self._runs.accepted_of(one) > 0
 
     def _all_are_over(self) -> bool:
         for cell, one, course in zip(self._cells, self._runs.all, self._progress, strict=True):
@@ -114,8 +131,8 @@ class CellRunner(Generic[CellT]):
         return all(one.is_over for one in self._runs.all)
 
     def _follow(self, cell: CellT, one: TaskRun, course: Progress) -> None:
-        now = self._runs.ollang.last_request
-        if course.accepted_at is None and self._runs.accepted_of(one.order_id):
+        now = one.ollang.last_request
+        if course.accepted_at is None and self._runs.accepted_of(one):
             course.accepted_at = now
         if course.killed_at is None and (one.tries > 1 or one.state == "up_for_retry"):
             course.killed_at = now
@@ -125,10 +142,10 @@ class CellRunner(Generic[CellT]):
     def _played(self, index: int) -> Outcome:
         one = self._runs[index]
         return Outcome(
+            ollang=one.ollang,
             order_id=one.order_id,
             end=self._runs.end(index),
             posts=len(one.posts),
-            runs=self._runs.ollang.order(one.order_id)["run"],
             result=self._runs.result(index),
             error=self._runs.error(index)[1],
             killed=self._progress[index].killed,
@@ -136,50 +153,39 @@ class CellRunner(Generic[CellT]):
         )
 
 
-class RerunRunner(CellRunner[Cell]):
-    """Plays reruns; those that lose their triggerer need a run without others."""
+class WaitingRunner(CellRunner[WaitingT]):
+    """
+    Plays tasks that wait for the result of their request; those that lose their triggerer need a run without others.
 
-    def __init__(self, airflow: AirflowStack, ollang: Sandbox, cells: Sequence[Cell]) -> None:
-        self._airflow, self._ollang = airflow, ollang
-        given = []
-        for cell in cells:
-            order_id = ollang.add_order(type="subtitle", behaviour=cell.behaviour)
-            hold(ollang, Reruns.path(order_id), cell.point)
-            given.append((order_id, cell.arguments))
-        super().__init__(Reruns(airflow, ollang, given), cells)
+    :param airflow: whose triggerer it is.
+    """
+
+    #: How often a task looks at an order after its request before it begins to wait.
+    looks_before_wait: ClassVar[int]
+
+    def __init__(self, airflow: AirflowStack, runs: TaskRuns, cells: Sequence[WaitingT]) -> None:
+        super().__init__(runs, cells)
+        self._airflow = airflow
 
     def _all_are_over(self) -> bool:
         over = super()._all_are_over()
         self._kill_triggerer()
         return over
 
-    def _direct(self, cell: Cell, one: TaskRun, course: Progress) -> None:
-        if course.accepted_at is None or cell.evidence == "no trace":
-            return
-        if cell.evidence == "events and documents" and not course.reported:
-            report_the_end(self._ollang, one.order_id)
-            course.reported = True
-        if not course.delivered and self._may_end(cell, one, course):
-            deliver(self._ollang, one.order_id, dated=cell.evidence == "events and documents")
-            course.delivered = True
-
-    def _is_to_be_killed(self, cell: Cell, one: TaskRun) -> bool:
+    def _is_to_be_killed(self, cell: WaitingT, one: TaskRun) -> bool:
         if (cell.point, cell.mode) == (7, "sync"):
-            # One look sees the rerun begin, the next one is the wait's.
-            return bool(one.posts) and one.looks_after(one.posts[0].n) >= 2
+            return self._looks(one) > self.looks_before_wait
         return super()._is_to_be_killed(cell, one)
 
-    def _may_end(self, cell: Cell, one: TaskRun, course: Progress) -> bool:
+    def _looks(self, one: TaskRun) -> int:
+        return one.looks_after(one.posts[0].n) if one.posts else 0
+
+    def _may_end(self, cell: WaitingT, one: TaskRun, course: Progress) -> bool:
         """Tell whether the wait has come so far that the end of the order's run is news to it."""
         since = course.killed_at if 4 <= cell.point <= 7 else course.accepted_at
         if since is None:
             return False
-        if cell.evidence == "status only":
-            # A poll at once after the request may come before the status.
-            if course.shown_at is None and self._ollang.order(one.order_id)["order"]["status"] != "completed":
-                course.shown_at = self._ollang.last_request
-            if course.shown_at is None:
-                return False
+        if course.shown_at is not None:
             since = max(since, course.shown_at)
         looked = one.looks_after(since) > 0
         if cell.mode == "deferrable":
@@ -192,14 +198,50 @@ class RerunRunner(CellRunner[Cell]):
             for cell, one, course in zip(self._cells, self._runs.all, self._progress, strict=True)
             if cell.loses_triggerer
         ]
-        # Of the looks after the request, one sees the rerun begin, one is the worker's, the next the triggerer's.
+        # The first look of the wait is the worker's, the next the triggerer's.
         waiting = all(
-            course.killed_at is None and one.stays_away and one.looks_after(one.posts[0].n) >= 3
+            course.killed_at is None and one.stays_away and self._looks(one) > self.looks_before_wait + 1
             for one, course in progress
         )
         if progress and waiting:
             pid = self._airflow.component_pids["triggerer"]
             self._airflow.kill("triggerer")
-            for _, course in progress:
-                course.killed, course.killed_at = pid, self._ollang.last_request
+            for one, course in progress:
+                course.killed, course.killed_at = pid, one.ollang.last_request
             self._airflow.start("triggerer")
+
+
+class RerunRunner(WaitingRunner[Cell]):
+    """Plays reruns, or human reviews."""
+
+    #: It sees the run begin.
+    looks_before_wait = 1
+
+    def __init__(self, airflow: AirflowStack, ollang: Sandbox, cells: Sequence[Cell]) -> None:
+        self._ollang = ollang
+        (operator,) = {cell.operator for cell in cells}
+        kind, given = KINDS[operator], []
+        for cell in cells:
+            order_id = ollang.add_order(type="subtitle", behaviour=cell.behaviour)
+            hold(ollang, kind.path(order_id), cell.point)
+            given.append((order_id, cell.arguments))
+        super().__init__(airflow, kind(airflow, ollang, given), cells)
+
+    def _direct(self, cell: Cell, one: TaskRun, course: Progress) -> None:
+        if course.accepted_at is None or cell.evidence == "no trace":
+            return
+        if cell.evidence == "events and documents" and not course.reported:
+            report_the_end(self._ollang, one.order_id, level=int(cell.operator == "human review"))
+            course.reported = True
+        if not course.delivered and self._may_end(cell, one, course):
+            deliver(self._ollang, one.order_id, dated=cell.evidence == "events and documents")
+            course.delivered = True
+
+    def _may_end(self, cell: Cell, one: TaskRun, course: Progress) -> bool:
+        if cell.evidence == "status only":
+            # A poll at once after the request may come before the status.
+            if course.shown_at is None and self._ollang.order(one.order_id)["order"]["status"] != "completed":
+                course.shown_at = one.ollang.last_request
+            if course.shown_at is None:
+                return False
+        return super()._may_end(cell, one, course)

@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tests.crash.cells import End
@@ -26,19 +27,21 @@ _OVER = {"success", "failed", "skipped", "upstream_failed"}
 _PROCESS = re.compile(r"This is process (\d+)\.")
 
 
-@dataclass
+@dataclass(eq=False)
 class TaskRun:
     """
     One mapped task of a run.
 
-    :param order_id: its order; others may have the same.
+    :param ollang: what it asks; others may have the same.
+    :param order_id: its order, likewise; empty if it has none before its request.
     :param state: of the task, as Airflow last told it.
     :param tries: the number of its current or last try.
     :param pid: of its current or last process.
     :param deferred_since: by the monotonic clock; ``None`` while it is not deferred.
     """
 
-    order_id: str
+    ollang: Sandbox
+    order_id: str = ""
     state: str | None = None
     tries: int = 0
     pid: int | None = None
@@ -63,9 +66,10 @@ class TaskRun:
 
 class TaskRuns:
     """
-    A run of a DAG with one mapped task for each order.
+    A run of a DAG with some mapped tasks.
 
-    :param given: for each, the order and arguments of the operator.
+    :param tasks: the tasks, before anything has happened.
+    :param arguments: of the operator, for each.
     :param dag_id: the DAG, if not the usual one.
     :param turn: turn the list around for the second try.
     """
@@ -74,8 +78,6 @@ class TaskRuns:
     task: ClassVar[str]
     #: Where the task keeps its record.
     record: ClassVar[str]
-    #: What the paid request asks of an order.
-    request: ClassVar[str]
     #: How the sandbox calls the number of those that it accepted.
     count: ClassVar[str]
     #: Arguments of the operator, where a test says nothing else.
@@ -84,35 +86,37 @@ class TaskRuns:
     def __init__(
         self,
         airflow: AirflowStack,
-        ollang: Sandbox,
-        given: Sequence[tuple[str, Mapping[str, Any]]],
+        tasks: Sequence[TaskRun],
+        arguments: Sequence[Mapping[str, Any]],
         *,
         dag_id: str | None = None,
         turn: bool = False,
     ) -> None:
-        self.airflow, self.ollang, self.dag_id = airflow, ollang, dag_id or self.usual_dag
-        self.all = [TaskRun(order_id) for order_id, _ in given]
-        self._read = ollang.last_request
-        arguments = [{**self.usual, **options, "order_id": order_id} for order_id, options in given]
-        self.run_id = airflow.trigger(self.dag_id, {"given": arguments, "turn": turn})
+        self.airflow, self.dag_id = airflow, dag_id or self.usual_dag
+        self.all = list(tasks)
+        self._read = {one.ollang: one.ollang.last_request for one in tasks}
+        given = [{**self.usual, **each} for each in arguments]
+        self.run_id = airflow.trigger(self.dag_id, {"given": given, "turn": turn})
 
     @classmethod
     def path(cls, order_id: str) -> str:
         """Return the path of the paid request."""
-        return f"/integration/orders/{order_id}/{cls.request}"
+        raise NotImplementedError
+
+    def accepted_of(self, one: TaskRun) -> int:
+        """Return how many of a task's requests were accepted, and billed, those of others about its order included."""
+        raise NotImplementedError
 
     def __getitem__(self, index: int) -> TaskRun:
         return self.all[index]
 
     def refresh(self) -> None:
-        """Look at Airflow and at what the sandbox was asked."""
-        for entry in self.ollang.requests(after=self._read):
-            self._read = entry.n
-            for one in self.all:
-                if entry.path == f"/integration/orders/{one.order_id}":
-                    one.looks.append(entry)
-                if entry.path == self.path(one.order_id):
-                    one.posts.append(entry)
+        """Look at Airflow and at what the sandboxes were asked."""
+        for ollang, read in self._read.items():
+            asking = [one for one in self.all if one.ollang is ollang]
+            for entry in ollang.requests(after=read):
+                self._read[ollang] = entry.n
+                self._note(entry, asking)
         for task in self.airflow.task_instances(self.dag_id, self.run_id):
             if task["task_id"] != self.task or task["map_index"] < 0:
                 continue
@@ -122,6 +126,13 @@ class TaskRuns:
                 one.deferred_since = None
             elif one.deferred_since is None:
                 one.deferred_since = time.monotonic()
+
+    def _note(self, entry: LoggedRequest, asking: Sequence[TaskRun]) -> None:
+        for one in asking:
+            if entry.method == "GET" and fnmatchcase(entry.path, f"/integration/orders/{one.order_id or '*'}"):
+                one.looks.append(entry)
+            if entry.method == "POST" and entry.path == self.path(one.order_id):
+                one.posts.append(entry)
 
     def until(self, condition: Callable[[], bool], what: str, *, limit: float = LIMIT) -> None:
         """Wait until something holds."""
@@ -156,13 +167,14 @@ class TaskRuns:
         tasks: list[Any] = [[self.task, index] for index in indices] if indices else [self.task]
         self.airflow.clear(self.dag_id, self.run_id, tasks)
 
-    def accepted(self, index: int = 0) -> int:
-        """Return how many requests about a task's order were accepted, and billed."""
-        return self.accepted_of(self.all[index].order_id)
+    def mark(self, index: int, state: str) -> None:
+        """Mark a task, as a person does in the UI."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{self.task}/{index}"
+        self.airflow.api("PATCH", path, json={"new_state": state})
 
-    def accepted_of(self, order_id: str) -> int:
-        """Return how many requests about an order were accepted, and billed."""
-        return int(self.ollang.order(order_id)[self.count])
+    def accepted(self, index: int = 0) -> int:
+        """Return what `accepted_of` does, of the task of that number."""
+        return self.accepted_of(self.all[index])
 
     def end(self, index: int = 0) -> End:
         """Return how a task has ended; what was accepted is counted from the beginning."""
@@ -210,3 +222,30 @@ class TaskRuns:
 
     def _store(self, task_id: str) -> str:
         return f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/state-store"
+
+
+class OrderRuns(TaskRuns):
+    """
+    A run of a DAG with one mapped task for each order.
+
+    :param given: for each, the order and arguments of the operator.
+    """
+
+    #: What the paid request asks of an order.
+    request: ClassVar[str]
+
+    def __init__(
+        self, airflow: AirflowStack, ollang: Sandbox, given: Sequence[tuple[str, Mapping[str, Any]]], **options: Any
+    ) -> None:
+        self.ollang = ollang
+        tasks = [TaskRun(ollang, order_id) for order_id, _ in given]
+        super().__init__(airflow, tasks, [{**each, "order_id": order_id} for order_id, each in given], **options)
+
+    @classmethod
+    def path(cls, order_id: str) -> str:
+        """Return the path of the paid request."""
+        return f"/integration/orders/{order_id}/{cls.request}"
+
+    def accepted_of(self, one: TaskRun) -> int:
+        """Return how many requests about a task's order were accepted, and billed."""
+        return int(self.ollang.order(one.order_id)[self.count])

@@ -15,7 +15,7 @@ from tests.crash.task_runs import LIMIT
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
-    from tests.crash.task_runs import TaskRuns
+    from tests.crash.task_runs import OrderRuns
 
 #: Only events and documents tell of the rerun, and a second one would be billed.
 SHOWN: dict[str, Any] = {"rerun_while_running": "accept", "status_hidden_for": None, "run_seconds": 10}
@@ -27,18 +27,18 @@ NOT_ELIGIBLE, TIMEOUT = "OllangOrderNotEligibleError", "OllangTimeoutError"
 MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 
 
-def _complete(reruns: TaskRuns, index: int) -> None:
+def _complete(reruns: OrderRuns, index: int) -> None:
     deliver(reruns.ollang, reruns[index].order_id)
 
 
-def _process(reruns: TaskRuns, index: int) -> None:
+def _process(reruns: OrderRuns, index: int) -> None:
     """Let Ollang process a request that it got, whatever its client was told."""
     order_id = reruns[index].order_id
     reruns.ollang.rerun_order(order_id)
     wait_until(lambda: not reruns.ollang.order(order_id)["running"], LIMIT, "the late rerun")
 
 
-def _process_and_stumble(reruns: TaskRuns, index: int) -> None:
+def _process_and_stumble(reruns: OrderRuns, index: int) -> None:
     """Let Ollang process the request, and the first look at the order fail."""
     _process(reruns, index)
     reruns.ollang.add_fault("GET", f"/integration/orders/{reruns[index].order_id}", status=503)

@@ -9,9 +9,9 @@ import pytest
 from tests.crash import evaluations
 from tests.crash.cells import End
 from tests.crash.clears import Case, Seen, fail_as_told, forget, play
-from tests.crash.conftest import wanted_cells
 from tests.crash.evaluation_cells import EVALUATION_CELLS, POINTS, TELLING_EVALUATIONS, EvaluationCell
 from tests.crash.evaluations import OLD, Evaluations, bought
+from tests.crash.matrices import wanted_cells
 from tests.crash.runner import CellRunner, Outcome, Progress, hold
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_ollang.sandbox import Sandbox
     from dev.stack import AirflowStack
-    from tests.crash.task_runs import TaskRun, TaskRuns
+    from tests.crash.task_runs import OrderRuns, TaskRun
 
 ANSWER = {"message": "QC evaluation started. You will be notified when it's completed.", "credits_used": 5}
 
@@ -40,13 +40,13 @@ class EvaluationStage(CellRunner[EvaluationCell]):
             return
         # What comes late is news to a try that has looked already.
         if cell.evidence == "shown at once" or one.looks_after(course.killed_at):
-            evaluations.show(self._runs.ollang, one.order_id)
+            evaluations.show(one.ollang, one.order_id)
             course.delivered = True
 
 
 @pytest.fixture(scope="module")
 def played(airflow: AirflowStack, ollang: Sandbox, request: pytest.FixtureRequest) -> dict[EvaluationCell, Outcome]:
-    return EvaluationStage(airflow, ollang, wanted_cells(request.session, EvaluationCell)).play()
+    return EvaluationStage(airflow, ollang, wanted_cells(request.session, EVALUATION_CELLS)).play()
 
 
 def cells() -> list[object]:
@@ -71,8 +71,7 @@ def test_an_evaluation_happens_once_per_wish(
     seen, expected = played[cell], cell.expected
     assert seen.end == expected.end, f"{POINTS[cell.point]}: {seen.error}"
     assert seen.posts == expected.posts
-    assert len(seen.seen_killed) == 1
-    assert seen.killed in (None, seen.seen_killed[0])
+    assert seen.died_once()
     if expected.end.outcome == "success":
         receipt = dict(seen.result)
         assert receipt.pop("requested_at")
@@ -94,7 +93,7 @@ MORTAL = {"kill_at": ["after", "accepted"], "killed_tries": 3}
 ONCE, TWICE = End("success", 1, 2), End("success", 2, 2)
 
 
-def _show(runs: TaskRuns, index: int) -> None:
+def _show(runs: OrderRuns, index: int) -> None:
     evaluations.show(runs.ollang, runs[index].order_id)
 
 

@@ -6,14 +6,19 @@ import os
 import signal
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import patch
 
 from airflow.sdk import DAG, BaseOperator, Context, get_current_context, task
 
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
+from airflow_provider_ollang.operators.orders import OllangCreateOrderOperator
 from airflow_provider_ollang.operators.quality import OllangEvaluateOrderOperator
+from airflow_provider_ollang.operators.review import OllangHumanReviewOperator
+from airflow_provider_ollang.runtime.source_file import SourceReader
 from airflow_provider_ollang.runtime.submission_record import SubmissionRecord
+from airflow_provider_ollang.transfers.object_storage_to_ollang import ObjectStorageToOllangOperator
 
 
 class SelfKilling(BaseOperator):
@@ -21,7 +26,7 @@ class SelfKilling(BaseOperator):
     Kills its own process at a point.
 
     :param kill_at: ``["before"` or ``"after", state, …]``: around the writing of such a record; ``["resume"]``: when it
-        comes back from its deferral; nothing: lives.
+        comes back from its deferral; ``["body"]``: when it has sent half of a file; nothing: lives.
     :param killed_tries: so many tries die, from the first one on.
     """
 
@@ -58,13 +63,47 @@ class SelfKilling(BaseOperator):
         raise AssertionError("it is dead")
 
 
-class SelfKillingRerun(SelfKilling, OllangRerunOperator):
-    """Dies in its wait, too."""
+class SelfKillingWait(SelfKilling):
+    """Dies when it is back from its deferral, too."""
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         if self._prepare(context) and self.kill_at[0] == "resume":
             self._die()
-        return super().execute_complete(context, event)
+        return super().execute_complete(context, event)  # type: ignore[misc]
+
+
+class SelfKillingRerun(SelfKillingWait, OllangRerunOperator):
+    """Dies around its request, and in its wait."""
+
+
+class SelfKillingReview(SelfKillingWait, OllangHumanReviewOperator):
+    """Likewise."""
+
+
+class SelfKillingCreation(SelfKillingWait, OllangCreateOrderOperator):
+    """Likewise."""
+
+
+class SelfKillingUpload(SelfKilling, ObjectStorageToOllangOperator):
+    """Dies around its request, and in the middle of it."""
+
+    def _prepare(self, context: Context) -> bool:
+        if not super()._prepare(context):
+            return False
+        if self.kill_at[0] == "body":
+            left = Path(str(self.source)).stat().st_size // 2
+            read = SourceReader.read
+
+            def read_and_die(reader: SourceReader, size: int) -> bytes:
+                nonlocal left
+                if left <= 0:
+                    self._die()
+                piece = read(reader, size)
+                left -= len(piece)
+                return piece
+
+            patch.object(SourceReader, "read", read_and_die).start()
+        return True
 
 
 class SelfKillingEvaluation(SelfKilling, OllangEvaluateOrderOperator):
@@ -83,7 +122,10 @@ def arguments_of_each() -> list[dict[str, Any]]:
 for dag_id, retry_delay, task_id, operator in (
     ("crash_reruns", 1, "rerun", SelfKillingRerun),
     ("crash_slow_retries", 15, "rerun", SelfKillingRerun),
+    ("crash_reviews", 1, "review", SelfKillingReview),
     ("crash_evaluations", 1, "evaluate", SelfKillingEvaluation),
+    ("crash_creations", 1, "create", SelfKillingCreation),
+    ("crash_uploads", 1, "upload", SelfKillingUpload),
 ):
     with DAG(
         dag_id,
