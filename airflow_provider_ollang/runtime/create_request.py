@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import suppress
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.requests import create_order, list_orders
 from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
-from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION
+from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION, LONGEST_SKEW
 from airflow_provider_ollang.domain.submission import POLL_FIRST_TIMEOUT, reconcile_delays
 from airflow_provider_ollang.domain.values import parse_text, parse_time
 from airflow_provider_ollang.exceptions import (
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.domain.creation import OrderSpec
     from airflow_provider_ollang.domain.orders import Order
     from airflow_provider_ollang.runtime.paid_request import OnRunningBefore
-
-#: Orders dated this long before the request are looked at, too: the clocks behind the two dates may differ.
-_LONGEST_SKEW = timedelta(hours=1)
 
 
 class CreateRequest(PaidRequest[CreationReceipt]):
@@ -66,7 +63,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         """
         _, polled_at = client.get_dated_page(list_orders(1, 1, self._filters))
         rows = [row for row in client.list_orders(self._filters) if self._is_alike(row)]
-        since = polled_at and polled_at - _LONGEST_SKEW
+        since = polled_at and polled_at - LONGEST_SKEW
         receipt = CreationReceipt(
             host=client.settings.base_url,
             message=None,
@@ -153,7 +150,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         """
         requested = parse_time(receipt.requested_at)
         since = requested and requested - DATE_RESOLUTION
-        rows = self._list_new(client, receipt, requested and requested - _LONGEST_SKEW, max_attempts)
+        rows = self._list_new(client, receipt, requested and requested - LONGEST_SKEW, max_attempts)
         missing = [row for row in rows if receipt.language_of(row.get("targetLanguage")) in receipt.missing]
         certain = [
             row
