@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_ollang.domain.evaluations import Evaluation, find_evaluation
 from airflow_provider_ollang.domain.freshness import summarize
 from airflow_provider_ollang.domain.messages import LogLine, format_statuses, info
-from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES, Order, has_outputs
+from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES, Order
 from airflow_provider_ollang.exceptions import OllangConfigurationError, OllangError, OllangOrderFailedError
 
 if TYPE_CHECKING:
@@ -108,12 +108,10 @@ class StatusGoal(Goal):
 
     :param target_statuses: statuses that reach it.
     :param failure_statuses: statuses that fail it.
-    :param outputs_timeout: seconds that a done order's first output may lag behind its status.
     """
 
     target_statuses: frozenset[str] = DONE_STATUSES
     failure_statuses: frozenset[str] = FAILURE_STATUSES
-    outputs_timeout: float = 0.0
 
     def __post_init__(self) -> None:
         if both := self.target_statuses & self.failure_statuses:
@@ -129,20 +127,13 @@ class StatusGoal(Goal):
         """Return every status that it names."""
         return self.target_statuses | self.failure_statuses
 
-    def check(self, poll: Poll, state: PollState) -> Verdict:
-        """Tell what a poll means; ``state`` is changed."""
+    def check(self, poll: Poll, state: PollState) -> Verdict:  # noqa: ARG002 - a status needs no state
+        """Tell what a poll means."""
         if poll.status in self.failure_statuses:
             return Failed(order_failed(poll, self.description))
-        if poll.status not in self.target_statuses:
-            state.verified_since = None
-            return NotYet()
-        is_first = state.verified_since is None
-        since = state.verified_since = poll.now if state.verified_since is None else state.verified_since
-        left = since + self.outputs_timeout - poll.now
-        if poll.status not in DONE_STATUSES or has_outputs(poll.order) or left <= 0 or poll.is_last:
+        if poll.status in self.target_statuses:
             return Done(summarize(poll.order_id, poll.order))
-        line = info("Order %s is %s; it has no outputs yet.", poll.order_id, poll.status)
-        return NotYet(left, (line,) if is_first else ())
+        return NotYet()
 
     def to_json(self) -> dict[str, Any]:
         """Return the goal as a plain dict, for the arguments of a trigger."""

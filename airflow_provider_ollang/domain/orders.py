@@ -156,11 +156,6 @@ def output_documents(order: Order) -> list[Document]:
     return sorted(outputs, key=lambda document: document.newest_time or oldest, reverse=True)
 
 
-def has_outputs(order: Order) -> bool:
-    """Tell whether an order has any output, be it a link only."""
-    return bool(order.get("vttUrl") or output_documents(order))
-
-
 def plain_type(name: object) -> str:
     """Return a type of document as types are compared: case and ``_`` do not count."""
     return name.casefold().replace("_", "") if isinstance(name, str) else ""

@@ -123,7 +123,7 @@ class PollState:
     :param consecutive_failures: transient failures since the last successful poll.
     :param denied_since: when the order was first denied after a successful poll.
     :param unverified_since: since when the order is done without evidence of the rerun.
-    :param verified_since: since when the status counts, but new or first outputs may be missing.
+    :param verified_since: since when there is evidence, but not yet of new outputs.
     :param baseline_confirmed: whether the baseline is known to list all there was before the rerun: a poll long enough
         after ``unverified_since`` showed nothing else, or the polls that showed the rerun running did not; ``False``
         once one of these showed what may have been missed, or what a clock that is off makes look so; ``None`` as long

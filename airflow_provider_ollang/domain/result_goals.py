@@ -305,7 +305,7 @@ def goal_from_json(value: Mapping[str, Any]) -> Goal:
             return EvaluationGoal(**known_fields(EvaluationGoal, value["evaluation"]))
         statuses = {name: frozenset(value[name]) for name in ("target_statuses", "failure_statuses")}
         if value.get("rerun") is None:
-            return StatusGoal(**{**known_fields(StatusGoal, value), **statuses})
+            return StatusGoal(**statuses)
         rerun_class = Review if value.get("kind") == "review" else Rerun
         settings = {**known_fields(RerunGoal, value), **statuses}
         return result_goal(rerun_class.from_json(settings.pop("rerun")), **settings)

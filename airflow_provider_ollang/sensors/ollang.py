@@ -83,8 +83,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
     :param silent_fail: continue until the timeout when polls keep failing with transient errors.
     :param max_poll_failures: how many consecutive polls may fail with transient errors; default 10.
     :param outputs_timeout: seconds, or ``timedelta``, that new output documents may lag behind a status that is
-        verified to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``. Without ``rerun``:
-        that the first output may lag behind a status of a finished order that has none.
+        verified to be the rerun's; default 120 s. Then the result says ``outputs_changed: false``.
     :param stale_timeout: seconds, or ``timedelta``, that an order may be done without any evidence of the rerun;
         default 2 h.
     :param on_no_evidence: what that ends in: ``"fail"`` with
@@ -254,7 +253,7 @@ class OllangOrderStatusSensor(BaseSensorOperator):
         require_no_misspelt_status("target_statuses", targets)
         require_no_misspelt_status("failure_statuses", failures)
         if receipt is None:
-            return StatusGoal(target_statuses=targets, failure_statuses=failures, outputs_timeout=self.outputs_timeout)
+            return StatusGoal(target_statuses=targets, failure_statuses=failures)
         return result_goal(
             receipt.rerun,
             target_statuses=targets,

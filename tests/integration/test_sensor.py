@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_provider_ollang import _clock
 from airflow_provider_ollang.exceptions import (
     OllangConfigurationError,
     OllangTimeoutError,
@@ -105,17 +104,6 @@ def test_long_wait_in_poke_mode_logs_advice_once_a_try(
     assert run.states == {"wait": "success"}
     lines = [line for line in capfd.readouterr().out.splitlines() if ADVICE in line]
     assert len([line for line in lines if "[warning" in line]) == len(lines) == times
-
-
-@pytest.mark.parametrize(("after", "waited"), [(5, 60), (500, 120)])
-def test_first_outputs_may_come_after_the_status(ollang: Sandbox, run_dag: RunDag, after: float, waited: float) -> None:
-    documents = ollang.order(ORDER)["order"]["orderDocs"]
-    ollang.change_order(ORDER, orderDocs=[], vttUrl=None)
-    ollang.change_order(ORDER, orderDocs=documents, after=after)
-    before = _clock.now()
-    result = wait_for(run_dag).results["wait"]
-    assert [output["id"] for output in result["outputs"]] == (["doc_456def"] if after < 120 else [])
-    assert _clock.now() - before == pytest.approx(waited, abs=5)
 
 
 def test_target_and_failure_statuses_can_be_chosen(ollang: Sandbox, run_dag: RunDag) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_ollang._compat import AirflowSensorTimeout
-from airflow_provider_ollang.domain.goals import StatusGoal
 from airflow_provider_ollang.domain.messages import format_duration
 from airflow_provider_ollang.domain.polling import Decision, PollState
 from airflow_provider_ollang.exceptions import (
@@ -45,34 +44,6 @@ def test_finished_order_ends_the_wait_at_the_first_poll() -> None:
     assert (outcome.result["order_id"], outcome.result["status"]) == (ORDER_ID, "completed")
     assert (outcome.result["evidence"], outcome.result["outputs_changed"]) == (None, None)
     assert SIGNATURE not in str(outcome.result)
-
-
-NO_OUTPUTS = order(orderDocs=[], vttUrl=None)
-
-
-@pytest.mark.parametrize(
-    ("polls", "ended_at"),
-    [
-        ({0: NO_OUTPUTS}, 120),
-        ({0: NO_OUTPUTS, 5: order()}, 60),
-        ({0: NO_OUTPUTS, 5: {**NO_OUTPUTS, "vttUrl": "https://files.example/a.vtt"}}, 60),
-        # Each time it is done its outputs may lag.
-        ({0: NO_OUTPUTS, 50: order("ongoing"), 100: NO_OUTPUTS}, 240),
-    ],
-)
-def test_first_output_may_lag_behind_the_status(polls: Any, ended_at: float) -> None:
-    wait = setup(goal=StatusGoal(outputs_timeout=120)).stored()
-    outcome = wait_through(by_time(polls), wait)
-    assert outcome.polls[-1] == ended_at
-    assert outcome.result is not None
-    assert f"Order {ORDER_ID} is completed; it has no outputs yet." in outcome.log.of("info")
-
-
-@pytest.mark.parametrize("target", ["completed", "ongoing"])
-def test_status_counts_at_once_if_nothing_is_to_wait_for(target: str) -> None:
-    goal = StatusGoal(target_statuses=frozenset({target}), outputs_timeout=0 if target == "completed" else 120)
-    assert wait_through(in_turn({**NO_OUTPUTS, "status": target}), setup(goal=goal)).polls == [0]
-    assert wait_through(in_turn(NO_OUTPUTS), setup(goal=StatusGoal(outputs_timeout=120), timeout=100)).polls[-1] == 100
 
 
 @pytest.mark.parametrize("status", ["pending", "review", "revision", "readyToSent", "new", "", None, 5, [], {}])
