@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_ollang.domain.review_gate import describe_review_gate
 from airflow_provider_ollang.runtime import wait
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
 from airflow_provider_ollang.triggers import ollang as triggers
@@ -16,6 +16,8 @@ from tests.integration.reviews import START
 from tests.integration.submissions import ORDER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import RunDag
 
@@ -38,9 +40,16 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     log_review = wait.log_review
 
     def recording(log: Any, order_id: str, answer: Any) -> None:
-        line = describe_review_gate(order_id, answer)
-        found.append((line.level, line.message % line.args))
-        log_review(log, order_id, answer)
+        def write_as(level: str) -> Callable[..., None]:
+            def write(message: str, *arguments: object) -> None:
+                found.append((level, message % arguments))
+                getattr(log, level)(message, *arguments)
+
+            return write
+
+        log_review(
+            SimpleNamespace(**{level: write_as(level) for level in ("debug", "info", "warning")}), order_id, answer
+        )
 
     monkeypatch.setattr(wait, "log_review", recording)
     monkeypatch.setattr(triggers, "log_review", recording)

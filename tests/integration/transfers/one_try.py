@@ -10,9 +10,10 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk.io import attach
 
@@ -95,7 +96,8 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"manifest": manifest, "idle": before, "highest": highest_memory()}
 
 
-if __name__ == "__main__":
+def run_process(main: Callable[[Path, dict[str, Any]], dict[str, Any]]) -> NoReturn:
+    """Run a try with the arguments that the test gave to this process, and end it."""
     code = 1
     try:
         sys.stdout.write(json.dumps(main(Path(sys.argv[1]), json.loads(os.environ["ARGUMENTS"]))))
@@ -106,3 +108,7 @@ if __name__ == "__main__":
     sys.stderr.flush()
     # As Airflow ends a task: without waiting for its threads.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
-import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_ollang.transfers.object_storage_to_ollang import ObjectStorageToOllangOperator
-from tests.integration.transfers.one_try import FileStore, highest_memory
+from tests.integration.transfers.one_try import FileStore, highest_memory, run_process
 
 
 class Store(FileStore):
@@ -38,12 +35,4 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    code = 1
-    try:
-        sys.stdout.write(json.dumps(main(Path(sys.argv[1]), json.loads(os.environ["ARGUMENTS"]))))
-        code = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, it is told
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    run_process(main)
