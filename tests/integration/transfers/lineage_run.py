@@ -1,4 +1,4 @@
-"""A task run by `dag.test()` in a process of its own, so that OpenLineage's listener is loaded with its transport."""
+"""Tasks run by `dag.test()` in a process of its own, so that OpenLineage's listener is loaded with its transport."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.integration.transfers.conftest import delivery
 from tests.integration.transfers.uploads import upload_dag
 
 
-def main(what: str, path: str, *order_id: str) -> None:
+def main(order_id: str, destination: str, source: str) -> None:
     execution_api.make_cheap()
-    dag = delivery(path, order_id=order_id[0]) if what == "deliver" else upload_dag(source=path)
-    _store(dag)
-    dag.test()
+    for dag in (delivery(destination, order_id=order_id), upload_dag(source=source)):
+        _store(dag)
+        dag.test()
 
 
 if __name__ == "__main__":

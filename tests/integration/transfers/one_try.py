@@ -1,4 +1,4 @@
-"""One try of a delivery in a process of its own, to be killed: `python -m tests.integration.transfers.one_try FILE`."""
+"""One try of a delivery in a process of its own, to be killed: see `tries.py`."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"manifest": manifest, "idle": before, "highest": highest_memory()}
 
 
-def run_process(main: Callable[[Path, dict[str, Any]], dict[str, Any]]) -> NoReturn:
-    """Run a try with the arguments that the test gave to this process, and end it."""
+def run_process(main: Callable[[Path, dict[str, Any]], dict[str, Any]], *arguments: Any) -> NoReturn:
+    """Run a try, say what it returned, and end this process."""
     code = 1
     try:
-        sys.stdout.write(json.dumps(main(Path(sys.argv[1]), json.loads(os.environ["ARGUMENTS"]))))
+        sys.stdout.write(json.dumps(main(*arguments)))
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it is, it is told
         traceback.print_exc()
@@ -110,5 +110,5 @@ def run_process(main: Callable[[Path, dict[str, Any]], dict[str, Any]]) -> NoRet
     os._exit(code)
 
 
-if __name__ == "__main__":
-    run_process(main)
+def run(state: Path, arguments: dict[str, Any]) -> NoReturn:
+    run_process(main, state, arguments)

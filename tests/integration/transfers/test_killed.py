@@ -122,7 +122,7 @@ def test_task_ended_by_hand_leaves_nothing(ollang: Sandbox, tmp_path: Path, begi
     ended.wait_for(lambda: written(tmp_path / "out") > 0)
     said = ended.end(signal.SIGTERM)
     assert "The task was killed" in said
-    assert ended.process.returncode == 1
+    assert ended.process.exitcode == 1
     assert list((tmp_path / "out").rglob("*")) == [tmp_path / "out" / order_id]
 
 

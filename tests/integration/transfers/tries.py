@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,8 +18,22 @@ if TYPE_CHECKING:
 
     from airflow_provider_ollang.sandbox import Sandbox
 
-ROOT = Path(__file__).parents[3]
 LIMIT = 60.0
+
+MODULES = tuple(f"tests.integration.transfers.{name}" for name in ("one_try", "upload_try"))
+# To import Airflow takes seconds: one process does it for all tries.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload([*MODULES])
+
+
+def _run_module(module: str, state: Path, arguments: dict[str, Any], env: dict[str, str], output: Path) -> None:
+    """Run a try in this process."""
+    os.environ.clear()
+    os.environ.update(env)
+    with output.open("wb") as said:
+        os.dup2(said.fileno(), sys.stdout.fileno())
+        os.dup2(said.fileno(), sys.stderr.fileno())
+    import_module(module).run(state, arguments)
 
 
 class Try:
@@ -29,43 +45,40 @@ class Try:
     :param env: what else the process is told.
     """
 
-    module = "one_try"
+    module, _ = MODULES
     defaults: ClassVar[dict[str, Any]] = {"max_files_at_once": 2}
 
     def __init__(self, ollang: Sandbox, state: Path, arguments: dict[str, Any], **env: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.integration.transfers.{self.module}", str(state)],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json,
-                "ARGUMENTS": json.dumps({**self.defaults, **arguments}),
-                **env,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        descriptor, name = tempfile.mkstemp(dir=state.parent)
+        os.close(descriptor)
+        self._output = Path(name)
+        env = {**os.environ, "AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json, **env}
+        self.process = _PROCESSES.Process(
+            target=_run_module, args=(self.module, state, {**self.defaults, **arguments}, env, self._output)
         )
+        self.process.start()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + LIMIT
         while not condition():
-            if self.process.poll() is not None:
-                raise AssertionError(f"ended before that: {self.process.communicate()[0]}")
+            if self.process.exitcode is not None:
+                raise AssertionError(f"ended before that: {self._output.read_text()}")
             if time.monotonic() > end:
                 raise AssertionError("never came")
             time.sleep(0.002)
 
     def end(self, how: int | None = None) -> str:
         """Wait for the end, or send a signal and wait for it; return what the process said."""
-        if how is not None:
-            self.process.send_signal(how)
-        return str(self.process.communicate(timeout=LIMIT)[0])
+        if how is not None and self.process.pid is not None:
+            os.kill(self.process.pid, how)
+        self.process.join(LIMIT)
+        assert self.process.exitcode is not None, "it did not end"
+        return self._output.read_text()
 
     def result(self) -> dict[str, Any]:
         """Wait for the end, and return the manifest and the memory it took."""
         said = self.end()
-        assert self.process.returncode == 0, said
+        assert self.process.exitcode == 0, said
         result: dict[str, Any] = json.loads(said.splitlines()[-1])
         return result
 
@@ -73,7 +86,7 @@ class Try:
 class UploadTry(Try):
     """One try of an upload."""
 
-    module = "upload_try"
+    _, module = MODULES
     defaults: ClassVar[dict[str, Any]] = {"source_language": "en"}
 
 
@@ -91,7 +104,7 @@ def beginning(ollang: Sandbox, state: Path, kind: type[Try] = Try) -> Iterator[C
     finally:
         for one in tries:
             one.process.kill()
-            one.process.communicate()
+            one.process.join()
 
 
 def order_of(ollang: Sandbox, size: int, *, names: Sequence[str], rate: int | None = None) -> str:

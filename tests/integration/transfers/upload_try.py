@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow_provider_ollang.transfers.object_storage_to_ollang import ObjectStorageToOllangOperator
 from tests.integration.transfers.one_try import FileStore, highest_memory, run_process
@@ -34,5 +34,5 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"result": result, "idle": before, "highest": highest_memory()}
 
 
-if __name__ == "__main__":
-    run_process(main)
+def run(state: Path, arguments: dict[str, Any]) -> NoReturn:
+    run_process(main, state, arguments)
