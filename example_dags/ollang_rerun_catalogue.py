@@ -69,9 +69,12 @@ def ollang_rerun_catalogue() -> None:
     @task(trigger_rule="all_done")
     def report(results: Any) -> list[str]:
         """Say what came of all that were finished."""
-        # Airflow hands on what a mapped group returned as a list, a single result bare, and no result as None.
+        # Airflow hands on what a mapped group returned as a list, a single result bare, and no result as None. Airflow
+        # 3.1 puts a mark into the list for each that has no result.
         finished = [results] if isinstance(results, dict) else list(results or [])
-        return [f"{result['order_id']}: {', '.join(result['files'])}" for result in finished]
+        return [
+            f"{result['order_id']}: {', '.join(result['files'])}" for result in finished if isinstance(result, dict)
+        ]
 
     report(localize.expand(order_id=choose_orders()))
 

@@ -54,6 +54,7 @@ def test_cleared_finished_task_submits_again(ollang: Sandbox, run_dag: RunDag, c
     assert record()["max_tries"] == 3
 
 
+@needs_task_state_store
 def test_cleared_finished_task_is_refused_by_another_users_run(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
 ) -> None:
