@@ -14,15 +14,19 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
-import httpx
 from airflow.api_fastapi.execution_api import app
 from airflow.api_fastapi.execution_api.routes import execution_api_router
+from airflow.api_fastapi.execution_api.versions import bundle
 from airflow.configuration import conf
+from airflow.sdk.api import client
 from airflow.sdk.execution_time import supervisor
 from fastapi import FastAPI
 
+#: The HTTP library of Airflow's client; since 3.4 another than FastAPI's.
+httpx: Any = vars(client).get("httpx2") or vars(client)["httpx"]
 
-class OneThread(httpx.BaseTransport):
+
+class OneThread(httpx.BaseTransport):  # type: ignore[misc]
     """Calls an ASGI application in an event loop of its own thread, its synchronous endpoints included."""
 
     def __init__(self, app: Any) -> None:
@@ -33,11 +37,12 @@ class OneThread(httpx.BaseTransport):
         self._lifespan = app.router.lifespan_context(app)
         self._run(self._lifespan.__aenter__())
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = self._run(self._respond(request))
-        return response
+    def handle_request(self, request: Any) -> Any:
+        return self._run(self._respond(request))
 
-    async def _respond(self, request: httpx.Request) -> httpx.Response:
+    async def _respond(self, request: Any) -> Any:
+        # The newest version, for the endpoints that ask which one was called.
+        bundle.api_version_var.set(None)
         response = await self._asgi.handle_async_request(request)
         body = await response.aread()
         return httpx.Response(response.status_code, headers=response.headers, content=body)
