@@ -133,9 +133,9 @@ def require_no_misspelt_status(name: str, statuses: object) -> None:
     # An iterator could be gone through only once, and what comes from another task is not there yet.
     if not isinstance(given, list | tuple | set | frozenset) or "{{" in str(statuses) or "{%" in str(statuses):
         return
-    for status in (value.strip() for value in given if isinstance(value, str)):
-        nearest = nearest_name(status, KNOWN_STATUSES, cutoff=_MISSPELT)
-        if status not in KNOWN_STATUSES and nearest:
+    texts = {value.strip() for value in given if isinstance(value, str)}
+    for status in sorted(texts - KNOWN_STATUSES):
+        if nearest := nearest_name(status, KNOWN_STATUSES, cutoff=_MISSPELT):
             raise OllangConfigurationError(
                 f"{name} names {status!r}, which is no status of Ollang: did you mean {nearest!r}?"
             )

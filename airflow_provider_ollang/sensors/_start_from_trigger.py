@@ -12,6 +12,8 @@ from jinja2 import meta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Only parses: what it would render is never asked for.
+_TEMPLATES = jinja2.Environment()  # noqa: S701
 #: What a template may use: anything else is missing in the triggerer, or makes it wait for itself for ever.
 _RENDERABLE = frozenset(
     {
@@ -51,9 +53,8 @@ def unsupported_reason(rendered: Mapping[str, Any], fixed: Mapping[str, Any], *,
 
 
 def _not_renderable(template: str) -> str | None:
-    environment = jinja2.Environment()  # noqa: S701 - only parsed, never rendered
     try:
-        variables = meta.find_undeclared_variables(environment.parse(template))
+        variables = meta.find_undeclared_variables(_TEMPLATES.parse(template))
     except jinja2.TemplateError:
         return "something that is no template"
     return ", ".join(sorted(variables - _RENDERABLE)) or None
