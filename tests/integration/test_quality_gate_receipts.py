@@ -47,9 +47,9 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         items.append(serialize(self))
         return items[-1]
 
-    def noted_event(self: OllangQualityGateOperator, context: Any, event: dict[str, Any]) -> Any:
+    def noted_event(self: OllangQualityGateOperator, context: Any, event: dict[str, Any], **kept: Any) -> Any:
         items.append(event)
-        return complete(self, context, event)
+        return complete(self, context, event, **kept)
 
     monkeypatch.setattr(OllangOrderStatusTrigger, "serialize", noted_trigger)
     monkeypatch.setattr(OllangQualityGateOperator, "execute_complete", noted_event)

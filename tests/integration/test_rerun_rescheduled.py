@@ -22,7 +22,6 @@ from tests.integration.submissions import (
     first_output,
     kill_while_sending,
     posts,
-    record,
     rerun_dag,
     state_on_record,
 )
@@ -84,7 +83,7 @@ def test_reschedules_end_in_retries_and_then_fail(ollang: Sandbox, run_dag: RunD
     ollang.add_fault("POST", times=99, **LIMITED)
     run = run_dag(rerun_dag(retries=1, retry_policy=OllangRetryPolicy(max_reschedules=2)))
     assert (run.states, run.tries, delays) == ({"rerun": "failed"}, {"rerun": 2}, [3600] * 6)
-    assert (accepted_reruns(ollang), posts(ollang), record()) == (0, 6, None)
+    assert (accepted_reruns(ollang), posts(ollang), state_on_record()) == (0, 6, "refused")
 
 
 # --- Task loops ------------------------------------------------------------------------------------------------------

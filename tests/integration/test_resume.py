@@ -200,12 +200,12 @@ def test_gate_without_its_thresholds_at_resume_applies_them(
         kept.update(arguments["kwargs"])
         defer(self, **arguments)
 
-    # dag.test() drops what a deferral keeps besides the event; a triggerer does not.
+    # Before Airflow 3.4 dag.test() drops what a deferral keeps besides the event; a triggerer does not.
     monkeypatch.setattr(BaseOperator, "defer", noted)
     monkeypatch.setattr(
         OllangQualityGateOperator,
         "execute_complete",
-        lambda self, *given, **more: complete(self, *given, **more, **kept),
+        lambda self, *given, **more: complete(self, *given, **{**more, **kept}),
     )
     at_resume(monkeypatch, OllangQualityGateOperator, without("min_scores", "order_id", "evaluation"))
     ollang.change_order(ORDER, latestEvaluation=None)
