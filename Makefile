@@ -58,7 +58,7 @@ unit:
 
 # `make test-model` runs many more scenarios.
 model:
-	@$(QUIETLY) $(PYTEST) tests/model $(PARALLEL) $(ARGS)
+	@$(QUIETLY) $(PYTEST) tests/model $(ARGS)
 
 integration:
 	@$(QUIETLY) $(PYTEST) tests/integration $(PARALLEL) $(ARGS)

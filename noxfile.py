@@ -96,19 +96,19 @@ LONG = {
 }
 
 
-def run_tests(session: nox.Session, *arguments: str, skips: str = "known") -> None:
+def run_tests(session: nox.Session, *arguments: str, skips: str = "known", processes: str = "logical") -> None:
     """Run tests; any warning that points at our own files is a failure, and any skip that is not expected."""
     # Airflow imports the file of a DAG as a module of a name of its own making.
     ours = "filterwarnings=error:::airflow_provider_ollang\nerror:::unusual_prefix_[0-9a-f]{40}_ollang_"
     # The vendor's client came out after the days of the older Airflows.
     options = ("-p", "no:cacheprovider", "-o", ours, f"--skips={skips}", "--ignore-glob=*/test_vendor_client.py")
-    parallel = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
+    parallel = ("-n", processes, "--maxprocesses", "4", "--dist", "worksteal")
     session.run("python", "-m", "pytest", *options, *parallel, *arguments, *session.posargs)
 
 
 def install(session: nox.Session, airflow: str) -> None:
     """Install an Airflow with the tools of the tests, and then the provider, which has to do with what is there."""
-    session.install("--compile-bytecode", *AIRFLOWS[airflow], "--group=test")
+    session.install(*AIRFLOWS[airflow], "--group=test")
     session.install("--editable=.")
 
 
@@ -124,9 +124,9 @@ def matrix(session: nox.Session, airflow: str) -> None:
 
 @nox.session
 def oldest(session: nox.Session) -> None:
-    """Run what uses Airflow most, on the oldest of the matrix: the part of `make test`."""
+    """Run what uses Airflow most, on the oldest of the matrix: the part of `make test`, beside another one."""
     install(session, OLDEST)
-    run_tests(session, *OLDEST_TESTS)
+    run_tests(session, *OLDEST_TESTS, processes="0")
 
 
 @nox.session
@@ -135,7 +135,7 @@ def lowest(session: nox.Session) -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     bounds = [*project["dependencies"], *project["optional-dependencies"]["sandbox"]]
     exact = [bound.replace(">=", "==") for bound in bounds]
-    session.install("--compile-bytecode", LOWEST, *exact, "--editable=.")
+    session.install(LOWEST, *exact, "--editable=.")
     session.install(LOWEST, *exact, "hypothesis", "jsonschema", "pytest", "pytest-xdist")
     connection = "--deselect=tests/unit/hooks/test_ollang.py::test_"
     left_out = (

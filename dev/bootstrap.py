@@ -37,8 +37,7 @@ def ensure(venv: Path) -> None:
         base = getattr(sys, "_base_executable", sys.executable)
         _run(f"making .venv with Python {sys.version.split()[0]}", [base, "-m", "venv", "--clear", str(venv)])
         _run("installing uv", pip)
-    # Without bytecode every process of Airflow would compile everything again.
-    install = [str(venv / "bin" / "uv"), "pip", "install", "--python", str(python), "--quiet", "--compile-bytecode"]
+    install = [str(venv / "bin" / "uv"), "pip", "install", "--python", str(python), "--quiet"]
     what = ["--constraints", str(PINS), "--group", f"{ROOT / 'pyproject.toml'}:dev", "--editable", str(ROOT)]
     _run("installing Airflow and the tools", install + what)
     stamp.write_text(now)

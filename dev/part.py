@@ -37,6 +37,8 @@ def closing_line(output: str) -> str:
 def run(command: Sequence[str]) -> tuple[int, str]:
     """Run a command in a session of its own, without the developer's Airflow settings; return exit code and output."""
     env = {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
+    # Or each of some hundred processes would compile Airflow anew.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     output = b""
     with interruptible() as interruption:
         with interruption.postponed():

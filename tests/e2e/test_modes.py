@@ -1,7 +1,8 @@
 """
 The sensor begun on a worker and begun in the triggerer, on a whole Airflow: the same story must end the same way.
 
-`tests/integration/test_modes.py` compares the modes that `dag.test()` can run; it cannot run `start_from_trigger`.
+`tests/integration/test_modes.py` plays all stories in the modes that `dag.test()` can run; it cannot run
+`start_from_trigger`, of which these show how it begins, how it ends and how it is tried again.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -129,17 +128,6 @@ def test_a_wait_begins_in_the_triggerer_where_its_order_id_can_be_rendered_there
     for task_id in ("from_params", "from_conf", "from_xcom", "pulled"):
         assert airflow.xcom("e2e_start_from_trigger", run_id, task_id)["order_id"] == order_id
     assert "starting on a worker instead" in airflow.logs("e2e_start_from_trigger", run_id, "from_xcom")
-
-
-def test_airflow_knows_the_provider_and_its_connection_type(airflow: AirflowStack) -> None:
-    listed = json.loads(airflow.cli("providers", "list", "--output", "json").stdout)
-    assert "airflow-provider-ollang" in {one["package_name"] for one in listed}
-    whole = airflow.cli("providers", "get", "airflow-provider-ollang", "--full", "--output", "json").stdout
-    assert "airflow_provider_ollang.hooks.ollang.OllangHook" in whole
-    hooks = json.loads(airflow.cli("providers", "hooks", "--output", "json").stdout)
-    assert {"connection_type": "ollang", "hook_name": "Ollang"}.items() <= next(
-        one for one in hooks if one["connection_type"] == "ollang"
-    ).items()
 
 
 def test_the_ui_is_served_the_connection_form(airflow: AirflowStack) -> None:
