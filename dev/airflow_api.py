@@ -44,9 +44,9 @@ class AirflowApi:
             return all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
         return False
 
-    def wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
+    def wait(self, condition: Callable[[], T | None], timeout: float, what: str, *, every: float = 0.2) -> T:
         """Wait as `wait_until` does."""
-        return wait_until(condition, timeout, what)
+        return wait_until(condition, timeout, what, every=every)
 
     def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         """Send a request to the REST API; `path` begins after `/api/v2`."""
@@ -100,7 +100,8 @@ class AirflowApi:
             return state if state in ("success", "failed") else None
 
         try:
-            return self.wait(final_state, timeout, f"end of {dag_id} {run_id}")
+            # Each look takes the API server some ten milliseconds of the processor.
+            return self.wait(final_state, timeout, f"end of {dag_id} {run_id}", every=0.5)
         except StackError as error:
             states = ""
             with suppress(StackError):

@@ -226,7 +226,7 @@ class AirflowStack(AirflowApi):
 
         stop_all(self._processes, grace=STOP_TIMEOUT if timeout is None else timeout, hurry=hurry)
 
-    def wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
+    def wait(self, condition: Callable[[], T | None], timeout: float, what: str, *, every: float = 0.2) -> T:
         """Wait as `wait_until` does, but end at once with the reason if a component dies."""
 
         def poll() -> T | None:
@@ -236,7 +236,7 @@ class AirflowStack(AirflowApi):
             return condition()
 
         try:
-            return wait_until(poll, timeout, what)
+            return wait_until(poll, timeout, what, every=every)
         except StackError as error:
             raise StackError(f"{error}\n(logs: {self.home})") from None
 
