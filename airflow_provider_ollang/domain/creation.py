@@ -183,6 +183,12 @@ class CreationReceipt(PaidReceipt):
         left = {language: order_id for language, order_id in self.orders.items() if order_id not in lost}
         return replace(self.with_orders(left), before=[*self.before, *lost])
 
+    def with_doubt_about(self, language: str) -> Self:
+        """Return the receipt without the order of a language, which counts again as soon as Ollang shows it."""
+        left = {other: order_id for other, order_id in self.orders.items() if other != language}
+        before = [order_id for order_id in self.before if order_id != self.orders[language]]
+        return replace(self, orders=left, before=before)
+
     def to_xcom(self) -> list[dict[str, Any]]:
         """Return what the task hands on: a dict for each language, in the order asked."""
         return [self._to_entry(language) for language in self.languages]

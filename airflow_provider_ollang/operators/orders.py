@@ -298,20 +298,25 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         language = receipt.unfinished[0]
         if decision.error is None:
             return replace(receipt, results={**receipt.results, language: decision.unwrap()})
-        lost: list[str] = []
-        if isinstance(decision.error, OllangOrderFailedError | OllangOrderNotFoundError):
-            lost = [receipt.orders[language]]
+        left = receipt
+        if isinstance(decision.error, OllangOrderFailedError):
+            left = receipt.without_orders([receipt.orders[language]])
+        elif isinstance(decision.error, OllangOrderNotFoundError):
+            # It may be gone, or the connection may have the key of another account.
+            left = receipt.with_doubt_about(language)
         elif isinstance(decision.error, OllangTimeoutError) and self.cancel_on_timeout:
-            lost = self._cancel(hook.client, receipt.unfinished_ids)
+            left = receipt.without_orders(self._cancel(hook.client, receipt.unfinished_ids))
         # What is lost is still to be had: as with an unknown outcome, a clear requests what is missing, and only that.
-        record.note("unknown" if lost else "accepted", receipt.without_orders(lost))
+        record.note("unknown" if left.missing else "accepted", left)
         push_early(self, context, receipt.to_xcom())
         raise decision.error
 
     def _poller(self, receipt: CreationReceipt) -> Poller:
         config = self._poll_config(receipt.orders[receipt.unfinished[0]])
         goal = RerunGoal(rerun=receipt.run, outputs_timeout=self.outputs_timeout)
-        return Poller(config, goal, PollState(), _clock.now() if receipt.deadline is None else receipt.deadline)
+        # A list or a poll has shown each order before its language was known.
+        state = PollState(was_seen=True)
+        return Poller(config, goal, state, _clock.now() if receipt.deadline is None else receipt.deadline)
 
     def _resume(self, context: Context) -> tuple[SubmissionRecord[CreationReceipt], CreationReceipt]:
         """Return what a deferred task had."""

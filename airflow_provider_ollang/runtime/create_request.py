@@ -115,7 +115,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
                 continue
             language = receipt.language_of(order.get("targetLanguage"))
             about = f"{order_id} ({order.get('type')} in {order.get('targetLanguage')})"
-            if not is_same_order(order.get("projectId") or receipt.project_id, receipt.project_id):
+            if not _is_of_project(order, receipt):
                 foreign.append(about)
             elif language is None or language in orders or order.get("type") != receipt.order_type:
                 others.append(about)
@@ -146,20 +146,23 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         none has any, and none had            shows no effect
         ===================================== ===============================================================
 
-        A cancelled order never counts: so a person settles what is doubtful.
+        A cancelled order never counts: so a person settles what is doubtful. One whose id Ollang has answered, or that
+        this task had, counts whatever its date and level, also where no list shows it.
         """
         requested = parse_time(receipt.requested_at)
         since = requested and requested - DATE_RESOLUTION
-        rows = self._list_new(client, receipt, requested and requested - LONGEST_SKEW, max_attempts)
-        missing = [row for row in rows if receipt.language_of(row.get("targetLanguage")) in receipt.missing]
+        listed = self._list_new(client, receipt, requested and requested - LONGEST_SKEW, max_attempts)
+        rows = [*listed, *self._get_unlisted(client, receipt, listed, max_attempts)]
+        missing = [row for row in rows if _asked_language(row, receipt) in receipt.missing]
         certain = [
             row
             for row in missing
-            if not _is_dated_before(row, since) and self._is_of_level(client, row["id"], max_attempts)
+            if row["id"] in receipt.order_ids
+            or (not _is_dated_before(row, since) and self._is_of_level(client, row["id"], max_attempts))
         ]
         new = _by_language(receipt, certain)
         doubtful = _by_language(receipt, (row for row in missing if row not in certain))
-        others = self._list_unasked(client, receipt, rows, max_attempts)
+        others = _unasked(rows, receipt)
         orders, unclear = dict(receipt.orders), []
         for language in receipt.missing:
             if len(new[language]) == 1:
@@ -219,22 +222,17 @@ class CreateRequest(PaidRequest[CreationReceipt]):
             and row.get("status") != "cancelled"
         ]
 
-    def _list_unasked(
-        self, client: OllangClient, receipt: CreationReceipt, rows: list[Order], max_attempts: int | None
+    def _get_unlisted(
+        self, client: OllangClient, receipt: CreationReceipt, listed: list[Order], max_attempts: int | None
     ) -> list[Order]:
-        """Return the new orders that may be of a missing language all the same."""
-        unasked = [row for row in rows if receipt.language_of(row.get("targetLanguage")) is None]
-        if not receipt.message:
-            return unasked
-        # Ollang has told the ids, so that the orders of others do not count; some are of another project.
-        listed = {row["id"] for row in rows}
-        answered = [row for row in unasked if row["id"] in receipt.order_ids]
-        for order_id in receipt.order_ids:
-            if order_id not in listed and order_id not in receipt.orders.values():
-                order = self._get_answered(client, order_id, max_attempts)
-                if order is not None:
-                    answered.append(order)
-        return answered
+        """Return the orders with a known id, of no language yet, that are not listed."""
+        known = {row["id"] for row in listed} | set(receipt.orders.values())
+        orders = (
+            self._get_answered(client, order_id, max_attempts)
+            for order_id in receipt.order_ids
+            if order_id not in known
+        )
+        return [order for order in orders if order is not None]
 
     def _is_of_level(self, client: OllangClient, order_id: str, max_attempts: int | None = None) -> bool:
         """Tell whether an order may have the level asked for, which no list shows."""
@@ -253,7 +251,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         except (OllangOrderNotFoundError, OllangAccessDeniedError):
             return None
         is_alike = order.get("type") == self._spec.order_type and order.get("status") != "cancelled"
-        return order if is_alike else None
+        return {**order, "id": order_id} if is_alike else None
 
     def _get_new_order(self, client: OllangClient, order_id: str) -> Order | None:
         """Get an order that was just created, which may take a moment to show; ``None`` if it is not the account's."""
@@ -285,6 +283,23 @@ def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, l
         if language is not None:
             rows_of[language].append(row)
     return rows_of
+
+
+def _is_of_project(order: Order, receipt: CreationReceipt) -> bool:
+    """Tell whether an order that was got by its id is of the project; one that does not say so is."""
+    return is_same_order(order.get("projectId") or receipt.project_id, receipt.project_id)
+
+
+def _asked_language(order: Order, receipt: CreationReceipt) -> str | None:
+    """Return the language asked for that an order is of; ``None`` for one of another project, too."""
+    return receipt.language_of(order.get("targetLanguage")) if _is_of_project(order, receipt) else None
+
+
+def _unasked(rows: Iterable[Order], receipt: CreationReceipt) -> list[Order]:
+    """Return the new orders that may be of a missing language all the same."""
+    unasked = [row for row in rows if _asked_language(row, receipt) is None]
+    # Where Ollang has told the ids, the orders of others do not count.
+    return [row for row in unasked if row["id"] in receipt.order_ids] if receipt.message else unasked
 
 
 def _compare(

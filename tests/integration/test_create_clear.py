@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ollang.exceptions import OllangOrderFailedError, OllangOutcomeUnknownError, OllangTimeoutError
+from airflow_provider_ollang.exceptions import (
+    OllangOrderFailedError,
+    OllangOrderNotFoundError,
+    OllangOutcomeUnknownError,
+    OllangTimeoutError,
+)
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.creations import (
     LANGUAGES,
@@ -29,6 +34,15 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import ClearRun, RunDag
 
+#: A single order gets it while the connection has the key of another account.
+NOT_FOUND: dict[str, Any] = {
+    "status": 404,
+    "body": {
+        "error": "Order not found",
+        "message": "No order found with the provided orderId",
+        "code": "ORDER_NOT_FOUND",
+    },
+}
 KEPT = pytest.mark.parametrize("kept", [True, False], ids=["state kept", "state discarded"])
 
 
@@ -182,6 +196,52 @@ def test_cancelled_order_that_is_gone_is_created_again(
     assert ("create" in run.errors, posts(ollang)) == (bool(waiting), 1)
     cleared = clear_run(dag, run)
     assert (cleared.states, posts(ollang)) == (SUCCESS, 2)
+
+
+@needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_order_denied_for_a_while_is_waited_for_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, deferrable: bool
+) -> None:
+    ollang.change_behaviour({"run_seconds": 7200})
+    # Each order is read once before the wait.
+    ollang.add_fault("GET", "/integration/orders/*", skip=len(LANGUAGES), times=None, **NOT_FOUND)
+    dag = create_dag(**WAITING, deferrable=deferrable)
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOrderNotFoundError)
+    ollang.remove_faults()
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each())
+    assert ids(cleared) == creations(ollang)[0]["orders"]
+
+
+@needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+def test_order_attached_to_and_denied_for_a_while_is_waited_for_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+) -> None:
+    """It is older than any list of new orders goes back, and was known before."""
+    ollang.change_behaviour({"run_seconds": 10_000})
+    run = run_dag(create_dag(target_languages="fr"))
+    ollang.advance(2 * 3600)
+    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=None, **NOT_FOUND)
+    waiting = create_dag(**WAITING, target_languages="fr")
+    denied = clear_run(waiting, run, keep_task_state=False)
+    assert isinstance(denied.errors["create"], OllangOrderNotFoundError)
+    ollang.remove_faults()
+    cleared = clear_run(waiting, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr"))
+
+
+@needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("polls", [0, 2], ids=["first language", "second language"])
+def test_one_404_at_the_start_of_a_wait_decides_nothing(ollang: Sandbox, run_dag: RunDag, polls: int) -> None:
+    ollang.change_behaviour({"run_seconds": 50})
+    ollang.add_fault("GET", "/integration/orders/*", skip=2 + polls, times=1, **NOT_FOUND)
+    run = run_dag(create_dag(**WAITING, target_languages="fr, de"))
+    assert (run.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr", "de"))
 
 
 @needs_task_state_store

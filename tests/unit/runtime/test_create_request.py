@@ -55,11 +55,12 @@ def row(order_id: str, language: str, created_at: str | None = AFTER, **changes:
 class Client:
     """A client that shows these orders."""
 
-    def __init__(self, *rows: dict[str, Any], answer: Any = (), missing_for: int = 0) -> None:
+    def __init__(self, *rows: dict[str, Any], answer: Any = (), missing_for: int = 0, unlisted: Any = ()) -> None:
         self.settings = SimpleNamespace(base_url=HOST)
         self.rows = list(rows)
         self.answer = answer
         self.missing_for = missing_for
+        self.unlisted = unlisted
         self.sent: list[Request] = []
         self.filters: Any = None
 
@@ -68,7 +69,7 @@ class Client:
 
     def list_orders(self, filters: Any, **_: Any) -> Any:
         self.filters = filters
-        return iter(self.rows)
+        return iter([each for each in self.rows if each["id"] not in self.unlisted])
 
     def get_order(self, order_id: str, **_: Any) -> Any:
         found = [each for each in self.rows if each["id"] == order_id]
@@ -242,6 +243,14 @@ def test_answered_orders_in_other_languages_are_likely(rows: Any, is_likely: boo
     effect = request().find_effect(client, answered("f1", "p1", "d1", message="order(s) f1, p1, d1"))
     assert (effect.is_likely, effect.rest is not None) == (is_likely, not is_likely)
     assert ("not asked for: d1" in effect.comparison) is is_likely
+
+
+@pytest.mark.parametrize("known", [{"level": 1}, {"projectId": None}, {"createdAt": LONG_AGO}], ids=str)
+def test_order_with_a_known_id_counts_though_no_list_shows_it(known: Any) -> None:
+    client: Any = Client(*THREE[:2], row("d1", "de", **known), unlisted=["d1"])
+    effect = request().find_effect(client, answered("f1", "p1", "d1"))
+    assert effect.receipt is not None
+    assert effect.receipt.orders == ALL
 
 
 def test_effect_of_the_rest_is_looked_for_in_missing_languages_only() -> None:
