@@ -12,6 +12,7 @@ from airflow_provider_ollang.exceptions import (
     OllangOutcomeUnknownError,
     OllangTimeoutError,
 )
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.creations import (
     LANGUAGES,
@@ -31,6 +32,8 @@ from tests.integration.creations import (
 from tests.integration.submissions import ProcessKilled, during_sleep
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import ClearRun, RunDag
 
@@ -83,6 +86,25 @@ def test_cleared_task_without_state_takes_no_doubtful_orders(
     cleared = clear_run(dag, run, keep_task_state=False)
     assert (cleared.states, posts(ollang)) == (SUCCESS, 2)
     require_right_orders(ollang, cleared)
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("fault", [None, LOST], ids=["cleared without state", "lost response"])
+def test_project_that_ollang_spells_in_another_case_shows_its_orders(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, tmp_path: Path, fault: dict[str, Any] | None
+) -> None:
+    video = tmp_path / "film.mp4"
+    video.write_bytes(b"film")
+    project_id = OllangHook().upload_file(str(video), name="film", source_language="en")["project_id"]
+    assert project_id != project_id.upper()
+    ollang.change_behaviour({"created_project": project_id.upper(), "ignored_filters": ["projectId"]})
+    dag = create_dag(project_id=project_id, on_unknown_outcome="resubmit")
+    if fault:
+        ollang.add_fault("POST", **fault)
+    run = run_dag(dag)
+    if not fault:
+        run = clear_run(dag, run, keep_task_state=False)
+    assert (run.states, posts(ollang), ollang.counts()["orders_created"]) == (SUCCESS, 1, len(LANGUAGES))
 
 
 @needs_task_state_store
