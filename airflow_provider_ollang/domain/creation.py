@@ -173,6 +173,11 @@ class CreationReceipt(PaidReceipt):
         plain = code.casefold() if isinstance(code, str) else None
         return next((language for language in self.languages if language.casefold() == plain), None)
 
+    def may_be_missing(self, code: object) -> bool:
+        """Tell whether the API may mean a missing language by a code: it names the same primary language, or none."""
+        missing = {_primary_subtag(language) for language in self.missing}
+        return not isinstance(code, str) or _primary_subtag(code) in missing
+
     def with_orders(self, orders: Mapping[str, str]) -> Self:
         """Return the receipt with the order of each of some languages, and no other ids."""
         return replace(self, orders=dict(orders), order_ids=list(orders.values()))
@@ -208,6 +213,10 @@ class CreationReceipt(PaidReceipt):
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
         common = PaidReceipt.__dataclass_fields__
         return {name: stored for name, stored in known_fields(cls, value).items() if name not in common}
+
+
+def _primary_subtag(code: str) -> str:
+    return re.split("[-_]", code.casefold(), maxsplit=1)[0]
 
 
 def _is_given(value: object) -> bool:

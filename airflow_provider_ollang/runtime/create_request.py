@@ -41,8 +41,6 @@ class CreateRequest(PaidRequest[CreationReceipt]):
     """
 
     noun = "order"
-    # Nothing tells whose orders these are, and they can be cancelled.
-    is_cleared_while_likely = False
     receipt_class = CreationReceipt
 
     def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:
@@ -141,7 +139,9 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         one has several                       was processed, and so was another one: a person decides
         one has an order dated before it      likewise: the clocks may differ, or a list may lag
         one has an order of another level     likewise: a review may have changed the level
-        a new one is in no language asked for likewise: Ollang may spell a language otherwise
+        a new one is in no language asked for likewise: Ollang may spell a language otherwise. It may be another task's,
+                                              too: only where Ollang has answered it, or its primary subtag is that of
+                                              a missing language, it keeps a clear from submitting the rest
         some have one, others none            was processed in part: the rest may be sent
         none has any, and none had            shows no effect
         ===================================== ===============================================================
@@ -163,19 +163,17 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         new = _by_language(receipt, certain)
         doubtful = _by_language(receipt, (row for row in missing if row not in certain))
         others = _unasked(rows, receipt)
-        orders, unclear = dict(receipt.orders), []
-        for language in receipt.missing:
-            if len(new[language]) == 1:
-                orders[language] = new[language][0]["id"]
-            elif new[language] or doubtful[language] or others:
-                unclear.append(language)
-        updated = receipt.with_orders(orders)
+        found = {language: orders[0]["id"] for language, orders in new.items() if len(orders) == 1}
+        updated = receipt.with_orders({**receipt.orders, **found})
         comparison = _compare(updated, new, doubtful, others)
         if not updated.missing:
             self._log.info("%s.", comparison)
             return Effect(dataclasses.replace(updated, message=f"order(s) {', '.join(updated.order_ids)}"))
-        rest = updated if orders and not unclear else None
-        return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
+        respelt = [row for row in others if receipt.message or updated.may_be_missing(row.get("targetLanguage"))]
+        blocks_clear = bool(respelt) or any(new[language] or doubtful[language] for language in updated.missing)
+        rest = updated if updated.orders and not blocks_clear else None
+        is_likely = blocks_clear or bool(others)
+        return Effect(None, comparison, is_likely=is_likely, rest=rest, blocks_clear=blocks_clear)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
         """Tell whether an order whose end was not waited for is at work still."""
@@ -190,10 +188,11 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         """Say what to check in Ollang."""
         return (
             f"Check project {self._spec.project_id} in Ollang. If all orders are there, mark this task as success and "
-            "give their ids to the tasks downstream. If not, cancel what is doubtful: new orders in another language, "
-            "dated before the request or of another level, or all but one of several. Then clear this task: with its "
-            "record (Airflow 3.3 or newer, task state kept) it takes the orders that are there and creates the missing "
-            "ones; without it, it creates all of them unless all are at work."
+            "give their ids to the tasks downstream. If not, cancel the doubtful orders that no other task ordered: "
+            f"new ones in another language than {', '.join(self._spec.languages)}, dated before the request or of "
+            "another level, and all but one of several. Then clear this task: with its record (Airflow 3.3 or newer, "
+            "task state kept) it takes the orders that are there and creates the missing ones; without it, it creates "
+            "all of them unless all are at work."
         )
 
     # --- Orders of the project ------------------------------------------------------------------------------------
@@ -319,7 +318,8 @@ def _compare(
             seen = "no new order"
         facts.append(f"{language}: {seen}")
     if receipt.missing and others:
-        facts.append(f"not asked for: {_ids(others)}")
+        listed = (f"{row['id']} ({row.get('targetLanguage')})" for row in others)
+        facts.append(f"not asked for: {', '.join(listed)}")
     return f"orders of {receipt.order_type} by language: {'; '.join(facts)}"
 
 

@@ -298,6 +298,43 @@ def test_clear_never_doubles_orders_that_are_likely(ollang: Sandbox, run_dag: Ru
 
 
 @needs_task_state_store
+@pytest.mark.parametrize(
+    ("asked", "sibling", "clear_sends"),
+    [("fr", "de", True), ("fr, it", "de", True), ("pt-PT", "pt-BR", False)],
+    ids=["none there", "some there", "may be the same language"],
+)
+def test_order_of_a_sibling_task_blocks_no_clear(
+    ollang: Sandbox,
+    run_dag: RunDag,
+    clear_run: ClearRun,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+    sibling: str,
+    clear_sends: bool,
+) -> None:
+    """A task for another language of the project runs beside this one, whose request is not, or partly, processed."""
+    ollang.change_behaviour({"run_seconds": 100_000, "created_languages": 1})
+    ollang.add_fault("POST", status=502, processed="," in asked)
+
+    def create_sibling() -> None:
+        ollang.create_orders(body(sibling))
+
+    during_sleep(monkeypatch, create_sibling)
+    dag = create_dag(target_languages=asked, on_unknown_outcome="resubmit")
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
+    assert posts(ollang) == 1
+    cleared = clear_run(dag, run)
+    assert posts(ollang) == (2 if clear_sends else 1)
+    if clear_sends:
+        assert (cleared.states, created(ollang)) == (SUCCESS, one_each(*asked.split(", "), sibling))
+    else:
+        [order_id] = creations(ollang)[-1]["orders"]
+        assert f"not asked for: {order_id} ({sibling})" in str(cleared.errors["create"])
+    assert "that no other task ordered" in str(run.errors["create"])
+
+
+@needs_task_state_store
 @pytest.mark.parametrize("fault", [None, LOST], ids=["good response", "lost response"])
 def test_language_spelt_otherwise_is_never_ordered_again(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, fault: dict[str, Any] | None

@@ -245,6 +245,28 @@ def test_answered_orders_in_other_languages_are_likely(rows: Any, is_likely: boo
     assert ("not asked for: d1" in effect.comparison) is is_likely
 
 
+@pytest.mark.parametrize(
+    ("rows", "message", "blocks"),
+    [
+        ([row("x", "es")], None, False),
+        ([row("x", "es", level=1)], None, False),
+        ([row("x", "DE-at")], None, True),
+        ([row("x", "fr-CA")], None, False),
+        ([row("x", "den")], None, False),
+        ([{**row("x", ""), "targetLanguage": None}], None, True),
+        ([row("x", "es")], "order(s) x", True),
+        ([row("y", "es")], "order(s) x", False),
+        ([row("d1", "de", EARLIER)], None, True),
+        ([row("d1", "de"), row("d2", "de")], None, True),
+    ],
+)
+def test_only_what_may_be_a_missing_language_blocks_a_clear(rows: Any, message: str | None, blocks: bool) -> None:
+    client: Any = Client(*THREE[:2], *rows)
+    effect = request().find_effect(client, answered("x", message=message))
+    assert (effect.blocks_clear, effect.rest is None) == (blocks, blocks)
+    assert effect.is_likely or rows == [row("y", "es")]
+
+
 @pytest.mark.parametrize("known", [{"level": 1}, {"projectId": None}, {"createdAt": LONG_AGO}], ids=str)
 def test_order_with_a_known_id_counts_though_no_list_shows_it(known: Any) -> None:
     client: Any = Client(*THREE[:2], row("d1", "de", **known), unlisted=["d1"])
