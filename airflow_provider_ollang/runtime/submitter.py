@@ -357,7 +357,9 @@ class Submitter(Generic[ReceiptT]):
             self.request.noun,
             comparison,
         )
-        return self._submit(self._with_credits(replace(rest, reconnected=False)), resubmitted=True)
+        # What Ollang has answered so far says nothing of this request.
+        unsent = replace(rest, reconnected=False, message=None)
+        return self._submit(self._with_credits(unsent), resubmitted=True)
 
     def _warn_of_resubmission(self) -> None:
         self.log.warning(

@@ -29,7 +29,7 @@ from tests.integration.creations import (
     require_right_orders,
     state,
 )
-from tests.integration.submissions import ProcessKilled, during_sleep
+from tests.integration.submissions import ProcessKilled, during_sleep, kill_while_sending
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -334,20 +334,25 @@ def test_order_of_a_sibling_task_blocks_no_clear(
     assert "that no other task ordered" in str(run.errors["create"])
 
 
+def respell_last(ollang: Sandbox, code: str) -> None:
+    """Let the last order of each request that comes next have this language."""
+    create = ollang.create_orders
+
+    def create_respelt(body: Any) -> Any:
+        response = create(body)
+        ollang.change_order(creations(ollang)[-1]["orders"][-1], targetLanguage=code)
+        return response
+
+    ollang.create_orders = create_respelt  # type: ignore[method-assign]
+
+
 @needs_task_state_store
 @pytest.mark.parametrize("fault", [None, LOST], ids=["good response", "lost response"])
 def test_language_spelt_otherwise_is_never_ordered_again(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, fault: dict[str, Any] | None
 ) -> None:
     ollang.change_behaviour({"run_seconds": 100_000, "cancellable_for": None})
-    create = ollang.create_orders
-
-    def create_respelt(body: Any) -> Any:
-        response = create(body)
-        ollang.change_order(creations(ollang)[-1]["orders"][-1], targetLanguage="pt-BR")
-        return response
-
-    ollang.create_orders = create_respelt  # type: ignore[method-assign]
+    respell_last(ollang, "pt-BR")
     if fault:
         ollang.add_fault("POST", **fault)
     dag = create_dag(target_languages=["fr", "pt"], on_unknown_outcome="resubmit")
@@ -359,3 +364,22 @@ def test_language_spelt_otherwise_is_never_ordered_again(
     ollang.cancel_order(creations(ollang)[0]["orders"][1])
     clear_run(dag, run)
     assert posts(ollang) == 2
+
+
+@needs_task_state_store
+def test_lost_response_to_the_rest_is_reconciled_by_itself(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Ollang has answered the first request says nothing of the second one, which orders in another spelling."""
+    ollang.change_behaviour({"run_seconds": 100_000, "created_languages": 1, "answered_languages": "all"})
+    dag = create_dag(target_languages="fr, pt")
+    run = run_dag(dag)
+    ollang.change_behaviour({"created_languages": None})
+    respell_last(ollang, "pt-BR")
+    kill_while_sending(monkeypatch, processed=True)
+    lost = clear_run(dag, run)
+    assert isinstance(lost.errors["create"], OllangOutcomeUnknownError)
+    assert "an earlier try of this task ended around the request" in str(lost.errors["create"])
+    cleared = clear_run(dag, run)
+    assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
+    assert (posts(ollang), sum(created(ollang).values())) == (2, 2)
