@@ -215,8 +215,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         try:
             receipt = request.resolve(hook.client, receipt)
         except OllangOutcomeUnknownError:
-            # A person who clears the task has it look for the orders by their languages.
-            record.note("unknown", replace(receipt, orders={}))
+            # A person who clears the task has it look by their languages for the orders that are not known yet.
+            record.note("unknown", receipt)
             raise
         self.log.info("Orders by language: %s.", receipt.orders)
         if not self.wait_for_completion:
