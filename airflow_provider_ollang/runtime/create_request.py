@@ -49,7 +49,8 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         self._spec = spec
         self._sleep = sleep
         self._log = log
-        self._levels: dict[str, object] = {}
+        #: Orders that have the level asked for, or do not tell theirs.
+        self._of_level: set[str] = set()
 
     def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> CreationReceipt:
         """
@@ -235,13 +236,17 @@ class CreateRequest(PaidRequest[CreationReceipt]):
 
     def _is_of_level(self, client: OllangClient, order_id: str, max_attempts: int | None = None) -> bool:
         """Tell whether an order may have the level asked for, which no list shows."""
-        if order_id not in self._levels:
-            try:
-                self._levels[order_id] = client.get_order(order_id, max_attempts=max_attempts).get("level")
-            except OllangOrderNotFoundError:
-                # It may just not show yet: what a list has is never ordered again for that.
-                return True
-        return self._levels[order_id] in (None, self._spec.level)
+        if order_id in self._of_level:
+            return True
+        try:
+            level = client.get_order(order_id, max_attempts=max_attempts).get("level")
+        except OllangOrderNotFoundError:
+            # It may just not show yet: what a list has is never ordered again for that.
+            return True
+        if level not in (None, self._spec.level):
+            return False
+        self._of_level.add(order_id)
+        return True
 
     def _get_answered(self, client: OllangClient, order_id: str, max_attempts: int | None) -> Order | None:
         """Get an order of this type that was not listed; ``None`` if there is none, or it is cancelled."""

@@ -80,6 +80,25 @@ def test_cleared_task_without_state_takes_no_doubtful_orders(
 
 
 @needs_task_state_store
+def test_level_that_shows_late_is_the_level(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task without its record polls for half a minute whether its orders are at work."""
+    ollang.change_behaviour({"run_seconds": 10_000})
+    dag = create_dag(target_languages="fr", level=1)
+    run = run_dag(dag)
+    [order_id] = creations(ollang)[0]["orders"]
+    ollang.change_order(order_id, level=0)
+
+    def show_level() -> None:
+        ollang.change_order(order_id, level=1)
+
+    during_sleep(monkeypatch, show_level, after=5)
+    cleared = clear_run(dag, run, keep_task_state=False)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr"))
+
+
+@needs_task_state_store
 @pytest.mark.parametrize("fault", [None, LOST], ids=["cleared without state", "lost response"])
 def test_project_that_ollang_spells_in_another_case_shows_its_orders(
     ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, tmp_path: Path, fault: dict[str, Any] | None

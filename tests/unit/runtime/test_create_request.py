@@ -275,6 +275,16 @@ def test_order_with_a_known_id_counts_though_no_list_shows_it(known: Any) -> Non
     assert effect.receipt.orders == ALL
 
 
+def test_level_that_does_not_fit_is_read_again_and_one_that_does_is_not() -> None:
+    client: Any = Client(*THREE[:2], row("d1", "de", level=1))
+    creation = request()
+    assert creation.find_effect(client, UNSENT).blocks_clear
+    client.rows[2]["level"] = 0
+    assert creation.find_effect(client, UNSENT).receipt is not None
+    client.rows = [{**each, "level": 1} for each in client.rows]
+    assert creation.find_effect(client, UNSENT).receipt is not None
+
+
 def test_effect_of_the_rest_is_looked_for_in_missing_languages_only() -> None:
     client: Any = Client(*THREE)
     rest = UNSENT.with_orders({"fr": "f0", "pt-PT": "p1"})
