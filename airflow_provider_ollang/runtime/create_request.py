@@ -102,15 +102,18 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         """
         Find out which of the orders that Ollang answered is of which language; a later try may do it again.
 
-        :raises OllangOutcomeUnknownError: one is of another project, or a language has none.
+        :raises OllangOutcomeUnknownError: one is of another project or not found, or a language has none.
         """
-        orders, others, foreign = dict(receipt.orders), [], []
+        orders = dict(receipt.orders)
+        others: list[str] = []
+        foreign: list[str] = []
+        absent: list[str] = []
         for order_id in receipt.order_ids:
             if order_id in orders.values():
                 continue
             order = self._get_new_order(client, order_id)
             if order is None:
-                foreign.append(order_id)
+                absent.append(order_id)
                 continue
             language = receipt.language_of(order.get("targetLanguage"))
             about = f"{order_id} ({order.get('type')} in {order.get('targetLanguage')})"
@@ -121,8 +124,9 @@ class CreateRequest(PaidRequest[CreationReceipt]):
             else:
                 orders[language] = order_id
         resolved = dataclasses.replace(receipt, orders=orders)
-        if foreign or resolved.missing:
-            raise self._unexpected_orders(resolved, others, foreign)
+        if foreign or absent or resolved.missing:
+            about_orders = {"not of this project": foreign, "not found with this key": absent, "not asked for": others}
+            raise self._unexpected_orders(resolved, about_orders)
         if others:
             self._log.warning("Ollang created orders that were not asked for by name: %s.", ", ".join(others))
         return resolved
@@ -268,15 +272,11 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         return None
 
     def _unexpected_orders(
-        self, receipt: CreationReceipt, others: list[str], foreign: list[str]
+        self, receipt: CreationReceipt, unexpected: Mapping[str, list[str]]
     ) -> OllangOutcomeUnknownError:
-        texts = [
-            f"no {receipt.order_type} in {', '.join(receipt.missing)}" if receipt.missing else "",
-            f"not of this project: {', '.join(foreign)}" if foreign else "",
-            f"not asked for: {', '.join(others)}" if others else "",
-        ]
-        reason = f"Ollang answered with other orders ({'; '.join(filter(None, texts))})"
-        return outcome_unknown(self, reason)
+        texts = [f"no {receipt.order_type} in {', '.join(receipt.missing)}"] if receipt.missing else []
+        texts += [f"{what}: {', '.join(orders)}" for what, orders in unexpected.items() if orders]
+        return outcome_unknown(self, f"Ollang answered with other orders ({'; '.join(texts)})")
 
 
 def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, list[Order]]:

@@ -201,7 +201,7 @@ def test_doubled_orders_ask_a_person(ollang: Sandbox, run_dag: RunDag) -> None:
     ("options", "reason"),
     [
         ({"created_project": "proj_abc456"}, "not of this project"),
-        ({"created_languages": 2, "answered_languages": "all"}, "no subtitle in de"),
+        ({"created_languages": 2, "answered_languages": "all"}, "no subtitle in de; not found with this key: "),
     ],
     ids=["another project", "no such order"],
 )

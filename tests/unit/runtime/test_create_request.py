@@ -168,7 +168,7 @@ def test_first_of_two_orders_of_a_language_counts(caplog: pytest.LogCaptureFixtu
         (row("d1", "de", projectId="proj_other"), "no subtitle in de; not of this project: d1 (subtitle in de)"),
         (row("d1", "es"), "no subtitle in de; not asked for: d1 (subtitle in es)"),
         (row("d1", "de", type="cc"), "no subtitle in de; not asked for: d1 (cc in de)"),
-        (row("gone", "de"), "no subtitle in de; not of this project: d1"),
+        (row("gone", "de"), "no subtitle in de; not found with this key: d1"),
     ],
 )
 def test_answer_about_other_orders_is_an_unknown_outcome(wrong: Any, reason: str) -> None:
