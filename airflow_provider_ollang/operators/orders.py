@@ -85,6 +85,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     :param dubbing_style: ``"overdub"``, ``"lipsync"`` or ``"audioDescription"``; default as Ollang has it.
     :param callback_url: an http or https URL that Ollang calls when an order is completed. It may hold a secret: it may
         be a template or another task's output, but it is in no log and not among the rendered templates.
+        ``partial(callback_url=another.output)`` does not make the other task upstream: use ``expand(callback_url=...)``
+        or ``another >> create`` there.
     :param auto_qc: whether Ollang evaluates the result unasked; default ``False``.
     :param memories: ids of translation memories to use, at most 20, as a collection or a comma-separated text
         (templated).
@@ -339,6 +341,12 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         return cancelled
 
     def _spec(self, context: Context) -> OrderSpec:
+        callback_url = self.render_template(self._callback_url, context)
+        if callback_url is None and self._callback_url is not None:
+            raise OllangConfigurationError(
+                "callback_url rendered to nothing; nothing was sent, since it cannot be set later. Check that the task "
+                "it comes from is upstream and returns a URL: partial(callback_url=...) does not make a task upstream."
+            )
         return OrderSpec.parse(
             self.project_id,
             self.order_type,
@@ -347,7 +355,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
             rush=self.rush,
             order_sub_type=self.order_sub_type,
             dubbing_style=self.dubbing_style,
-            callback_url=self.render_template(self._callback_url, context),
+            callback_url=callback_url,
             auto_qc=self.auto_qc,
             memories=self.memories,
         )
