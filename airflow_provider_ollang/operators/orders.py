@@ -33,6 +33,7 @@ from airflow_provider_ollang.runtime.create_request import CreateRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.wait import (
     DEFERRABLE,
+    DEFERRED_RECEIPT,
     POLL_INTERVAL,
     deferral_errors,
     read_event,
@@ -106,8 +107,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         Then the result says ``outputs_changed: false``.
     :param cancel_on_kill: cancel the unfinished orders that the task waits for when it is killed, cleared or marked;
         one request each, and Ollang cancels only orders that have hardly begun. A deferred wait can do so on Airflow
-        3.3 or newer only; it also does where another triggerer takes it over since its own seemed dead. The next try
-        fails, since its orders are cancelled; clear it to create them again. Default ``False``.
+        3.3 or newer only. The next try fails, since its orders are cancelled; clear it to create them again. Default
+        ``False``.
     :param cancel_on_timeout: cancel the unfinished orders when the wait's ``timeout`` ends it; clear the task to create
         them again. Default ``False``.
     :param ollang_conn_id: the Airflow connection (templated).
@@ -133,8 +134,6 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     )
     ui_color = "#c3d5f8"
     record_key = "ollang_create"
-    #: The XCom that brings the receipt through a deferral; ``dag.test()`` drops arguments of it (up to Airflow 3.3.2).
-    receipt_key = "ollang_receipt"
     #: What ``on_kill`` is to cancel, and over which connection.
     _orders_to_cancel: tuple[Settings, list[str]] | None = None
 
@@ -272,7 +271,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
             if self.cancel_on_kill:
                 self._orders_to_cancel = hook.settings, receipt.unfinished_ids
             if self.deferrable:
-                context["ti"].xcom_push(key=self.receipt_key, value=receipt.to_json())
+                context["ti"].xcom_push(key=DEFERRED_RECEIPT, value=receipt.to_json())
             decision = wait_for(
                 self,
                 hook,
@@ -323,7 +322,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     def _resume(self, context: Context) -> tuple[SubmissionRecord[CreationReceipt], CreationReceipt]:
         """Return what a deferred task had."""
         ti = context["ti"]
-        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=self.receipt_key)
+        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=DEFERRED_RECEIPT)
         receipt = CreationReceipt.from_value(value)
         return self._record(context, receipt, receipt.subject), receipt
 
