@@ -64,7 +64,7 @@ _SHORTEST_FAILURE_PAUSE = 5.0
 LONGEST_FAILURE_PAUSE = 300.0
 #: One bad answer of a gateway says these, too: the error has to persist for so many seconds.
 _DENIALS = (OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
-_DENIAL_PAUSE = 30.0
+DENIAL_PAUSE = 30.0
 #: Seconds between two warnings for a person.
 _WARN_AGAIN_AFTER = 24 * 3600.0
 #: 2 to this power is still a number of seconds.
@@ -328,8 +328,8 @@ class Poller:
         if self.state.denied_since is None:
             self.state.denied_since = now
             line = "%s The order was seen before; polling again in %.0f s before failing."
-            log = (warning(line, error, _DENIAL_PAUSE),)
-        left = self.state.denied_since + _DENIAL_PAUSE - now
+            log = (warning(line, error, DENIAL_PAUSE),)
+        left = self.state.denied_since + DENIAL_PAUSE - now
         return self._pause(left, now, log, error) if left > 0 else Decision(error=error)
 
     def _pause(

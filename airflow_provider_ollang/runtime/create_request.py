@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from airflow_provider_ollang.client.requests import create_order, list_orders
 from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
+from airflow_provider_ollang.domain.polling import DENIAL_PAUSE
 from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION, LONGEST_SKEW
 from airflow_provider_ollang.domain.submission import POLL_FIRST_TIMEOUT, reconcile_delays
 from airflow_provider_ollang.domain.values import parse_text, parse_time
@@ -181,12 +181,20 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         return Effect(None, comparison, is_likely=is_likely, rest=rest, blocks_clear=blocks_clear)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
-        """Tell whether an order whose end was not waited for is at work still."""
-        for order_id in receipt.unfinished_ids:
-            # A cancelled order may be found no longer.
-            with suppress(OllangOrderNotFoundError):
-                if _is_at_work(client.get_order(order_id)):
-                    return receipt
+        """Tell whether an order whose end was not waited for is at work still; one that gets 404 twice is gone."""
+        order_ids = receipt.unfinished_ids
+        for delay in (0.0, DENIAL_PAUSE):
+            if order_ids:
+                self._sleep(delay)
+            denied = []
+            for order_id in order_ids:
+                try:
+                    if _is_at_work(client.get_order(order_id)):
+                        return receipt
+                except OllangOrderNotFoundError as error:
+                    self._log.warning("%s", error)
+                    denied.append(order_id)
+            order_ids = denied
         return None
 
     def explain(self) -> str:

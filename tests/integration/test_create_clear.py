@@ -53,6 +53,16 @@ def test_cleared_task_takes_orders_that_are_at_work(
 
 
 @needs_task_state_store
+def test_one_404_after_a_clear_decides_nothing(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    ollang.change_behaviour({"run_seconds": 1000})
+    dag = create_dag(target_languages="fr")
+    run = run_dag(dag)
+    ollang.add_fault("GET", "/integration/orders/*", times=1, **NOT_FOUND)
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr"))
+
+
+@needs_task_state_store
 @KEPT
 @pytest.mark.parametrize("waiting", [{}, WAITING], ids=["not waiting", "waiting"])
 def test_cleared_task_whose_orders_are_done_creates_others(
