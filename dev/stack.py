@@ -212,9 +212,9 @@ class AirflowStack(AirflowApi):
         stop_all([process], grace=STOP_TIMEOUT, hurry=lambda: False)
         self._processes.remove(process)
 
-    def start(self, component: str) -> None:
-        """Start a component again."""
-        self._run(component, *COMPONENTS[component])
+    def start(self, component: str, *, name: str | None = None) -> None:
+        """Start a component again, or one more of its kind under another name."""
+        self._run(name or component, *COMPONENTS[component])
 
     def stop(self, timeout: float | None = None) -> None:
         """Ask the components to end, wait, and end by force what is left, tasks included."""

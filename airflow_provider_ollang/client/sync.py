@@ -38,6 +38,7 @@ from airflow_provider_ollang.client.responses import (
     parse_page,
 )
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes, new_session, proxies
+from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.values import parse_score
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
@@ -56,6 +57,11 @@ _TEST_TIMEOUT = 10.0
 _TIMEOUTS = requests.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError
 
 T = TypeVar("T")
+
+
+def _has_value(row: Mapping[str, Any], field: str, value: object) -> bool:
+    """Tell whether a row has the value that a filter asks for; ids are compared as ids."""
+    return is_same_order(row.get(field), value) if field == "projectId" else bool(row.get(field) == value)
 
 
 class InterruptedBeforeSending(BaseException):
@@ -104,7 +110,7 @@ class OllangClient:
         """List orders: see :meth:`.OllangHook.list_orders`; ``filters`` are named as the API nests them."""
         fields = {field: filters[name] for name, field in EXACT_FILTERS.items() if filters.get(name) is not None}
         for row in self._list(lambda page: list_orders(page, page_size, filters), max_attempts):
-            if all(row.get(field) == value for field, value in fields.items()):
+            if all(_has_value(row, field, value) for field, value in fields.items()):
                 yield row
 
     def list_projects(

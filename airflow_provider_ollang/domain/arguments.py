@@ -251,7 +251,7 @@ def _start_of_url(text: str) -> str:
 
 def is_same_order(first: object, second: object) -> bool:
     """
-    Tell whether two ids name the same order.
+    Tell whether two ids name the same order, or the same project.
 
     Ids look like MongoDB's, which are 24 hexadecimal digits without case; any other id is compared as it stands.
     """

@@ -173,6 +173,11 @@ class CreationReceipt(PaidReceipt):
         plain = code.casefold() if isinstance(code, str) else None
         return next((language for language in self.languages if language.casefold() == plain), None)
 
+    def may_be_missing(self, code: object) -> bool:
+        """Tell whether the API may mean a missing language by a code: it names the same primary language, or none."""
+        missing = {_primary_subtag(language) for language in self.missing}
+        return not isinstance(code, str) or _primary_subtag(code) in missing
+
     def with_orders(self, orders: Mapping[str, str]) -> Self:
         """Return the receipt with the order of each of some languages, and no other ids."""
         return replace(self, orders=dict(orders), order_ids=list(orders.values()))
@@ -182,6 +187,12 @@ class CreationReceipt(PaidReceipt):
         lost = list(order_ids)
         left = {language: order_id for language, order_id in self.orders.items() if order_id not in lost}
         return replace(self.with_orders(left), before=[*self.before, *lost])
+
+    def with_doubt_about(self, language: str) -> Self:
+        """Return the receipt without the order of a language, which counts again as soon as Ollang shows it."""
+        left = {other: order_id for other, order_id in self.orders.items() if other != language}
+        before = [order_id for order_id in self.before if order_id != self.orders[language]]
+        return replace(self, orders=left, before=before)
 
     def to_xcom(self) -> list[dict[str, Any]]:
         """Return what the task hands on: a dict for each language, in the order asked."""
@@ -202,6 +213,10 @@ class CreationReceipt(PaidReceipt):
     def _own_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
         common = PaidReceipt.__dataclass_fields__
         return {name: stored for name, stored in known_fields(cls, value).items() if name not in common}
+
+
+def _primary_subtag(code: str) -> str:
+    return re.split("[-_]", code.casefold(), maxsplit=1)[0]
 
 
 def _is_given(value: object) -> bool:

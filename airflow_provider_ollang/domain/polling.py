@@ -14,13 +14,13 @@ process after any poll. The goal alone knows what an order means; the poller kno
 =================================== ==================== ====================== =====================================
 a poll                              in state             changes it to          and the decision is
 =================================== ==================== ====================== =====================================
-returns the order                   any                  succeeded: no failure, the goal's: result, error, or a pause
+returns the order                   any                  seen: no failure,       the goal's: result, error, or a pause
                                                          no denial              of one interval at most
 fails, transient                    few failures         one failure more       a pause, doubled with each failure
                                     one too many         the same               the error, unless failures are ignored
 429 with ``Retry-After``            any                  the same               a pause of that length
-denied: 401, 403, 404, not Ollang's never succeeded      the same               the error
-                                    succeeded            denied                 a pause of 30 s
+denied: 401, 403, 404, not Ollang's never seen           the same               the error
+                                    seen                 denied                 a pause of 30 s
                                     denied 30 s ago      the same               the error: it persists
 fails, otherwise permanent          any                  the same               the error
 any of these                        past the deadline                           a timeout instead of a pause
@@ -64,7 +64,7 @@ _SHORTEST_FAILURE_PAUSE = 5.0
 LONGEST_FAILURE_PAUSE = 300.0
 #: One bad answer of a gateway says these, too: the error has to persist for so many seconds.
 _DENIALS = (OllangAuthenticationError, OllangAccessDeniedError, OllangOrderNotFoundError)
-_DENIAL_PAUSE = 30.0
+DENIAL_PAUSE = 30.0
 #: Seconds between two warnings for a person.
 _WARN_AGAIN_AFTER = 24 * 3600.0
 #: 2 to this power is still a number of seconds.
@@ -116,6 +116,7 @@ class PollState:
     What the polls of a wait have shown so far; plain JSON, so that it can outlive a process. Times are epoch seconds.
 
     :param last_status: the order's status at the last successful poll; ``None`` before the first.
+    :param was_seen: whether the order was seen before the first poll.
     :param seen_running: whether this wait has observed the order running since the rerun.
     :param warned_at: per status that needs a person, when that was last logged.
     :param unknown_statuses: unknown statuses that were logged.
@@ -132,6 +133,7 @@ class PollState:
     """
 
     last_status: str | None = None
+    was_seen: bool = False
     seen_running: bool = False
     warned_at: dict[str, float] = field(default_factory=dict)
     unknown_statuses: list[str] = field(default_factory=list)
@@ -156,6 +158,7 @@ class PollState:
         """Return what stays true when another try of the task continues the wait: facts, but no clocks."""
         return PollState(
             last_status=self.last_status,
+            was_seen=self.was_seen,
             seen_running=self.seen_running,
             warned_at=dict(self.warned_at),
             unknown_statuses=list(self.unknown_statuses),
@@ -318,14 +321,15 @@ class Poller:
 
     def _on_denial(self, error: OllangPermanentError, now: float) -> Decision:
         is_answer = isinstance(error, OllangConfigurationError) and error.status_code is not None
-        if self.state.last_status is None or not (is_answer or isinstance(error, _DENIALS)):
+        is_denial = is_answer or isinstance(error, _DENIALS)
+        if not is_denial or (self.state.last_status is None and not self.state.was_seen):
             return Decision(error=error)
         log: tuple[LogLine, ...] = ()
         if self.state.denied_since is None:
             self.state.denied_since = now
-            line = "%s An earlier poll succeeded; polling again in %.0f s before failing."
-            log = (warning(line, error, _DENIAL_PAUSE),)
-        left = self.state.denied_since + _DENIAL_PAUSE - now
+            line = "%s The order was seen before; polling again in %.0f s before failing."
+            log = (warning(line, error, DENIAL_PAUSE),)
+        left = self.state.denied_since + DENIAL_PAUSE - now
         return self._pause(left, now, log, error) if left > 0 else Decision(error=error)
 
     def _pause(

@@ -33,6 +33,7 @@ from airflow_provider_ollang.runtime.create_request import CreateRequest
 from airflow_provider_ollang.runtime.paid_request import RECONCILE_TIMEOUT, SubmissionPolicy
 from airflow_provider_ollang.runtime.wait import (
     DEFERRABLE,
+    DEFERRED_RECEIPT,
     POLL_INTERVAL,
     deferral_errors,
     read_event,
@@ -85,6 +86,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     :param dubbing_style: ``"overdub"``, ``"lipsync"`` or ``"audioDescription"``; default as Ollang has it.
     :param callback_url: an http or https URL that Ollang calls when an order is completed. It may hold a secret: it may
         be a template or another task's output, but it is in no log and not among the rendered templates.
+        ``partial(callback_url=another.output)`` does not make the other task upstream: use ``expand(callback_url=...)``
+        or ``another >> create`` there.
     :param auto_qc: whether Ollang evaluates the result unasked; default ``False``.
     :param memories: ids of translation memories to use, at most 20, as a collection or a comma-separated text
         (templated).
@@ -104,8 +107,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         Then the result says ``outputs_changed: false``.
     :param cancel_on_kill: cancel the unfinished orders that the task waits for when it is killed, cleared or marked;
         one request each, and Ollang cancels only orders that have hardly begun. A deferred wait can do so on Airflow
-        3.3 or newer only; it also does where another triggerer takes it over since its own seemed dead. The next try
-        fails, since its orders are cancelled; clear it to create them again. Default ``False``.
+        3.3 or newer only. The next try fails, since its orders are cancelled; clear it to create them again. Default
+        ``False``.
     :param cancel_on_timeout: cancel the unfinished orders when the wait's ``timeout`` ends it; clear the task to create
         them again. Default ``False``.
     :param ollang_conn_id: the Airflow connection (templated).
@@ -131,8 +134,6 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
     )
     ui_color = "#c3d5f8"
     record_key = "ollang_create"
-    #: The XCom that brings the receipt through a deferral; ``dag.test()`` drops arguments of it (up to Airflow 3.3.2).
-    receipt_key = "ollang_receipt"
     #: What ``on_kill`` is to cancel, and over which connection.
     _orders_to_cancel: tuple[Settings, list[str]] | None = None
 
@@ -215,8 +216,8 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         try:
             receipt = request.resolve(hook.client, receipt)
         except OllangOutcomeUnknownError:
-            # A person who clears the task has it look for the orders by their languages.
-            record.note("unknown", replace(receipt, orders={}))
+            # A person who clears the task has it look by their languages for the orders that are not known yet.
+            record.note("unknown", receipt)
             raise
         self.log.info("Orders by language: %s.", receipt.orders)
         if not self.wait_for_completion:
@@ -270,7 +271,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
             if self.cancel_on_kill:
                 self._orders_to_cancel = hook.settings, receipt.unfinished_ids
             if self.deferrable:
-                context["ti"].xcom_push(key=self.receipt_key, value=receipt.to_json())
+                context["ti"].xcom_push(key=DEFERRED_RECEIPT, value=receipt.to_json())
             decision = wait_for(
                 self,
                 hook,
@@ -298,25 +299,30 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         language = receipt.unfinished[0]
         if decision.error is None:
             return replace(receipt, results={**receipt.results, language: decision.unwrap()})
-        lost: list[str] = []
-        if isinstance(decision.error, OllangOrderFailedError | OllangOrderNotFoundError):
-            lost = [receipt.orders[language]]
+        left = receipt
+        if isinstance(decision.error, OllangOrderFailedError):
+            left = receipt.without_orders([receipt.orders[language]])
+        elif isinstance(decision.error, OllangOrderNotFoundError):
+            # It may be gone, or the connection may have the key of another account.
+            left = receipt.with_doubt_about(language)
         elif isinstance(decision.error, OllangTimeoutError) and self.cancel_on_timeout:
-            lost = self._cancel(hook.client, receipt.unfinished_ids)
+            left = receipt.without_orders(self._cancel(hook.client, receipt.unfinished_ids))
         # What is lost is still to be had: as with an unknown outcome, a clear requests what is missing, and only that.
-        record.note("unknown" if lost else "accepted", receipt.without_orders(lost))
+        record.note("unknown" if left.missing else "accepted", left)
         push_early(self, context, receipt.to_xcom())
         raise decision.error
 
     def _poller(self, receipt: CreationReceipt) -> Poller:
         config = self._poll_config(receipt.orders[receipt.unfinished[0]])
         goal = RerunGoal(rerun=receipt.run, outputs_timeout=self.outputs_timeout)
-        return Poller(config, goal, PollState(), _clock.now() if receipt.deadline is None else receipt.deadline)
+        # A list or a poll has shown each order before its language was known.
+        state = PollState(was_seen=True)
+        return Poller(config, goal, state, _clock.now() if receipt.deadline is None else receipt.deadline)
 
     def _resume(self, context: Context) -> tuple[SubmissionRecord[CreationReceipt], CreationReceipt]:
         """Return what a deferred task had."""
         ti = context["ti"]
-        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=self.receipt_key)
+        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=DEFERRED_RECEIPT)
         receipt = CreationReceipt.from_value(value)
         return self._record(context, receipt, receipt.subject), receipt
 
@@ -334,6 +340,12 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
         return cancelled
 
     def _spec(self, context: Context) -> OrderSpec:
+        callback_url = self.render_template(self._callback_url, context)
+        if callback_url is None and self._callback_url is not None:
+            raise OllangConfigurationError(
+                "callback_url rendered to nothing; nothing was sent, since it cannot be set later. Check that the task "
+                "it comes from is upstream and returns a URL: partial(callback_url=...) does not make a task upstream."
+            )
         return OrderSpec.parse(
             self.project_id,
             self.order_type,
@@ -342,7 +354,7 @@ class OllangCreateOrderOperator(OllangWaitingOperator):
             rush=self.rush,
             order_sub_type=self.order_sub_type,
             dubbing_style=self.dubbing_style,
-            callback_url=self.render_template(self._callback_url, context),
+            callback_url=callback_url,
             auto_qc=self.auto_qc,
             memories=self.memories,
         )

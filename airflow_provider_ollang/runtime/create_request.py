@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from airflow_provider_ollang.client.requests import create_order, list_orders
 from airflow_provider_ollang.domain.arguments import is_same_order
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
+from airflow_provider_ollang.domain.polling import DENIAL_PAUSE
 from airflow_provider_ollang.domain.receipts import DATE_RESOLUTION, LONGEST_SKEW
 from airflow_provider_ollang.domain.submission import POLL_FIRST_TIMEOUT, reconcile_delays
 from airflow_provider_ollang.domain.values import parse_text, parse_time
@@ -41,8 +41,6 @@ class CreateRequest(PaidRequest[CreationReceipt]):
     """
 
     noun = "order"
-    # Nothing tells whose orders these are, and they can be cancelled.
-    is_cleared_while_likely = False
     receipt_class = CreationReceipt
 
     def __init__(self, spec: OrderSpec, *, sleep: Callable[[float], None], log: Any) -> None:
@@ -51,7 +49,8 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         self._spec = spec
         self._sleep = sleep
         self._log = log
-        self._levels: dict[str, object] = {}
+        #: Orders that have the level asked for, or do not tell theirs.
+        self._of_level: set[str] = set()
 
     def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> CreationReceipt:
         """
@@ -103,27 +102,31 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         """
         Find out which of the orders that Ollang answered is of which language; a later try may do it again.
 
-        :raises OllangOutcomeUnknownError: one is of another project, or a language has none.
+        :raises OllangOutcomeUnknownError: one is of another project or not found, or a language has none.
         """
-        orders, others, foreign = dict(receipt.orders), [], []
+        orders = dict(receipt.orders)
+        others: list[str] = []
+        foreign: list[str] = []
+        absent: list[str] = []
         for order_id in receipt.order_ids:
             if order_id in orders.values():
                 continue
             order = self._get_new_order(client, order_id)
             if order is None:
-                foreign.append(order_id)
+                absent.append(order_id)
                 continue
             language = receipt.language_of(order.get("targetLanguage"))
             about = f"{order_id} ({order.get('type')} in {order.get('targetLanguage')})"
-            if not is_same_order(order.get("projectId") or receipt.project_id, receipt.project_id):
+            if not _is_of_project(order, receipt):
                 foreign.append(about)
             elif language is None or language in orders or order.get("type") != receipt.order_type:
                 others.append(about)
             else:
                 orders[language] = order_id
         resolved = dataclasses.replace(receipt, orders=orders)
-        if foreign or resolved.missing:
-            raise self._unexpected_orders(resolved, others, foreign)
+        if foreign or absent or resolved.missing:
+            about_orders = {"not of this project": foreign, "not found with this key": absent, "not asked for": others}
+            raise self._unexpected_orders(resolved, about_orders)
         if others:
             self._log.warning("Ollang created orders that were not asked for by name: %s.", ", ".join(others))
         return resolved
@@ -141,56 +144,68 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         one has several                       was processed, and so was another one: a person decides
         one has an order dated before it      likewise: the clocks may differ, or a list may lag
         one has an order of another level     likewise: a review may have changed the level
-        a new one is in no language asked for likewise: Ollang may spell a language otherwise
+        a new one is in no language asked for likewise: Ollang may spell a language otherwise. It may be another task's,
+                                              too: only where Ollang has answered it, or its primary subtag is that of
+                                              a missing language, it keeps a clear from submitting the rest
         some have one, others none            was processed in part: the rest may be sent
         none has any, and none had            shows no effect
         ===================================== ===============================================================
 
-        A cancelled order never counts: so a person settles what is doubtful.
+        A cancelled order never counts: so a person settles what is doubtful. One whose id Ollang has answered, or that
+        this task had, counts whatever its date and level, also where no list shows it.
         """
         requested = parse_time(receipt.requested_at)
         since = requested and requested - DATE_RESOLUTION
-        rows = self._list_new(client, receipt, requested and requested - LONGEST_SKEW, max_attempts)
-        missing = [row for row in rows if receipt.language_of(row.get("targetLanguage")) in receipt.missing]
+        listed = self._list_new(client, receipt, requested and requested - LONGEST_SKEW, max_attempts)
+        rows = [*listed, *self._get_unlisted(client, receipt, listed, max_attempts)]
+        missing = [row for row in rows if _asked_language(row, receipt) in receipt.missing]
         certain = [
             row
             for row in missing
-            if not _is_dated_before(row, since) and self._is_of_level(client, row["id"], max_attempts)
+            if row["id"] in receipt.order_ids
+            or (not _is_dated_before(row, since) and self._is_of_level(client, row["id"], max_attempts))
         ]
         new = _by_language(receipt, certain)
         doubtful = _by_language(receipt, (row for row in missing if row not in certain))
-        others = self._list_unasked(client, receipt, rows, max_attempts)
-        orders, unclear = dict(receipt.orders), []
-        for language in receipt.missing:
-            if len(new[language]) == 1:
-                orders[language] = new[language][0]["id"]
-            elif new[language] or doubtful[language] or others:
-                unclear.append(language)
-        updated = receipt.with_orders(orders)
+        others = _unasked(rows, receipt)
+        found = {language: orders[0]["id"] for language, orders in new.items() if len(orders) == 1}
+        updated = receipt.with_orders({**receipt.orders, **found})
         comparison = _compare(updated, new, doubtful, others)
         if not updated.missing:
             self._log.info("%s.", comparison)
             return Effect(dataclasses.replace(updated, message=f"order(s) {', '.join(updated.order_ids)}"))
-        rest = updated if orders and not unclear else None
-        return Effect(None, comparison, is_likely=bool(unclear), rest=rest)
+        respelt = [row for row in others if receipt.message or updated.may_be_missing(row.get("targetLanguage"))]
+        blocks_clear = bool(respelt) or any(new[language] or doubtful[language] for language in updated.missing)
+        rest = updated if updated.orders and not blocks_clear else None
+        is_likely = blocks_clear or bool(others)
+        return Effect(None, comparison, is_likely=is_likely, rest=rest, blocks_clear=blocks_clear)
 
     def find_running(self, client: OllangClient, receipt: CreationReceipt) -> CreationReceipt | None:
-        """Tell whether an order whose end was not waited for is at work still."""
-        for order_id in receipt.unfinished_ids:
-            # A cancelled order may be found no longer.
-            with suppress(OllangOrderNotFoundError):
-                if _is_at_work(client.get_order(order_id)):
-                    return receipt
+        """Tell whether an order whose end was not waited for is at work still; one that gets 404 twice is gone."""
+        order_ids = receipt.unfinished_ids
+        for delay in (0.0, DENIAL_PAUSE):
+            if order_ids:
+                self._sleep(delay)
+            denied = []
+            for order_id in order_ids:
+                try:
+                    if _is_at_work(client.get_order(order_id)):
+                        return receipt
+                except OllangOrderNotFoundError as error:
+                    self._log.warning("%s", error)
+                    denied.append(order_id)
+            order_ids = denied
         return None
 
     def explain(self) -> str:
         """Say what to check in Ollang."""
         return (
             f"Check project {self._spec.project_id} in Ollang. If all orders are there, mark this task as success and "
-            "give their ids to the tasks downstream. If not, cancel what is doubtful: new orders in another language, "
-            "dated before the request or of another level, or all but one of several. Then clear this task: with its "
-            "record (Airflow 3.3 or newer, task state kept) it takes the orders that are there and creates the missing "
-            "ones; without it, it creates all of them unless all are at work."
+            "give their ids to the tasks downstream. If not, cancel the doubtful orders that no other task ordered: "
+            f"new ones in another language than {', '.join(self._spec.languages)}, dated before the request or of "
+            "another level, and all but one of several. Then clear this task: with its record (Airflow 3.3 or newer, "
+            "task state kept) it takes the orders that are there and creates the missing ones; without it, it creates "
+            "all of them unless all are at work."
         )
 
     # --- Orders of the project ------------------------------------------------------------------------------------
@@ -219,32 +234,31 @@ class CreateRequest(PaidRequest[CreationReceipt]):
             and row.get("status") != "cancelled"
         ]
 
-    def _list_unasked(
-        self, client: OllangClient, receipt: CreationReceipt, rows: list[Order], max_attempts: int | None
+    def _get_unlisted(
+        self, client: OllangClient, receipt: CreationReceipt, listed: list[Order], max_attempts: int | None
     ) -> list[Order]:
-        """Return the new orders that may be of a missing language all the same."""
-        unasked = [row for row in rows if receipt.language_of(row.get("targetLanguage")) is None]
-        if not receipt.message:
-            return unasked
-        # Ollang has told the ids, so that the orders of others do not count; some are of another project.
-        listed = {row["id"] for row in rows}
-        answered = [row for row in unasked if row["id"] in receipt.order_ids]
-        for order_id in receipt.order_ids:
-            if order_id not in listed and order_id not in receipt.orders.values():
-                order = self._get_answered(client, order_id, max_attempts)
-                if order is not None:
-                    answered.append(order)
-        return answered
+        """Return the orders with a known id, of no language yet, that are not listed."""
+        known = {row["id"] for row in listed} | set(receipt.orders.values())
+        orders = (
+            self._get_answered(client, order_id, max_attempts)
+            for order_id in receipt.order_ids
+            if order_id not in known
+        )
+        return [order for order in orders if order is not None]
 
     def _is_of_level(self, client: OllangClient, order_id: str, max_attempts: int | None = None) -> bool:
         """Tell whether an order may have the level asked for, which no list shows."""
-        if order_id not in self._levels:
-            try:
-                self._levels[order_id] = client.get_order(order_id, max_attempts=max_attempts).get("level")
-            except OllangOrderNotFoundError:
-                # It may just not show yet: what a list has is never ordered again for that.
-                return True
-        return self._levels[order_id] in (None, self._spec.level)
+        if order_id in self._of_level:
+            return True
+        try:
+            level = client.get_order(order_id, max_attempts=max_attempts).get("level")
+        except OllangOrderNotFoundError:
+            # It may just not show yet: what a list has is never ordered again for that.
+            return True
+        if level not in (None, self._spec.level):
+            return False
+        self._of_level.add(order_id)
+        return True
 
     def _get_answered(self, client: OllangClient, order_id: str, max_attempts: int | None) -> Order | None:
         """Get an order of this type that was not listed; ``None`` if there is none, or it is cancelled."""
@@ -253,7 +267,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         except (OllangOrderNotFoundError, OllangAccessDeniedError):
             return None
         is_alike = order.get("type") == self._spec.order_type and order.get("status") != "cancelled"
-        return order if is_alike else None
+        return {**order, "id": order_id} if is_alike else None
 
     def _get_new_order(self, client: OllangClient, order_id: str) -> Order | None:
         """Get an order that was just created, which may take a moment to show; ``None`` if it is not the account's."""
@@ -266,15 +280,11 @@ class CreateRequest(PaidRequest[CreationReceipt]):
         return None
 
     def _unexpected_orders(
-        self, receipt: CreationReceipt, others: list[str], foreign: list[str]
+        self, receipt: CreationReceipt, unexpected: Mapping[str, list[str]]
     ) -> OllangOutcomeUnknownError:
-        texts = [
-            f"no {receipt.order_type} in {', '.join(receipt.missing)}" if receipt.missing else "",
-            f"not of this project: {', '.join(foreign)}" if foreign else "",
-            f"not asked for: {', '.join(others)}" if others else "",
-        ]
-        reason = f"Ollang answered with other orders ({'; '.join(filter(None, texts))})"
-        return outcome_unknown(self, reason)
+        texts = [f"no {receipt.order_type} in {', '.join(receipt.missing)}"] if receipt.missing else []
+        texts += [f"{what}: {', '.join(orders)}" for what, orders in unexpected.items() if orders]
+        return outcome_unknown(self, f"Ollang answered with other orders ({'; '.join(texts)})")
 
 
 def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, list[Order]]:
@@ -285,6 +295,23 @@ def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, l
         if language is not None:
             rows_of[language].append(row)
     return rows_of
+
+
+def _is_of_project(order: Order, receipt: CreationReceipt) -> bool:
+    """Tell whether an order that was got by its id is of the project; one that does not say so is."""
+    return is_same_order(order.get("projectId") or receipt.project_id, receipt.project_id)
+
+
+def _asked_language(order: Order, receipt: CreationReceipt) -> str | None:
+    """Return the language asked for that an order is of; ``None`` for one of another project, too."""
+    return receipt.language_of(order.get("targetLanguage")) if _is_of_project(order, receipt) else None
+
+
+def _unasked(rows: Iterable[Order], receipt: CreationReceipt) -> list[Order]:
+    """Return the new orders that may be of a missing language all the same."""
+    unasked = [row for row in rows if _asked_language(row, receipt) is None]
+    # Where Ollang has told the ids, the orders of others do not count.
+    return [row for row in unasked if row["id"] in receipt.order_ids] if receipt.message else unasked
 
 
 def _compare(
@@ -304,7 +331,8 @@ def _compare(
             seen = "no new order"
         facts.append(f"{language}: {seen}")
     if receipt.missing and others:
-        facts.append(f"not asked for: {_ids(others)}")
+        listed = (f"{row['id']} ({row.get('targetLanguage')})" for row in others)
+        facts.append(f"not asked for: {', '.join(listed)}")
     return f"orders of {receipt.order_type} by language: {'; '.join(facts)}"
 
 

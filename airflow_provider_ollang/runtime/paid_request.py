@@ -27,15 +27,18 @@ class Effect(Generic[ReceiptT]):
     What Ollang shows of a request whose outcome is unknown.
 
     :param receipt: what is known of the request now; ``None``: nothing proves that it was processed.
-    :param is_likely: whether something speaks for it all the same: then it is never submitted again.
+    :param is_likely: whether something speaks for it all the same: then no try submits it again by itself.
     :param comparison: what was compared, for the log.
     :param rest: what is known of the request if only a part of it was processed: the rest is still to be sent.
+    :param blocks_clear: whether a person has to settle it in Ollang, so that clearing the task does not submit it again
+        either.
     """
 
     receipt: ReceiptT | None
     comparison: str = ""
     is_likely: bool = False
     rest: ReceiptT | None = None
+    blocks_clear: bool = False
 
 
 class PaidRequest(ABC, Generic[ReceiptT]):
@@ -49,8 +52,6 @@ class PaidRequest(ABC, Generic[ReceiptT]):
     :param refused_while_running: whether Ollang refuses a second request while it is at work on the first.
     :param shows_running: whether Ollang shows that it is at work on a request; if not, a task that was cleared and has
         no record submits at once.
-    :param is_cleared_while_likely: whether a person who clears its unknown outcome says that it never ran, even where
-        something speaks for it.
     :param if_sent_twice: what it could do if it were sent again, for messages.
     :param receipt_class: what its receipt is read with.
     """
@@ -61,7 +62,6 @@ class PaidRequest(ABC, Generic[ReceiptT]):
     order_id: str | None = None
     refused_while_running: bool = False
     shows_running: bool = True
-    is_cleared_while_likely: bool = True
     if_sent_twice: str = "be billed twice"
     receipt_class: type[ReceiptT]
 

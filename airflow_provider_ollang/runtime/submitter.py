@@ -277,11 +277,11 @@ class Submitter(Generic[ReceiptT]):
             effect = self.request.find_effect(self.client, receipt)
             if effect.receipt is not None:
                 return self._reconnect(effect.receipt, "was processed after all")
-            if effect.rest is not None:
-                return self._submit_rest(effect.rest, effect.comparison)
-            if effect.is_likely and not self.request.is_cleared_while_likely:
+            if effect.blocks_clear:
                 self.on_receipt(receipt)
                 raise outcome_unknown(self.request, effect.comparison)
+            if effect.rest is not None:
+                return self._submit_rest(effect.rest, effect.comparison)
         else:
             running = self.request.find_running(self.client, receipt)
             if running is not None:
@@ -342,7 +342,7 @@ class Submitter(Generic[ReceiptT]):
         effect = self.request.find_effect(self.client, receipt)
         if effect.receipt is not None:
             return self._reconnect(effect.receipt, "was processed")
-        if effect.rest is not None:
+        if effect.rest is not None and not effect.is_likely:
             return self._submit_rest(effect.rest, effect.comparison)
         if effect.is_likely or self.policy.on_unknown_outcome != "resubmit":
             raise self._outcome_unknown(receipt, unknown, seconds)
@@ -357,7 +357,9 @@ class Submitter(Generic[ReceiptT]):
             self.request.noun,
             comparison,
         )
-        return self._submit(self._with_credits(replace(rest, reconnected=False)), resubmitted=True)
+        # What Ollang has answered so far says nothing of this request.
+        unsent = replace(rest, reconnected=False, message=None)
+        return self._submit(self._with_credits(unsent), resubmitted=True)
 
     def _warn_of_resubmission(self) -> None:
         self.log.warning(

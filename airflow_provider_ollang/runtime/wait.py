@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 60.0
 #: How much later than the deadline of a wait Airflow's own timeout of its deferral comes: it is the fallback.
 GRACE = timedelta(seconds=120)
+#: The XCom that brings the receipt of orders through a deferral; ``dag.test()`` drops arguments of it (up to Airflow
+#: 3.3.2). A trigger tells by it whether its wait goes on elsewhere.
+DEFERRED_RECEIPT = "ollang_receipt"
 #: Whether tasks wait in the triggerer by default.
 DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 

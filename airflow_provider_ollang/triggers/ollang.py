@@ -19,7 +19,8 @@ from airflow_provider_ollang.exceptions import (
     OllangUnavailableError,
 )
 from airflow_provider_ollang.hooks.ollang import OllangHook
-from airflow_provider_ollang.runtime.wait import GRACE, log_review, to_event, write_log
+from airflow_provider_ollang.runtime.context import look_up_task
+from airflow_provider_ollang.runtime.wait import DEFERRED_RECEIPT, GRACE, log_review, to_event, write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -130,11 +131,37 @@ class OllangOrderStatusTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Cancel what is to be cancelled when a user ends the deferred task: clears it, or marks it."""
-        if not self.orders_to_cancel:
+        if not self.orders_to_cancel or not await self._is_ended_by_user():
             return
         async with OllangHook(self.ollang_conn_id).async_client() as client:
             # All at once, since Airflow gives this half a minute.
             await asyncio.gather(*(self._cancel(client, order_id) for order_id in self.orders_to_cancel))
+
+    async def _is_ended_by_user(self) -> bool:
+        """
+        Tell whether a user has ended the task: cleared it, or marked it.
+
+        Airflow 3.3 calls ``on_kill``, too, in a triggerer that seemed dead while another one took its waits over
+        (``Trigger.assign_unassigned``); 3.4.0b2 does not. Then the task is deferred with the receipt that it had: where
+        a cleared one is deferred by now, its receipt has another deadline.
+        """
+        if self.task_instance is None:
+            return True
+        order_ids = ", ".join(self.orders_to_cancel)
+        try:
+            state, receipt = await asyncio.to_thread(look_up_task, self.task_instance, DEFERRED_RECEIPT)
+        except Exception as error:  # noqa: BLE001 - what is not cancelled now can be cancelled by hand
+            self.log.warning(
+                "Not cancelled: %s. Airflow did not tell whether a user has ended the task, or another triggerer has "
+                "taken its wait over (%s). If a user has, cancel in Ollang what is not wanted any more.",
+                order_ids,
+                type(error).__name__,
+            )
+            return False
+        waits_on = state == "deferred" and (receipt or {}).get("deadline") == self.deadline
+        if waits_on:
+            self.log.warning("Not cancelled: %s. Another triggerer has taken over the wait for them.", order_ids)
+        return not waits_on
 
     async def _cancel(self, client: OllangAsyncClient, order_id: str) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_ollang.sandbox import Sandbox
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tests.crash.account_cells import AccountCell
     from tests.crash.runner import Progress
 
+_NUMBERS = count()
 #: Sandbox seconds after which any run has ended.
 _LONG = 1_000_000
 
@@ -46,7 +48,8 @@ class AccountRuns(TaskRuns):
 
 def _connect(airflow: AirflowStack, ollang: Sandbox) -> str:
     """Make an Airflow connection to a sandbox, and return its id."""
-    name = f"ollang_{ollang.port}"
+    # A later sandbox may get the port of one that has ended.
+    name = f"ollang_account_{next(_NUMBERS)}"
     airflow.api("POST", "/connections", json={"connection_id": name, **ollang.connection})
     return name
 

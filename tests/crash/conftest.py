@@ -44,6 +44,8 @@ def airflow(ollang: Sandbox) -> Iterator[AirflowStack]:
         # How soon a triggerer takes over the waits of one that died.
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
+        # How soon it seems dead when its event loop is blocked.
+        "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": "4",
         # The provider beside these tests, wherever another one may be installed.
         "PYTHONPATH": str(HERE.parents[1]),
     }

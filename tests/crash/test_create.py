@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_provider_ollang.sandbox import Sandbox
+from dev.processes import members
 from tests.crash.account_cells import ACCOUNT_CELLS, LANGUAGES, AccountCell
 from tests.crash.accounts import AccountRunner, Creations, sandboxes_of
 from tests.crash.matrices import note_played, wanted_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dev.stack import AirflowStack
     from tests.crash.runner import Outcome
@@ -96,6 +100,38 @@ def test_wait_that_a_user_ends_cancels_its_orders(act: str, mode: str, ended: Cr
     assert (ended[index].state, ended[index].tries) == ("failed", 2 if act == "cleared" else 1)
     if act == "cleared":
         assert ended.outcome(index) == "OllangOrderFailedError"
+
+
+def test_triggerer_that_seemed_dead_cancels_no_order(airflow: AirflowStack, ended: Creations) -> None:
+    """Airflow tells it of the wait that another one has taken over as if a user had ended the task."""
+    index = len(ENDS)
+    waiting = ended[index]
+    supervisor = airflow.component_pids["triggerer"]
+    event_loop = [pid for pid in members(supervisor) if pid != supervisor]
+    airflow.start("triggerer", name="other triggerer")
+    with stopped(event_loop):
+        last = waiting.ollang.last_request
+        ended.until(lambda: waiting.looks_after(last) > 0, "the other one goes on with the wait")
+
+    def has_decided() -> bool:
+        lines = " ".join(str(entry.get("event")) for entry in ended.log(index, try_number=1))
+        return "Not cancelled" in lines or waiting.ollang.counts()["cancels_accepted"] > 0
+
+    ended.until(has_decided, "the first one lets go of the wait")
+    assert (waiting.state, waiting.ollang.counts()["cancels_accepted"]) == ("deferred", 0)
+    airflow.terminate("other triggerer")
+
+
+@contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """Let processes do nothing for a while."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_triggerer_that_stops_cancels_no_order(airflow: AirflowStack, ended: Creations) -> None:

@@ -21,6 +21,15 @@ KEY = OllangCreateOrderOperator.record_key
 WAITING: dict[str, Any] = {"wait_for_completion": True, "timeout": 4 * 3600}
 SUCCESS = {"create": "success"}
 LOST: dict[str, Any] = {"drop": "after"}
+#: A single order gets it while the connection has the key of another account.
+NOT_FOUND: dict[str, Any] = {
+    "status": 404,
+    "body": {
+        "error": "Order not found",
+        "message": "No order found with the provided orderId",
+        "code": "ORDER_NOT_FOUND",
+    },
+}
 
 
 def create_dag(**arguments: Any) -> DAG:

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_ollang.exceptions import OllangOrderFailedError, OllangOutcomeUnknownError, OllangTimeoutError
+from airflow_provider_ollang.exceptions import (
+    OllangOrderFailedError,
+    OllangOrderNotFoundError,
+    OllangTimeoutError,
+)
+from airflow_provider_ollang.hooks.ollang import OllangHook
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.creations import (
     LANGUAGES,
     LOST,
+    NOT_FOUND,
     SUCCESS,
     WAITING,
     body,
@@ -26,6 +32,8 @@ from tests.integration.creations import (
 from tests.integration.submissions import ProcessKilled, during_sleep
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import ClearRun, RunDag
 
@@ -42,6 +50,16 @@ def test_cleared_task_takes_orders_that_are_at_work(
     cleared = clear_run(dag, run, keep_task_state=kept)
     assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each())
     assert ids(cleared) == ids(run)
+
+
+@needs_task_state_store
+def test_one_404_after_a_clear_decides_nothing(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
+    ollang.change_behaviour({"run_seconds": 1000})
+    dag = create_dag(target_languages="fr")
+    run = run_dag(dag)
+    ollang.add_fault("GET", "/integration/orders/*", times=1, **NOT_FOUND)
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr"))
 
 
 @needs_task_state_store
@@ -72,48 +90,41 @@ def test_cleared_task_without_state_takes_no_doubtful_orders(
 
 
 @needs_task_state_store
-def test_cleared_unknown_outcome_takes_what_shows_late(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
-    ollang.change_behaviour({"orders_hidden_for": 600})
-    ollang.add_fault("POST", **LOST)
-    dag = create_dag()
-    run = run_dag(dag)
-    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
-    ollang.advance(600)
-    cleared = clear_run(dag, run)
-    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each())
-    require_right_orders(ollang, cleared)
-
-
-@needs_task_state_store
-def test_cleared_unknown_outcome_without_orders_creates_them(
-    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+def test_level_that_shows_late_is_the_level(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ollang.add_fault("POST", drop="before")
-    dag = create_dag()
-    cleared = clear_run(dag, run_dag(dag))
-    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 2, one_each())
+    """A task without its record polls for half a minute whether its orders are at work."""
+    ollang.change_behaviour({"run_seconds": 10_000})
+    dag = create_dag(target_languages="fr", level=1)
+    run = run_dag(dag)
+    [order_id] = creations(ollang)[0]["orders"]
+    ollang.change_order(order_id, level=0)
+
+    def show_level() -> None:
+        ollang.change_order(order_id, level=1)
+
+    during_sleep(monkeypatch, show_level, after=5)
+    cleared = clear_run(dag, run, keep_task_state=False)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr"))
 
 
 @needs_task_state_store
-def test_person_settles_doubled_orders_by_cancelling(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
-    ollang.change_behaviour({"processed_twice": True, "cancellable_for": None, "run_seconds": 3600})
-    ollang.add_fault("POST", **LOST)
-    dag = create_dag()
+@pytest.mark.parametrize("fault", [None, LOST], ids=["cleared without state", "lost response"])
+def test_project_that_ollang_spells_in_another_case_shows_its_orders(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, tmp_path: Path, fault: dict[str, Any] | None
+) -> None:
+    video = tmp_path / "film.mp4"
+    video.write_bytes(b"film")
+    project_id = OllangHook().upload_file(str(video), name="film", source_language="en")["project_id"]
+    assert project_id != project_id.upper()
+    ollang.change_behaviour({"created_project": project_id.upper(), "ignored_filters": ["projectId"]})
+    dag = create_dag(project_id=project_id, on_unknown_outcome="resubmit")
+    if fault:
+        ollang.add_fault("POST", **fault)
     run = run_dag(dag)
-    for order_id in creations(ollang)[0]["orders"]:
-        ollang.cancel_order(order_id)
-    cleared = clear_run(dag, run)
-    assert (cleared.states, posts(ollang), ids(cleared)) == (SUCCESS, 1, creations(ollang)[1]["orders"])
-
-
-@needs_task_state_store
-def test_cleared_wrong_answer_creates_what_is_missing(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
-    ollang.change_behaviour({"created_languages": 2, "answered_languages": "all"})
-    dag = create_dag()
-    run = run_dag(dag)
-    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
-    cleared = clear_run(dag, run)
-    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 2, one_each())
+    if not fault:
+        run = clear_run(dag, run, keep_task_state=False)
+    assert (run.states, posts(ollang), ollang.counts()["orders_created"]) == (SUCCESS, 1, len(LANGUAGES))
 
 
 @needs_task_state_store
@@ -185,6 +196,52 @@ def test_cancelled_order_that_is_gone_is_created_again(
 
 
 @needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_order_denied_for_a_while_is_waited_for_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, deferrable: bool
+) -> None:
+    ollang.change_behaviour({"run_seconds": 7200})
+    # Each order is read once before the wait.
+    ollang.add_fault("GET", "/integration/orders/*", skip=len(LANGUAGES), times=None, **NOT_FOUND)
+    dag = create_dag(**WAITING, deferrable=deferrable)
+    run = run_dag(dag)
+    assert isinstance(run.errors["create"], OllangOrderNotFoundError)
+    ollang.remove_faults()
+    cleared = clear_run(dag, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each())
+    assert ids(cleared) == creations(ollang)[0]["orders"]
+
+
+@needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+def test_order_attached_to_and_denied_for_a_while_is_waited_for_again(
+    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun
+) -> None:
+    """It is older than any list of new orders goes back, and was known before."""
+    ollang.change_behaviour({"run_seconds": 10_000})
+    run = run_dag(create_dag(target_languages="fr"))
+    ollang.advance(2 * 3600)
+    ollang.add_fault("GET", "/integration/orders/*", skip=1, times=None, **NOT_FOUND)
+    waiting = create_dag(**WAITING, target_languages="fr")
+    denied = clear_run(waiting, run, keep_task_state=False)
+    assert isinstance(denied.errors["create"], OllangOrderNotFoundError)
+    ollang.remove_faults()
+    cleared = clear_run(waiting, run)
+    assert (cleared.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr"))
+
+
+@needs_task_state_store
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("polls", [0, 2], ids=["first language", "second language"])
+def test_one_404_at_the_start_of_a_wait_decides_nothing(ollang: Sandbox, run_dag: RunDag, polls: int) -> None:
+    ollang.change_behaviour({"run_seconds": 50})
+    ollang.add_fault("GET", "/integration/orders/*", skip=2 + polls, times=1, **NOT_FOUND)
+    run = run_dag(create_dag(**WAITING, target_languages="fr, de"))
+    assert (run.states, posts(ollang), created(ollang)) == (SUCCESS, 1, one_each("fr", "de"))
+
+
+@needs_task_state_store
 def test_cleared_timeout_waits_for_the_same_orders(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
     ollang.change_behaviour({"run_seconds": 5000})
     dag = create_dag(wait_for_completion=True, timeout=3600)
@@ -200,43 +257,3 @@ def test_languages_in_another_order_are_the_same_request(ollang: Sandbox, run_da
     run = run_dag(create_dag())
     cleared = clear_run(create_dag(target_languages=list(reversed(LANGUAGES))), run)
     assert (cleared.states, posts(ollang), ids(cleared)) == (SUCCESS, 1, ids(run))
-
-
-@needs_task_state_store
-def test_clear_never_doubles_orders_that_are_likely(ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun) -> None:
-    """The server's Date is ahead of its orders' dates."""
-    ollang.change_behaviour({"date_ahead": 10, "run_seconds": 100_000})
-    ollang.add_fault("POST", **LOST)
-    dag = create_dag()
-    run = run_dag(dag)
-    cleared = clear_run(dag, run)
-    assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
-    assert (posts(ollang), created(ollang), state()) == (1, one_each(), "unknown")
-    assert all(order_id in str(cleared.errors["create"]) for order_id in creations(ollang)[0]["orders"])
-
-
-@needs_task_state_store
-@pytest.mark.parametrize("fault", [None, LOST], ids=["good response", "lost response"])
-def test_language_spelt_otherwise_is_never_ordered_again(
-    ollang: Sandbox, run_dag: RunDag, clear_run: ClearRun, fault: dict[str, Any] | None
-) -> None:
-    ollang.change_behaviour({"run_seconds": 100_000, "cancellable_for": None})
-    create = ollang.create_orders
-
-    def create_respelt(body: Any) -> Any:
-        response = create(body)
-        ollang.change_order(creations(ollang)[-1]["orders"][-1], targetLanguage="pt-BR")
-        return response
-
-    ollang.create_orders = create_respelt  # type: ignore[method-assign]
-    if fault:
-        ollang.add_fault("POST", **fault)
-    dag = create_dag(target_languages=["fr", "pt"], on_unknown_outcome="resubmit")
-    run = run_dag(dag)
-    assert isinstance(run.errors["create"], OllangOutcomeUnknownError)
-    cleared = clear_run(dag, run)
-    assert isinstance(cleared.errors["create"], OllangOutcomeUnknownError)
-    assert posts(ollang) == 1
-    ollang.cancel_order(creations(ollang)[0]["orders"][1])
-    clear_run(dag, run)
-    assert posts(ollang) == 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk import DAG, task
 
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
@@ -96,6 +98,31 @@ def test_callback_url_is_rendered_and_never_shown(ollang: Sandbox, run_dag: RunD
     assert "c4na7y" not in str(run.errors["create"])
     run = run_dag(create_dag(callback_url="https://hooks.example/done?key={{ 'c4na' }}7y"))
     assert creations(ollang)[0]["asked"]["callbackUrl"] == url
+
+
+def test_callback_url_that_a_partial_task_gets_too_late_creates_nothing(ollang: Sandbox, run_dag: RunDag) -> None:
+    """An argument of ``partial()`` makes no other task upstream: this one runs first."""
+    with DAG("creating", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
+
+        @task(task_id="url", trigger_rule="all_done")
+        def give_url() -> str:
+            return "https://hooks.example/done?key=c4na7y"
+
+        usual = {"project_id": PROJECT, "order_type": "subtitle"}
+        url = give_url()
+        late = OllangCreateOrderOperator.partial(task_id="partial", **usual, callback_url=url)
+        late.expand(target_languages=["fr"]) >> url
+        OllangCreateOrderOperator.partial(task_id="expanded", **usual, target_languages="de").expand(callback_url=[url])
+        plain = OllangCreateOrderOperator.partial(task_id="plain", **usual, callback_url=None)
+        plain.expand(target_languages=["it"])
+    run = run_dag(dag)
+    assert run.states == {"url": "success", "partial[0]": "failed", "expanded[0]": "success", "plain[0]": "success"}
+    error = run.errors["partial[0]"]
+    assert isinstance(error, OllangConfigurationError)
+    assert "callback_url rendered to nothing; nothing was sent" in str(error)
+    asked = [creation["asked"] for creation in creations(ollang)]
+    urls = {each["targetLanguageConfigs"][0]["language"]: each.get("callbackUrl") for each in asked}
+    assert urls == {"de": "https://hooks.example/done?key=c4na7y", "it": None}
 
 
 # --- A lost response ----------------------------------------------------------------------------------------------
@@ -201,7 +228,7 @@ def test_doubled_orders_ask_a_person(ollang: Sandbox, run_dag: RunDag) -> None:
     ("options", "reason"),
     [
         ({"created_project": "proj_abc456"}, "not of this project"),
-        ({"created_languages": 2, "answered_languages": "all"}, "no subtitle in de"),
+        ({"created_languages": 2, "answered_languages": "all"}, "no subtitle in de; not found with this key: "),
     ],
     ids=["another project", "no such order"],
 )

@@ -192,6 +192,13 @@ def test_denial_after_a_success_has_to_persist(denial: OllangError, ignore_poll_
     assert "30 s" in warning
 
 
+def test_denial_of_an_order_that_was_seen_has_to_persist() -> None:
+    outcome = wait_through(in_turn(NOT_FOUND, ONGOING, order()), setup(), state=PollState(was_seen=True))
+    assert (outcome.polls, outcome.result is not None) == ([0, 30, 90], True)
+    outcome = wait_through(in_turn(NOT_FOUND), setup(), state=PollState(was_seen=True))
+    assert (outcome.polls, outcome.error) == ([0, 30], NOT_FOUND)
+
+
 def test_denial_may_persist_as_another_one() -> None:
     for first, second in zip(DENIALS, [*DENIALS[1:], DENIALS[0]], strict=True):
         outcome = wait_through(in_turn(ONGOING, first, second), setup())

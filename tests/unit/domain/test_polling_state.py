@@ -18,6 +18,7 @@ from tests.unit.builders import ORDER_ID, START, Setup, in_turn, one_poll, order
 DAY = 86_400.0
 FULL = PollState(
     last_status="review",
+    was_seen=True,
     seen_running=True,
     warned_at={"review": START},
     unknown_statuses=["transcoding"],
@@ -78,6 +79,7 @@ def test_new_try_keeps_facts_and_drops_clocks() -> None:
     original = copy.deepcopy(FULL)
     assert FULL.for_new_try() == PollState(
         last_status="review",
+        was_seen=True,
         seen_running=True,
         warned_at={"review": START},
         unknown_statuses=["transcoding"],

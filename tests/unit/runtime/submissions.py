@@ -40,6 +40,11 @@ class FakeReceipt(PaidReceipt):
         return {}
 
 
+#: Times of requests, which tell the rest of one from the whole of it.
+SINCE = "2026-01-01T00:00:00+00:00"
+REST_SINCE = "2026-01-01T00:00:05+00:00"
+
+
 class Creation(PaidRequest[FakeReceipt]):
     """A request that creates an order, so that its record can name none."""
 
@@ -58,7 +63,7 @@ class Creation(PaidRequest[FakeReceipt]):
 
     def precheck(self, client: OllangClient, *, on_running: OnRunningBefore) -> FakeReceipt:
         attached = self.shows_effect and on_running != "fail"
-        return FakeReceipt(HOST, None, "2026-01-01T00:00:00+00:00", reconnected=attached)
+        return FakeReceipt(HOST, None, SINCE, reconnected=attached)
 
     def send(self, client: OllangClient, receipt: FakeReceipt) -> FakeReceipt:
         self.while_sending()
@@ -72,7 +77,9 @@ class Creation(PaidRequest[FakeReceipt]):
     def find_effect(
         self, client: OllangClient, receipt: FakeReceipt, *, max_attempts: int | None = None
     ) -> Effect[FakeReceipt]:
-        rest = dataclasses.replace(receipt, message="the rest") if self.shows_part else None
+        rest = (
+            dataclasses.replace(receipt, message="created a part", requested_at=REST_SINCE) if self.shows_part else None
+        )
         return Effect(receipt if self.shows_effect else None, "no new order in project 7", rest=rest)
 
     def find_running(self, client: OllangClient, receipt: FakeReceipt) -> FakeReceipt | None:

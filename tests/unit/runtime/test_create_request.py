@@ -55,11 +55,12 @@ def row(order_id: str, language: str, created_at: str | None = AFTER, **changes:
 class Client:
     """A client that shows these orders."""
 
-    def __init__(self, *rows: dict[str, Any], answer: Any = (), missing_for: int = 0) -> None:
+    def __init__(self, *rows: dict[str, Any], answer: Any = (), missing_for: int = 0, unlisted: Any = ()) -> None:
         self.settings = SimpleNamespace(base_url=HOST)
         self.rows = list(rows)
         self.answer = answer
         self.missing_for = missing_for
+        self.unlisted = unlisted
         self.sent: list[Request] = []
         self.filters: Any = None
 
@@ -68,7 +69,7 @@ class Client:
 
     def list_orders(self, filters: Any, **_: Any) -> Any:
         self.filters = filters
-        return iter(self.rows)
+        return iter([each for each in self.rows if each["id"] not in self.unlisted])
 
     def get_order(self, order_id: str, **_: Any) -> Any:
         found = [each for each in self.rows if each["id"] == order_id]
@@ -167,7 +168,7 @@ def test_first_of_two_orders_of_a_language_counts(caplog: pytest.LogCaptureFixtu
         (row("d1", "de", projectId="proj_other"), "no subtitle in de; not of this project: d1 (subtitle in de)"),
         (row("d1", "es"), "no subtitle in de; not asked for: d1 (subtitle in es)"),
         (row("d1", "de", type="cc"), "no subtitle in de; not asked for: d1 (cc in de)"),
-        (row("gone", "de"), "no subtitle in de; not of this project: d1"),
+        (row("gone", "de"), "no subtitle in de; not found with this key: d1"),
     ],
 )
 def test_answer_about_other_orders_is_an_unknown_outcome(wrong: Any, reason: str) -> None:
@@ -242,6 +243,46 @@ def test_answered_orders_in_other_languages_are_likely(rows: Any, is_likely: boo
     effect = request().find_effect(client, answered("f1", "p1", "d1", message="order(s) f1, p1, d1"))
     assert (effect.is_likely, effect.rest is not None) == (is_likely, not is_likely)
     assert ("not asked for: d1" in effect.comparison) is is_likely
+
+
+@pytest.mark.parametrize(
+    ("rows", "message", "blocks"),
+    [
+        ([row("x", "es")], None, False),
+        ([row("x", "es", level=1)], None, False),
+        ([row("x", "DE-at")], None, True),
+        ([row("x", "fr-CA")], None, False),
+        ([row("x", "den")], None, False),
+        ([{**row("x", ""), "targetLanguage": None}], None, True),
+        ([row("x", "es")], "order(s) x", True),
+        ([row("y", "es")], "order(s) x", False),
+        ([row("d1", "de", EARLIER)], None, True),
+        ([row("d1", "de"), row("d2", "de")], None, True),
+    ],
+)
+def test_only_what_may_be_a_missing_language_blocks_a_clear(rows: Any, message: str | None, blocks: bool) -> None:
+    client: Any = Client(*THREE[:2], *rows)
+    effect = request().find_effect(client, answered("x", message=message))
+    assert (effect.blocks_clear, effect.rest is None) == (blocks, blocks)
+    assert effect.is_likely or rows == [row("y", "es")]
+
+
+@pytest.mark.parametrize("known", [{"level": 1}, {"projectId": None}, {"createdAt": LONG_AGO}], ids=str)
+def test_order_with_a_known_id_counts_though_no_list_shows_it(known: Any) -> None:
+    client: Any = Client(*THREE[:2], row("d1", "de", **known), unlisted=["d1"])
+    effect = request().find_effect(client, answered("f1", "p1", "d1"))
+    assert effect.receipt is not None
+    assert effect.receipt.orders == ALL
+
+
+def test_level_that_does_not_fit_is_read_again_and_one_that_does_is_not() -> None:
+    client: Any = Client(*THREE[:2], row("d1", "de", level=1))
+    creation = request()
+    assert creation.find_effect(client, UNSENT).blocks_clear
+    client.rows[2]["level"] = 0
+    assert creation.find_effect(client, UNSENT).receipt is not None
+    client.rows = [{**each, "level": 1} for each in client.rows]
+    assert creation.find_effect(client, UNSENT).receipt is not None
 
 
 def test_effect_of_the_rest_is_looked_for_in_missing_languages_only() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_ollang.exceptions import OllangInsufficientCreditsError, OllangOutcomeUnknownError
-from tests.unit.runtime.submissions import CLEARED, RETRY, Creation, Harness, lost
+from tests.unit.runtime.submissions import CLEARED, REST_SINCE, RETRY, SINCE, Creation, Harness, lost
 
 
 def partly_processed(*outcomes: BaseException | str) -> Creation:
@@ -17,7 +17,10 @@ def partly_processed(*outcomes: BaseException | str) -> Creation:
 def test_rest_of_a_request_is_sent_once(task: Harness) -> None:
     request = partly_processed(lost())
     submission = task.submit(request)
-    assert [receipt.message for receipt in request.receipts_sent] == [None, "the rest"]
+    first, rest = request.receipts_sent
+    assert (first.requested_at, rest.requested_at) == (SINCE, REST_SINCE)
+    # Ollang has answered nothing to the rest yet.
+    assert rest.message is None
     assert (submission.receipt.message, task.state) == ("created", "accepted")
 
 
@@ -37,7 +40,7 @@ def test_cleared_unknown_outcome_sends_the_rest_only(task: Harness) -> None:
         task.submit(Creation(lost()))
     request = partly_processed()
     task.submit(request, CLEARED)
-    assert [receipt.message for receipt in request.receipts_sent] == ["the rest"]
+    assert [receipt.requested_at for receipt in request.receipts_sent] == [REST_SINCE]
 
 
 def test_too_few_credits_send_nothing(task: Harness) -> None:
