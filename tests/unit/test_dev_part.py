@@ -45,9 +45,7 @@ def test_part_has_the_exit_code_and_output_of_its_command(capfd: pytest.CaptureF
     assert states("unit") == ["FAILED"]
 
 
-def test_part_does_not_see_own_settings(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_part_does_not_see_own_settings(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "theirs")
     monkeypatch.setenv("_AIRFLOW__AS_LIBRARY", "theirs")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "theirs")
