@@ -37,7 +37,8 @@ def ensure(venv: Path) -> None:
         base = getattr(sys, "_base_executable", sys.executable)
         _run(f"making .venv with Python {sys.version.split()[0]}", [base, "-m", "venv", "--clear", str(venv)])
         _run("installing uv", pip)
-    install = [str(venv / "bin" / "uv"), "pip", "install", "--python", str(python), "--quiet"]
+    # Else the components of an Airflow, which start together, would each compile all that they import.
+    install = [str(venv / "bin" / "uv"), "pip", "install", "--python", str(python), "--quiet", "--compile-bytecode"]
     what = ["--constraints", str(PINS), "--group", f"{ROOT / 'pyproject.toml'}:dev", "--editable", str(ROOT)]
     _run("installing Airflow and the tools", install + what)
     stamp.write_text(now)
