@@ -6,6 +6,7 @@ import concurrent.futures
 import queue
 import threading
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError, OllangStaleResultError
@@ -46,6 +47,7 @@ class Workers:
     """
 
     def __init__(self, number: int, token: CancellationToken) -> None:
+        self.number = number
         self._token = token
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads = [
@@ -100,7 +102,8 @@ def deliver(files: Sequence[File], delivery: Delivery, ledger: Ledger, workers: 
     """
     Deliver all files.
 
-    A file that fails with a transient error does not keep the others: the next try of the task finds them there.
+    A file that fails with a transient error does not keep the others: the next try of the task finds them there. No
+    file begins in the place of another before that is on record, so a killed try leaves few to be downloaded again.
 
     :param files: what to deliver.
     :param delivery: where from, where to.
@@ -128,14 +131,20 @@ def deliver(files: Sequence[File], delivery: Delivery, ledger: Ledger, workers: 
         elif running and not delivery.token.is_cancelled:
             delivery.log.warning("%s The other files go on.", error)
 
+    def begin(file: File) -> None:
+        future = workers.submit(_deliver_one, file, delivery, ledger.delivered(file))
+        running[future] = file
+        future.add_done_callback(ended.put)
+
+    left = iter(files)
     try:
-        for file in files:
-            future = workers.submit(_deliver_one, file, delivery, ledger.delivered(file))
-            running[future] = file
-            future.add_done_callback(ended.put)
+        for file in islice(left, workers.number):
+            begin(file)
         while running and not delivery.token.is_cancelled:
             with suppress(queue.Empty):
                 settle(ended.get(timeout=_POLL_SECONDS))
+                for file in islice(left, 1):
+                    begin(file)
     finally:
         if running:
             delivery.token.cancel()

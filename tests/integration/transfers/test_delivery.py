@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from airflow_provider_ollang.exceptions import (
 from airflow_provider_ollang.operators.ollang import OllangRerunOperator
 from airflow_provider_ollang.sandbox import Sandbox
 from airflow_provider_ollang.sensors.ollang import OllangOrderStatusSensor
+from airflow_provider_ollang.transfers._ledger import Ledger
 from airflow_provider_ollang.transfers.ollang_to_object_storage import OllangToObjectStorageOperator
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.conftest import ClearRun, RunDag
@@ -294,6 +296,25 @@ def test_a_retry_brings_only_what_is_not_there(ollang: Sandbox, deliver: Deliver
     assert run.tries["deliver"] == 2
     assert fetched(ollang) == ["a", *["b"] * 5, "c", "b"]
     assert found(any_place) == expected(ollang, order_id, run.results["deliver"])
+
+
+def test_no_file_begins_before_the_one_in_whose_place_it_comes_is_recorded(
+    ollang: Sandbox, deliver: Deliver, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a try that is killed leaves more files to be downloaded again than it worked on."""
+    order_id = ollang.add_order(type="document", files=[{"name": f"{name}.docx", "size": 9} for name in "abcdef"])
+    begun: list[int] = []
+    enter = Ledger.enter
+
+    def slowly(self: Ledger, *entry: Any) -> None:
+        # Time enough for one that would not wait for this.
+        time.sleep(0.1)
+        begun.append(len(fetched(ollang)))
+        enter(self, *entry)
+
+    monkeypatch.setattr(Ledger, "enter", slowly)
+    assert deliver(place.url, order_id=order_id, max_files_at_once=2).state == "success"
+    assert [min(files, most) for files, most in zip(begun, (2, 3, 4, 5, 6, 6), strict=True)] == begun
 
 
 def test_a_file_that_was_changed_meanwhile_is_brought_again(
