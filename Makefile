@@ -106,7 +106,7 @@ test-model: SEED := $(or $(SEED),$(shell date +%s))
 test-model: setup ## random scenarios of paid tasks against a model that knows the truth; SCENARIOS=10000 SEED=7 choose; about five minutes
 	@SCENARIOS=$(SCENARIOS) SEED=$(SEED) exec $(PYTEST) tests/model $(PARALLEL) $(ARGS)
 
-test-matrix: setup ## the tests on each supported Airflow and Python; ONLY=3.1.8-py3.11 or ONLY=py3.12 chooses; about 15 minutes
+test-matrix: setup ## the tests on each supported Airflow and Python; ONLY=3.1.8-py3.11 or ONLY=py3.12 chooses; about 20 minutes
 	@ONLY='$(ONLY)' exec $(BIN)/nox -s matrix $(if $(ONLY),-t $(ONLY)) -- $(ARGS)
 
 lowest: setup ## the unit tests on the oldest versions that pyproject.toml allows; about three minutes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 import queue
 import threading
+from collections import deque
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_provider_ollang.exceptions import OllangError, OllangPermanentError, OllangStaleResultError
@@ -103,7 +103,7 @@ def deliver(files: Sequence[File], delivery: Delivery, ledger: Ledger, workers: 
     Deliver all files.
 
     A file that fails with a transient error does not keep the others: the next try of the task finds them there. No
-    file begins in the place of another before that is on record, so a killed try leaves few to be downloaded again.
+    file begins in the place of another before the ledger has that, so a killed try leaves few to be downloaded again.
 
     :param files: what to deliver.
     :param delivery: where from, where to.
@@ -117,6 +117,13 @@ def deliver(files: Sequence[File], delivery: Delivery, ledger: Ledger, workers: 
     errors: list[BaseException] = []
     running: dict[concurrent.futures.Future[Delivered], File] = {}
     ended: queue.SimpleQueue[concurrent.futures.Future[Delivered]] = queue.SimpleQueue()
+    left = deque(files)
+
+    def begin() -> None:
+        file = left.popleft()
+        future = workers.submit(_deliver_one, file, delivery, ledger.delivered(file))
+        running[future] = file
+        future.add_done_callback(ended.put)
 
     def settle(future: concurrent.futures.Future[Delivered]) -> None:
         file, error = running.pop(future), future.exception()
@@ -128,23 +135,15 @@ def deliver(files: Sequence[File], delivery: Delivery, ledger: Ledger, workers: 
         errors.append(error)
         if not isinstance(error, OllangError) or isinstance(error, OllangPermanentError):
             delivery.token.cancel()
-        elif running and not delivery.token.is_cancelled:
+        elif (running or left) and not delivery.token.is_cancelled:
             delivery.log.warning("%s The other files go on.", error)
 
-    def begin(file: File) -> None:
-        future = workers.submit(_deliver_one, file, delivery, ledger.delivered(file))
-        running[future] = file
-        future.add_done_callback(ended.put)
-
-    left = iter(files)
     try:
-        for file in islice(left, workers.number):
-            begin(file)
-        while running and not delivery.token.is_cancelled:
+        while (running or left) and not delivery.token.is_cancelled:
+            while left and len(running) < workers.number:
+                begin()
             with suppress(queue.Empty):
                 settle(ended.get(timeout=_POLL_SECONDS))
-                for file in islice(left, 1):
-                    begin(file)
     finally:
         if running:
             delivery.token.cancel()

@@ -288,13 +288,16 @@ def fetched(ollang: Sandbox) -> list[str]:
 
 
 @needs_task_state_store
-def test_a_retry_brings_only_what_is_not_there(ollang: Sandbox, deliver: Deliver, any_place: Place) -> None:
+def test_a_retry_brings_only_what_is_not_there(
+    ollang: Sandbox, deliver: Deliver, any_place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
     files = [{"id": name, "name": f"{name}.mp4", "size": 9_000_000} for name in ("a", "b", "c")]
     order_id = ollang.add_order(type="document", files=files)
     ollang.add_fault("GET", f"/files/{order_id}/b/*", status=503, times=5)
     run = deliver(any_place.url, order_id=order_id, retries=1, max_files_at_once=1)
     assert run.tries["deliver"] == 2
     assert fetched(ollang) == ["a", *["b"] * 5, "c", "b"]
+    assert "The other files go on." in capfd.readouterr().out
     assert found(any_place) == expected(ollang, order_id, run.results["deliver"])
 
 
