@@ -26,7 +26,7 @@ from airflow_provider_ollang.client.errors import (
     unknown_outcome,
 )
 from airflow_provider_ollang.client.strict_json import parse_json
-from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.arguments import is_same_id
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.client.requests import Request
@@ -144,7 +144,7 @@ def parse_order(settings: Settings, request: Request, response: Response) -> dic
     if not isinstance(status, str) or not status.isprintable() or len(status) > _MAX_STATUS_LENGTH:
         raise garbled(settings, request, response, "with an order without a status")
     order_id = order.get("id")
-    if order_id is not None and not is_same_order(order_id, request.order_id):
+    if order_id is not None and not is_same_id(order_id, request.order_id):
         raise garbled(settings, request, response, "with another order")
     return order
 
@@ -229,7 +229,7 @@ def parse_accepted(settings: Settings, request: Request, response: Response) -> 
         raise _unknown(settings, request, response, f"{answered}, which is an error")
     order_id = value.get("orderId")
     is_about_order = request.order_id is not None and order_id is not None
-    if is_about_order and not is_same_order(order_id, request.order_id):
+    if is_about_order and not is_same_id(order_id, request.order_id):
         raise _unknown(settings, request, response, "the server answered about another order")
     if not response.has(request.expects):
         raise _unknown(settings, request, response, f"the server answered {status} {_UNEXPECTED[request.expects]}")

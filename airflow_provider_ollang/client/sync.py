@@ -38,7 +38,7 @@ from airflow_provider_ollang.client.responses import (
     parse_page,
 )
 from airflow_provider_ollang.client.session import NETWORK_ERRORS, causes, new_session, proxies
-from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.arguments import is_same_id
 from airflow_provider_ollang.domain.values import parse_score
 from airflow_provider_ollang.exceptions import (
     OllangAccessDeniedError,
@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 def _has_value(row: Mapping[str, Any], field: str, value: object) -> bool:
     """Tell whether a row has the value that a filter asks for; ids are compared as ids."""
-    return is_same_order(row.get(field), value) if field == "projectId" else bool(row.get(field) == value)
+    return is_same_id(row.get(field), value) if field == "projectId" else bool(row.get(field) == value)
 
 
 class InterruptedBeforeSending(BaseException):

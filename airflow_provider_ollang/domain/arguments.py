@@ -249,9 +249,9 @@ def _start_of_url(text: str) -> str:
     return repr(f"{scheme[:10]}://{host[:60]}/…")
 
 
-def is_same_order(first: object, second: object) -> bool:
+def is_same_id(first: object, second: object) -> bool:
     """
-    Tell whether two ids name the same order, or the same project.
+    Tell whether two ids name the same order or project.
 
     Ids look like MongoDB's, which are 24 hexadecimal digits without case; any other id is compared as it stands.
     """

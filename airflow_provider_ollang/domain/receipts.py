@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
-from airflow_provider_ollang.domain.arguments import is_same_order, parse_order_id
+from airflow_provider_ollang.domain.arguments import is_same_id, parse_order_id
 from airflow_provider_ollang.domain.baseline import Baseline
 from airflow_provider_ollang.domain.evaluations import is_later
 from airflow_provider_ollang.domain.freshness import Rerun
@@ -223,7 +223,7 @@ def agreed_order_id(order_id: Any, *receipts: OrderReceipt | None) -> str:
     receipt_ids = [receipt.order_id for receipt in receipts if receipt is not None]
     agreed_id = receipt_ids[0] if order_id is None and receipt_ids else parse_order_id(order_id)
     for receipt_id in receipt_ids:
-        if not is_same_order(receipt_id, agreed_id):
+        if not is_same_id(receipt_id, agreed_id):
             raise OllangConfigurationError(
                 f"This task is given order {agreed_id} and the receipt of order {receipt_id}; give only one of them.",
                 order_id=agreed_id,

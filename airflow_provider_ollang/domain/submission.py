@@ -37,7 +37,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.arguments import is_same_id
 from airflow_provider_ollang.domain.values import known_fields
 from airflow_provider_ollang.exceptions import OllangConfigurationError
 
@@ -135,7 +135,7 @@ class Record:
 
     def is_about(self, subject: str, host: str) -> bool:
         """Tell whether the record is about this subject at this host."""
-        return is_same_order(self.subject, subject) and self.host == host
+        return is_same_id(self.subject, subject) and self.host == host
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a plain dict."""

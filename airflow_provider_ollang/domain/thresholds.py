@@ -8,7 +8,7 @@ from decimal import ROUND_FLOOR, Decimal
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ollang.domain.arguments import is_same_order, nearest_name
+from airflow_provider_ollang.domain.arguments import is_same_id, nearest_name
 from airflow_provider_ollang.domain.evaluations import CRITERIA
 from airflow_provider_ollang.domain.values import parse_score, plain_name
 from airflow_provider_ollang.exceptions import OllangConfigurationError
@@ -140,7 +140,7 @@ def parse_passed(report: object, order_id: str, noun: str = "rerun") -> bool:
             f"{'None' if report is None else f'a {type(report).__name__}'}. If the gate was marked as success by hand, "
             "there is none: clear it, or mark this task as success too."
         )
-    if not is_same_order(report.get("order_id"), order_id):
+    if not is_same_id(report.get("order_id"), order_id):
         raise OllangConfigurationError(
             f"This task is given order {order_id} and the quality report of order {report.get('order_id')}."
         )

@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ollang.client.requests import create_order, list_orders
-from airflow_provider_ollang.domain.arguments import is_same_order
+from airflow_provider_ollang.domain.arguments import is_same_id
 from airflow_provider_ollang.domain.creation import CreationReceipt
 from airflow_provider_ollang.domain.orders import DONE_STATUSES, FAILURE_STATUSES
 from airflow_provider_ollang.domain.polling import DENIAL_PAUSE
@@ -216,7 +216,7 @@ class CreateRequest(PaidRequest[CreationReceipt]):
 
     def _is_alike(self, row: Order) -> bool:
         """Tell whether a row is of an order of this project and type: a server may ignore the filters."""
-        is_of_project = is_same_order(row.get("projectId"), self._spec.project_id)
+        is_of_project = is_same_id(row.get("projectId"), self._spec.project_id)
         return is_of_project and row.get("type") == self._spec.order_type and parse_text(row.get("id")) is not None
 
     def _list_new(
@@ -299,7 +299,7 @@ def _by_language(receipt: CreationReceipt, rows: Iterable[Order]) -> dict[str, l
 
 def _is_of_project(order: Order, receipt: CreationReceipt) -> bool:
     """Tell whether an order that was got by its id is of the project; one that does not say so is."""
-    return is_same_order(order.get("projectId") or receipt.project_id, receipt.project_id)
+    return is_same_id(order.get("projectId") or receipt.project_id, receipt.project_id)
 
 
 def _asked_language(order: Order, receipt: CreationReceipt) -> str | None:

@@ -34,6 +34,7 @@ from tests.integration.creations import (
     stored,
 )
 from tests.integration.submissions import ProcessKilled, during_sleep, no_triggerer, on_kill_of
+from tests.integration.triggers import collected_triggers
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -254,17 +255,10 @@ def test_killed_deferred_wait_cancels_in_the_triggerer(
     ollang: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, cancel: bool
 ) -> None:
     ollang.change_behaviour(SLOW)
-    made: list[OllangOrderStatusTrigger] = []
-    serialize = OllangOrderStatusTrigger.serialize
-
-    def noted(self: OllangOrderStatusTrigger) -> Any:
-        made.append(self)
-        return serialize(self)
-
-    monkeypatch.setattr(OllangOrderStatusTrigger, "serialize", noted)
+    deferred_with = collected_triggers(monkeypatch)
     with no_triggerer(monkeypatch):
         run_dag(create_dag(**WAITING, deferrable=True, cancel_on_kill=cancel))
-    _, arguments = serialize(made[0])
+    _, arguments = deferred_with[0]
     orders = creations(ollang)[0]["orders"]
     # One is done by then: Ollang refuses it, and the others are cancelled all the same.
     ollang.change_order(orders[0], status="completed")

@@ -22,7 +22,6 @@ from airflow_provider_ollang.operators.quality import (
     OllangQualityBranchOperator,
     OllangQualityGateOperator,
 )
-from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
     from tests.integration.conftest import RunDag
 from tests.integration.gates import ORDER, START, evaluated, failed, gate, in_both_modes
+from tests.integration.triggers import collected_triggers
 
 CANARY = "c4na7y5ignature"
 
@@ -40,18 +40,13 @@ LINK = f"https://storage.ollang.com/a.srt?X-Amz-Signature={CANARY}"
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Collect what goes to and comes from the triggerer."""
-    items: list[Any] = []
-    serialize, complete = OllangOrderStatusTrigger.serialize, OllangQualityGateOperator.execute_complete
-
-    def noted_trigger(self: OllangOrderStatusTrigger) -> Any:
-        items.append(serialize(self))
-        return items[-1]
+    items: list[Any] = collected_triggers(monkeypatch)
+    complete = OllangQualityGateOperator.execute_complete
 
     def noted_event(self: OllangQualityGateOperator, context: Any, event: dict[str, Any], **kept: Any) -> Any:
         items.append(event)
         return complete(self, context, event, **kept)
 
-    monkeypatch.setattr(OllangOrderStatusTrigger, "serialize", noted_trigger)
     monkeypatch.setattr(OllangQualityGateOperator, "execute_complete", noted_event)
     return items
 

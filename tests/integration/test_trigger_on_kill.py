@@ -24,6 +24,7 @@ from airflow_provider_ollang.triggers.ollang import OllangOrderStatusTrigger
 from tests.installed_airflow import needs_task_state_store
 from tests.integration.creations import PROJECT, WAITING, creations
 from tests.integration.submissions import no_triggerer
+from tests.integration.triggers import collected_triggers
 
 if TYPE_CHECKING:
     from airflow_provider_ollang.sandbox import Sandbox
@@ -66,14 +67,7 @@ def kill(
     this wait the one of the task's last try ends.
     """
     ollang.change_behaviour({"run_seconds": 50_000, "cancellable_for": None})
-    made: list[OllangOrderStatusTrigger] = []
-    serialize = OllangOrderStatusTrigger.serialize
-
-    def noted(self: OllangOrderStatusTrigger) -> Any:
-        made.append(self)
-        return serialize(self)
-
-    monkeypatch.setattr(OllangOrderStatusTrigger, "serialize", noted)
+    deferred_with = collected_triggers(monkeypatch)
     usual: dict[str, Any] = {"task_id": "create", "project_id": PROJECT, "order_type": "subtitle", "deferrable": True}
     usual |= {**WAITING, "cancel_on_kill": True}
     with DAG("killed", schedule=None, start_date=datetime(2026, 1, 1)) as dag:  # noqa: DTZ001 - Airflow adds the zone
@@ -92,12 +86,13 @@ def kill(
             for task in tasks:
                 other = State.FAILED if state == State.DEFERRED else State.DEFERRED
                 task.state = state if task.map_index == map_index else other
-        trigger = OllangOrderStatusTrigger(**serialize(made[0])[1])
+        _, arguments = deferred_with[0]
+        trigger = OllangOrderStatusTrigger(**arguments)
         task_instance: Any = SimpleNamespace(
             dag_id=dag.dag_id, task_id="create", run_id=run.run_id, map_index=map_index
         )
         trigger.task_instance = task_instance
-        trigger.deadline = (made[0].deadline or 0.0) - later
+        trigger.deadline = arguments["deadline"] - later
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Triggerer(), raising=False)
         asyncio.run(trigger.on_kill())
 

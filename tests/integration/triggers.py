@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from airflow_provider_ollang.domain.goals import StatusGoal
 from airflow_provider_ollang.domain.polling import PollConfig, PollState
 from airflow_provider_ollang.exceptions import (
@@ -37,6 +39,19 @@ def trigger(**changes: Any) -> OllangOrderStatusTrigger:
         "state": PollState().to_json(),
     }
     return OllangOrderStatusTrigger(**{**usual, **changes})
+
+
+def collected_triggers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """Return a list that gets each trigger that a task defers with, as it is stored."""
+    stored: list[tuple[str, dict[str, Any]]] = []
+    serialize_trigger = OllangOrderStatusTrigger.serialize
+
+    def noted(self: OllangOrderStatusTrigger) -> tuple[str, dict[str, Any]]:
+        stored.append(serialize_trigger(self))
+        return stored[-1]
+
+    monkeypatch.setattr(OllangOrderStatusTrigger, "serialize", noted)
+    return stored
 
 
 async def events_of(one: OllangOrderStatusTrigger) -> list[dict[str, Any]]:

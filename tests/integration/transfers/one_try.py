@@ -7,13 +7,10 @@ import importlib
 import json
 import os
 import signal
-import sys
 import threading
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 from airflow.sdk.io import attach
 
@@ -94,21 +91,3 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     before = highest_memory()
     manifest = operator.execute(context)
     return {"manifest": manifest, "idle": before, "highest": highest_memory()}
-
-
-def run_process(main: Callable[[Path, dict[str, Any]], dict[str, Any]], *arguments: Any) -> NoReturn:
-    """Run a try, say what it returned, and end this process."""
-    code = 1
-    try:
-        sys.stdout.write(json.dumps(main(*arguments)))
-        code = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, it is told
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # As Airflow ends a task: without waiting for its threads.
-    os._exit(code)
-
-
-def run(state: Path, arguments: dict[str, Any]) -> NoReturn:
-    run_process(main, state, arguments)

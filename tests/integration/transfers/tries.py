@@ -8,10 +8,11 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,20 +21,27 @@ if TYPE_CHECKING:
 
 LIMIT = 60.0
 
-MODULES = tuple(f"tests.integration.transfers.{name}" for name in ("one_try", "upload_try"))
-# To import Airflow takes seconds: one process does it for all tries.
+#: To import Airflow takes seconds: one process does it for all tries.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([*MODULES])
 
 
-def _run_module(module: str, state: Path, arguments: dict[str, Any], env: dict[str, str], output: Path) -> None:
-    """Run a try in this process."""
+def _run(module: str, state: Path, arguments: dict[str, Any], env: dict[str, str], output: Path) -> NoReturn:
+    """Run a try in this process, say what it returned, and end the process."""
     os.environ.clear()
     os.environ.update(env)
     with output.open("wb") as said:
         os.dup2(said.fileno(), sys.stdout.fileno())
         os.dup2(said.fileno(), sys.stderr.fileno())
-    import_module(module).run(state, arguments)
+    code = 1
+    try:
+        sys.stdout.write(json.dumps(import_module(module).main(state, arguments)))
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, it is told
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # As Airflow ends a task: without waiting for its threads.
+    os._exit(code)
 
 
 class Try:
@@ -45,7 +53,7 @@ class Try:
     :param env: what else the process is told.
     """
 
-    module, _ = MODULES
+    module = "tests.integration.transfers.one_try"
     defaults: ClassVar[dict[str, Any]] = {"max_files_at_once": 2}
 
     def __init__(self, ollang: Sandbox, state: Path, arguments: dict[str, Any], **env: str) -> None:
@@ -54,7 +62,7 @@ class Try:
         self._output = Path(name)
         env = {**os.environ, "AIRFLOW_CONN_OLLANG_DEFAULT": ollang.connection_json, **env}
         self.process = _PROCESSES.Process(
-            target=_run_module, args=(self.module, state, {**self.defaults, **arguments}, env, self._output)
+            target=_run, args=(self.module, state, {**self.defaults, **arguments}, env, self._output)
         )
         self.process.start()
 
@@ -86,8 +94,11 @@ class Try:
 class UploadTry(Try):
     """One try of an upload."""
 
-    _, module = MODULES
+    module = "tests.integration.transfers.upload_try"
     defaults: ClassVar[dict[str, Any]] = {"source_language": "en"}
+
+
+_PROCESSES.set_forkserver_preload([Try.module, UploadTry.module])
 
 
 @contextmanager

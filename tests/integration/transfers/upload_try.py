@@ -6,10 +6,10 @@ import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 from airflow_provider_ollang.transfers.object_storage_to_ollang import ObjectStorageToOllangOperator
-from tests.integration.transfers.one_try import FileStore, highest_memory, run_process
+from tests.integration.transfers.one_try import FileStore, highest_memory
 
 
 class Store(FileStore):
@@ -32,7 +32,3 @@ def main(state: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     before = highest_memory()
     result = operator.execute(context)
     return {"result": result, "idle": before, "highest": highest_memory()}
-
-
-def run(state: Path, arguments: dict[str, Any]) -> NoReturn:
-    run_process(main, state, arguments)

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_ollang.domain.arguments import (
     LONGEST_TIMEOUT,
-    is_same_order,
+    is_same_id,
     nearest_name,
     parse_count,
     parse_names,
@@ -149,7 +149,7 @@ def test_order_as_order_id_is_refused_without_its_links(value: object) -> None:
     ],
 )
 def test_order_ids_differ_by_case_unless_hexadecimal(one: object, other: object, same: bool) -> None:
-    assert is_same_order(one, other) is same
+    assert is_same_id(one, other) is same
 
 
 # --- Numbers ------------------------------------------------------------------------------------------------------
